@@ -1,0 +1,27 @@
+# Every package that chest uses, found in one place. The installed package reads this file too, so
+# that a project that links chest finds what chest was built with.
+include(CMakeFindDependencyMacro)
+
+find_dependency(Threads)
+find_dependency(Armadillo)
+find_dependency(HDF5 COMPONENTS C)
+find_dependency(Boost COMPONENTS program_options)
+find_dependency(nlohmann_json)
+
+# Armadillo and HDF5 come with find modules that only set variables.
+if(NOT TARGET chest_dep_armadillo)
+  add_library(chest_dep_armadillo INTERFACE IMPORTED)
+  target_include_directories(chest_dep_armadillo SYSTEM INTERFACE ${ARMADILLO_INCLUDE_DIRS})
+  target_link_libraries(chest_dep_armadillo INTERFACE ${ARMADILLO_LIBRARIES})
+endif()
+if(NOT TARGET chest_dep_hdf5)
+  add_library(chest_dep_hdf5 INTERFACE IMPORTED)
+  target_include_directories(chest_dep_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+  target_link_libraries(chest_dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+endif()
+# OpenBLAS runs its own threads; chest runs one per worker and needs the call that says so.
+find_library(CHEST_OPENBLAS NAMES openblas REQUIRED)
+
+if(CHEST_WITH_TORCH)
+  find_dependency(Torch)
+endif()

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <armadillo>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <chest/gaussian_mixture.hpp>
+
+namespace chest {
+
+/// One step of a noise-free reverse chain in variance-exploding (VE) coordinates:
+///
+///   z <- D(z, sigma2) + keep (z - D(z, sigma2))
+///
+/// keep = (sigma2_next / sigma2) is the posterior mean of DMSE; keep = 0 is Tweedie's formula and
+/// ends a chain.  Source: [Fesl2024a]; docs/model.md
+struct ReverseStep {
+  double sigma2 = 0.0;  ///< noise variance per complex entry that the denoiser is told
+  double keep = 0.0;
+};
+
+/// The prior at work: D(z, sigma2) = E[h | h + sigma eps = z], eps ~ CN(0, I), for columns z.
+/// Const, so threads share one instance.
+class Denoiser {
+ public:
+  virtual ~Denoiser() = default;
+  virtual std::string name() const = 0;
+  virtual arma::uword n_h() const = 0;
+  /// out = D(z, sigma2), [n_h, n_samples]; `out` may not be `z`.
+  /// @throws Error(invalid_argument) if z does not have n_h rows or sigma2 is negative
+  virtual void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const = 0;
+  /// Runs a reverse chain in place. The default calls denoise() step by step; a network keeps z on
+  /// its device between steps.
+  virtual void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const;
+  /// sigma2 from .. to that the prior was fitted for; empty when any level is exact.
+  virtual std::optional<std::pair<double, double>> sigma2_range() const { return {}; }
+
+  arma::cx_mat denoise(const arma::cx_mat& z, double sigma2) const;
+};
+
+/// D of a Gaussian prior CN(0, C): the LMMSE filter of h + noise.
+/// @throws Error(invalid_argument) if C is not square
+std::unique_ptr<Denoiser> make_gaussian_denoiser(const arma::cx_mat& C);
+
+/// D of a Gaussian mixture in closed form: responsibilities times component LMMSE filters. One
+/// eigendecomposition per component serves every noise level.
+/// @throws Error(invalid_argument) if the prior is invalid
+std::unique_ptr<Denoiser> make_gaussian_mixture_denoiser(const GaussianMixture& prior);
+
+}  // namespace chest

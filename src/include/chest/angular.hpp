@@ -1,0 +1,35 @@
+#pragma once
+
+#include <armadillo>
+
+namespace chest {
+
+/// Antenna domain <-> angular domain: the unitary two-dimensional DFT of each channel matrix.
+///
+///   H_ang = F_rx H F_tx^T,   F[m, n] = exp(-j 2 pi m n / M) / sqrt(M),   no shift of the bins
+///
+/// Noise stays CN(0, sigma2 I) and norms are kept, so NMSE and SNR are the same in both domains.
+class AngularTransform {
+ public:
+  /// @throws Error(invalid_argument) if n_rx or n_tx is 0
+  AngularTransform(arma::uword n_rx, arma::uword n_tx);
+
+  /// Columns h -> angular columns, [n_rx * n_tx, n_samples]; `out` may be `in`.
+  /// @throws Error(invalid_argument) if `in` does not have n_rx * n_tx rows
+  void forward(const arma::cx_mat& in, arma::cx_mat& out) const;
+  /// The inverse of forward.
+  void inverse(const arma::cx_mat& in, arma::cx_mat& out) const;
+  arma::cx_mat forward(const arma::cx_mat& in) const;
+  arma::cx_mat inverse(const arma::cx_mat& in) const;
+
+  arma::uword n_rx() const { return F_rx_.n_rows; }
+  arma::uword n_tx() const { return F_tx_.n_rows; }
+
+ private:
+  arma::cx_mat F_rx_, F_tx_;
+};
+
+/// Unitary DFT matrix, [n, n]: F[m, k] = exp(-j 2 pi m k / n) / sqrt(n).
+arma::cx_mat dft_matrix(arma::uword n);
+
+}  // namespace chest

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <armadillo>
+#include <functional>
+
+namespace chest {
+
+/// Channels that can be read block by block, wherever they come from: what fitting and sweeping take.
+struct SampleReader {
+  arma::uword n_rx = 0;
+  arma::uword n_tx = 0;
+  arma::uword n_samples = 0;
+  /// Samples first .. first + count - 1 as columns, [n_rx n_tx, count]. Safe to call from threads.
+  std::function<arma::cx_mat(arma::uword first, arma::uword count)> read;
+
+  arma::uword n_h() const { return n_rx * n_tx; }
+};
+
+/// A reader over columns in memory. Keeps a copy.
+/// @throws Error(invalid_argument) if h does not have n_rx n_tx rows
+SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx);
+/// Part of a reader.  @throws Error(invalid_argument) if it reaches beyond the end
+SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uword count);
+
+/// Sample covariance (1/n) sum h h^H, zero mean, read in blocks. [n_h, n_h]
+/// @throws Error(invalid_argument) if there are no samples
+arma::cx_mat sample_covariance(const SampleReader& samples);
+
+}  // namespace chest
