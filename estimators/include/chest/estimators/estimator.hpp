@@ -19,9 +19,9 @@ struct Observation {
 
 /// Estimates for the columns of one Observation.
 struct Estimate {
-  arma::cx_mat h;        ///< h_hat, [n_h, n_samples]; column k belongs to column k of y
-  arma::vec mse;         ///< predicted E||h_hat - h||^2, [n_samples]; empty when not predicted
-  arma::uword nfe = 0;   ///< denoiser calls per channel
+  arma::cx_mat h;       ///< h_hat, [n_h, n_samples]; column k belongs to column k of y
+  arma::vec mse;        ///< predicted E||h_hat - h||^2, [n_samples]; empty when not predicted
+  arma::uword nfe = 0;  ///< denoiser calls per channel
 };
 
 /// A rule y -> h_hat for one fixed A. Const, so threads share one instance.
@@ -33,6 +33,9 @@ class Estimator {
   /// @throws Error(invalid_argument) if y does not have n_obs rows or sigma2 is not positive
   virtual void estimate(const Observation& observation, Estimate& out) const = 0;
   Estimate estimate(const Observation& observation) const;
+  /// Empty; or why estimates at this noise level are less than they could be, one sentence: a noise
+  /// level outside the range that a prior was fitted for.
+  virtual std::string warning(double sigma2) const;
 };
 
 }  // namespace chest

@@ -1,0 +1,263 @@
+#include "estimators/include/chest/estimators/diffusion.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/metrics.hpp>
+
+#include "estimators/contract.hpp"
+
+namespace chest {
+namespace {
+
+std::string db_text(double db) {
+  std::ostringstream text;
+  text.precision(3);
+  text << db << " dB";
+  return text.str();
+}
+
+void check_level(const char* who, const char* what, double sigma2) {
+  if (!(sigma2 > 0.0) || !std::isfinite(sigma2)) {
+    throw Error(ErrorKind::invalid_argument, std::string(who) + ": " + what + " is " +
+                                                 std::to_string(sigma2) +
+                                                 ", it must be positive and finite");
+  }
+}
+
+class Dmse final : public Estimator {
+ public:
+  Dmse(std::shared_ptr<const ObservationOperator> A, std::shared_ptr<const Denoiser> denoiser,
+       const DmseOptions& options, double gram_scale)
+      : A_(std::move(A)),
+        denoiser_(std::move(denoiser)),
+        options_(options),
+        gram_scale_(gram_scale) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return "dmse"; }
+
+  void estimate(const Observation& observation, Estimate& out) const override {
+    check_observation("dmse", *A_, observation);
+    const double sigma2 = observation.sigma2 / gram_scale_;
+    const ReverseChain chain = chain_for(sigma2);
+    A_->pseudo_inverse(observation.y, out.h);
+    if (chain.start_scale != 1.0) out.h *= chain.start_scale;
+    denoiser_->run(chain.steps, out.h);
+    out.nfe = chain.steps.size();
+    const double mse = options_.calibration.mse_at(sigma2);
+    if (mse < 0.0) {
+      out.mse.reset();
+    } else {
+      out.mse.set_size(observation.y.n_cols);
+      out.mse.fill(mse * static_cast<double>(A_->n_h()));
+    }
+  }
+
+  std::string warning(double sigma2) const override {
+    const auto range = denoiser_->sigma2_range();
+    const double level = sigma2 / gram_scale_;
+    // The ends of a schedule are rounded values of round SNRs: 40 dB lies inside "40 dB".
+    constexpr double slack = 1.01;
+    if (!range || (level * slack >= range->first && level <= range->second * slack)) return {};
+    return "the effective SNR of " + db_text(-to_db(level)) + " lies outside the " +
+           db_text(-to_db(range->second)) + " to " + db_text(-to_db(range->first)) +
+           " that the prior was fitted for: expect a larger error";
+  }
+
+ private:
+  ReverseChain chain_for(double sigma2) const {
+    switch (options_.rule) {
+      case ReverseRule::published:
+        return published_chain(options_.schedule, sigma2, false);
+      case ReverseRule::published_full:
+        return published_chain(options_.schedule, sigma2, true);
+      case ReverseRule::fixed_steps:
+        return log_snr_chain(sigma2, options_.sigma2_end, options_.n_steps);
+      case ReverseRule::calibrated:
+        break;
+    }
+    return log_snr_chain(sigma2, options_.sigma2_end,
+                         options_.calibration.steps_at(sigma2, options_.n_steps));
+  }
+
+  std::shared_ptr<const ObservationOperator> A_;
+  std::shared_ptr<const Denoiser> denoiser_;
+  DmseOptions options_;
+  double gram_scale_;
+};
+
+}  // namespace
+
+NoiseSchedule NoiseSchedule::linear(arma::uword n_steps, double beta_first, double beta_last) {
+  return NoiseSchedule(arma::linspace<arma::vec>(beta_first, beta_last, n_steps));
+}
+
+NoiseSchedule::NoiseSchedule(arma::vec betas) : betas_(std::move(betas)) {
+  if (betas_.is_empty()) {
+    throw Error(ErrorKind::invalid_argument, "noise schedule: there are no betas");
+  }
+  for (arma::uword i = 0; i < betas_.n_elem; ++i) {
+    if (!(betas_(i) > 0.0 && betas_(i) < 1.0)) {
+      throw Error(ErrorKind::invalid_argument, "noise schedule: beta " + std::to_string(i) +
+                                                   " is " + std::to_string(betas_(i)) +
+                                                   ", it must lie between 0 and 1");
+    }
+  }
+  abar_ = arma::cumprod(1.0 - betas_);
+}
+
+arma::uword NoiseSchedule::nearest(double snr) const {
+  return arma::index_min(arma::abs(abar_ / (1.0 - abar_) - snr));
+}
+
+double NoiseSchedule::fractional_index(double level) const {
+  check_level("noise schedule", "sigma2", level);
+  arma::uword upper = 0;  // first index that is not cleaner than the level
+  while (upper < n_steps() && sigma2(upper) < level) ++upper;
+  if (upper == 0) return 0.0;
+  if (upper == n_steps()) return static_cast<double>(n_steps() - 1);
+  const double from = std::log(sigma2(upper - 1)), to = std::log(sigma2(upper));
+  return static_cast<double>(upper - 1) + (std::log(level) - from) / (to - from);
+}
+
+const char* to_string(Prediction prediction) {
+  switch (prediction) {
+    case Prediction::epsilon:
+      return "epsilon";
+    case Prediction::sample:
+      return "sample";
+    case Prediction::velocity:
+      break;
+  }
+  return "velocity";
+}
+
+Prediction prediction_from_string(const std::string& text) {
+  for (const Prediction p : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
+    if (text == to_string(p)) return p;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "prediction '" + text + "' is unknown: use epsilon, sample or velocity");
+}
+
+PredictionGains prediction_gains(Prediction prediction, double sigma2) {
+  switch (prediction) {
+    case Prediction::epsilon:
+      return {1.0, -std::sqrt(sigma2)};
+    case Prediction::sample:
+      return {0.0, 1.0};
+    case Prediction::velocity:
+      break;
+  }
+  const double abar = 1.0 / (1.0 + sigma2);
+  return {abar, -std::sqrt(1.0 - abar)};
+}
+
+ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start) {
+  check_level("published chain", "sigma2", sigma2);
+  const double snr = 1.0 / sigma2;
+  const arma::uword start = schedule.nearest(snr);
+  const arma::uword n_calls = start + (include_start ? 1 : 0);
+  // The letter scales the observation to x = sqrt(SNR / (1 + SNR)) y and calls that x at its first
+  // index; in VE coordinates z = x / sqrt(abar). Without a call x itself is returned.
+  ReverseChain chain;
+  chain.start_scale = std::sqrt(snr / (1.0 + snr));
+  if (n_calls > 0) chain.start_scale /= std::sqrt(schedule.abar()(n_calls - 1));
+  for (arma::uword i = n_calls; i-- > 0;) {
+    // x <- (x - beta eps / sqrt(1 - abar)) / sqrt(alpha) with eps = (z - D) / sigma; at i = 0 the
+    // factor is zero up to rounding, and zero is meant.
+    const double keep = i == 0 ? 0.0 : schedule.sigma2(i - 1) / schedule.sigma2(i);
+    chain.steps.push_back({schedule.sigma2(i), keep});
+  }
+  return chain;
+}
+
+ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps) {
+  check_level("log-SNR chain", "sigma2", sigma2);
+  check_level("log-SNR chain", "sigma2_end", sigma2_end);
+  if (n_steps == 0) {
+    throw Error(ErrorKind::invalid_argument, "log-SNR chain: n_steps is 0, it must be at least 1");
+  }
+  ReverseChain chain;
+  if (n_steps == 1 || sigma2 <= sigma2_end) {
+    chain.steps.push_back({sigma2, 0.0});
+    return chain;
+  }
+  const double ratio = std::pow(sigma2_end / sigma2, 1.0 / static_cast<double>(n_steps - 1));
+  for (arma::uword i = 0; i < n_steps; ++i) {
+    const bool last = i + 1 == n_steps;
+    const double level = last ? sigma2_end : sigma2 * std::pow(ratio, static_cast<double>(i));
+    chain.steps.push_back({level, last ? 0.0 : ratio});
+  }
+  return chain;
+}
+
+arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
+  if (empty()) return otherwise;
+  return n_steps(arma::index_min(arma::abs(snr_db + to_db(sigma2))));
+}
+
+double Calibration::mse_at(double sigma2) const {
+  if (empty()) return -1.0;
+  const double at = -to_db(sigma2);
+  if (at <= snr_db.front()) return mse.front();
+  if (at >= snr_db.back()) return mse.back();
+  const arma::uword upper =
+      static_cast<arma::uword>(std::upper_bound(snr_db.begin(), snr_db.end(), at) - snr_db.begin());
+  const double share = (at - snr_db(upper - 1)) / (snr_db(upper) - snr_db(upper - 1));
+  return std::exp((1.0 - share) * std::log(mse(upper - 1)) + share * std::log(mse(upper)));
+}
+
+std::string DmseOptions::why_invalid() const {
+  if (n_steps == 0) return "n_steps is 0, it must be at least 1";
+  if (!(sigma2_end > 0.0) || !std::isfinite(sigma2_end)) {
+    return "sigma2_end is " + std::to_string(sigma2_end) + ", it must be positive and finite";
+  }
+  if (calibration.n_steps.n_elem != calibration.snr_db.n_elem ||
+      calibration.mse.n_elem != calibration.snr_db.n_elem) {
+    return "calibration holds " + std::to_string(calibration.snr_db.n_elem) + " SNRs, " +
+           std::to_string(calibration.n_steps.n_elem) + " step counts and " +
+           std::to_string(calibration.mse.n_elem) + " errors, the numbers must be equal";
+  }
+  if (!calibration.empty()) {
+    if (!calibration.snr_db.is_sorted("strictascend")) {
+      return "calibration has SNRs that do not ascend";
+    }
+    if (calibration.n_steps.min() == 0) return "calibration has a step count of 0, it must be >= 1";
+    if (!(calibration.mse.min() > 0.0) || !calibration.mse.is_finite()) {
+      return "calibration has an error that is not positive and finite";
+    }
+  }
+  return {};
+}
+
+std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
+                                     std::shared_ptr<const Denoiser> denoiser,
+                                     const DmseOptions& options) {
+  if (!A || !denoiser) {
+    throw Error(ErrorKind::invalid_argument, "dmse: A and the denoiser must be given");
+  }
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, "dmse: " + why);
+  }
+  if (denoiser->n_h() != A->n_h()) {
+    throw Error(ErrorKind::invalid_argument,
+                "dmse: the denoiser is for n_h = " + std::to_string(denoiser->n_h()) + ", A for " +
+                    std::to_string(A->n_h()));
+  }
+  const std::optional<double> gram_scale = A->gram_scale();
+  if (!gram_scale) {
+    throw Error(ErrorKind::invalid_argument,
+                "dmse: A (" + A->name() +
+                    ") does not decorrelate, A^H A must be a multiple of I: use orthogonal pilots "
+                    "with n_pilots >= n_tx, or lmmse, which takes any pilots");
+  }
+  return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, *gram_scale);
+}
+
+}  // namespace chest

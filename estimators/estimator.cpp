@@ -1,0 +1,13 @@
+#include "estimators/include/chest/estimators/estimator.hpp"
+
+namespace chest {
+
+Estimate Estimator::estimate(const Observation& observation) const {
+  Estimate out;
+  estimate(observation, out);
+  return out;
+}
+
+std::string Estimator::warning(double) const { return {}; }
+
+}  // namespace chest
