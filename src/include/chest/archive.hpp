@@ -14,23 +14,24 @@ namespace chest {
 
 /// How the values of a stored dataset can be read.
 enum class ValueType {
-  real,      ///< float or double
-  integer,   ///< any integer
-  complex,   ///< compound of two floating-point members: real/imag, r/i, re/im (any case)
-  string,    ///< text
-  other      ///< references, other compounds, opaque ...: not read by chest
+  real,     ///< float or double
+  integer,  ///< any integer
+  complex,  ///< compound of two floating-point members: real/imag, r/i, re/im (any case)
+  string,   ///< text
+  other     ///< references, other compounds, opaque ...: not read by chest
 };
 /// "real", "complex" ...: for messages.
 const char* to_string(ValueType type);
 
 /// Shape and type of a stored dataset; reading it reads no values.
 struct StoredDataset {
-  std::vector<std::uint64_t> dims;    ///< C order: slowest first; empty for a scalar
-  std::vector<std::uint64_t> chunk;   ///< chunk dimensions; empty when contiguous
+  std::vector<std::uint64_t> dims;   ///< C order: slowest first; empty for a scalar
+  std::vector<std::uint64_t> chunk;  ///< chunk dimensions; empty when contiguous
   ValueType type = ValueType::other;
-  std::size_t bytes_per_value = 0;    ///< stored size of one value
-  std::string type_name;              ///< for messages: "compound {real, imag} float32"
-  std::uint64_t n_values() const;     ///< product of dims
+  std::size_t bytes_per_value = 0;  ///< size of one value before compression
+  std::uint64_t stored_bytes = 0;   ///< what the file holds of it, compressed
+  std::string type_name;            ///< for messages: "compound {real, imag} float32"
+  std::uint64_t n_values() const;   ///< product of dims
 };
 
 /// A block of a stored dataset: first index and count in each dimension, C order.
@@ -40,7 +41,7 @@ struct Hyperslab {
 };
 
 /// Reads HDF5 files: ours, MATLAB v7.3, h5py, Octave, quadriga-lib. Not for sharing between threads
-/// without a lock.
+/// without a lock; separate readers may run side by side.
 ///
 /// T below is double, float, std::complex<double>, std::complex<float>, std::int64_t or
 /// std::uint32_t; HDF5 converts the precision. Buffers are in C order, the last index fastest.
@@ -60,25 +61,30 @@ class ArchiveReader {
   /// Names directly below a group, sorted; "/" is the root.
   std::vector<std::string> list(const std::string& group) const;
   /// Paths of all datasets below a group, depth first, at most `most`.
-  std::vector<std::string> list_datasets(const std::string& group = "/", std::size_t most = 1000) const;
+  std::vector<std::string> list_datasets(const std::string& group = "/",
+                                         std::size_t most = 1000) const;
 
   /// @throws Error(format) if there is no such dataset; the message lists those there
   StoredDataset info(const std::string& dataset) const;
   /// Reads a block into `out`, which holds the product of `slab.count` values.
-  /// @throws Error(format) if the type does not fit T, the block lies outside, or the data is damaged
+  /// @throws Error(format) if the type does not fit T, the block lies outside, or the data is
+  /// damaged
   template <class T>
   void read(const std::string& dataset, const Hyperslab& slab, T* out) const;
   /// Reads all values.  @throws Error(format) also if there are more than `most`
   template <class T>
-  std::vector<T> read_all(const std::string& dataset, std::uint64_t most = std::uint64_t{1} << 31) const;
+  std::vector<T> read_all(const std::string& dataset,
+                          std::uint64_t most = std::uint64_t{1} << 31) const;
   /// A dataset of dims (rows, cols) as [rows, cols]; of dims (n) as [n, 1].
   arma::cx_mat read_cx_mat(const std::string& dataset) const;
   arma::mat read_mat(const std::string& dataset) const;
   /// Text dataset or scalar string.
   std::string read_text(const std::string& dataset) const;
 
-  /// Attributes of a group or dataset ("/" is the file). Empty when there is none of that name or type.
-  std::optional<std::string> text_attribute(const std::string& object, const std::string& name) const;
+  /// Attributes of a group or dataset ("/" is the file). Empty when there is none of that name or
+  /// type.
+  std::optional<std::string> text_attribute(const std::string& object,
+                                            const std::string& name) const;
   std::optional<double> number_attribute(const std::string& object, const std::string& name) const;
   /// Names of the attributes.
   std::vector<std::string> list_attributes(const std::string& object) const;
@@ -89,8 +95,8 @@ class ArchiveReader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Writes an HDF5 file and puts it in place in one step: until commit() the file of that name is what
-/// it was before, and without commit() it stays so.
+/// Writes an HDF5 file and puts it in place in one step: until commit() the file of that name is
+/// what it was before, and without commit() it stays so.
 ///
 /// Creates parent groups as needed. Not for sharing between threads.
 class ArchiveWriter {
@@ -112,11 +118,13 @@ class ArchiveWriter {
   /// Makes an empty dataset to be filled by write_block; chunked and gzip-compressed (shuffle,
   /// level 4) when `compress`, else contiguous.
   template <class T>
-  void create(const std::string& dataset, const std::vector<std::uint64_t>& dims, bool compress = false);
+  void create(const std::string& dataset, const std::vector<std::uint64_t>& dims,
+              bool compress = false);
   template <class T>
   void write_block(const std::string& dataset, const Hyperslab& slab, const T* values);
 
-  /// Sets an attribute of a dataset or group; the group is created if there is nothing of that path.
+  /// Sets an attribute of a dataset or group; the group is created if there is nothing of that
+  /// path.
   void attribute(const std::string& object, const std::string& name, const std::string& value);
   void attribute(const std::string& object, const std::string& name, double value);
   void attribute(const std::string& object, const std::string& name, std::int64_t value);

@@ -9,16 +9,17 @@ namespace chest {
 
 /// "0.1.0".
 const char* version();
-/// Commit that this build was made from, with "-dirty" where the tree had changes; "unknown" outside git.
+/// Commit that this build was made from, with "-dirty" where the tree had changes; "unknown"
+/// outside git.
 const char* commit();
 
 /// Who made a file and how. Written as attributes of the root of every file that chest writes.
 struct Provenance {
   std::string command_line;  ///< as typed; empty when the library was called
   std::uint64_t seed = 0;
-  std::string options;       ///< JSON object of all options, defaults included
-  std::string made_by;       ///< "chest 0.1.0 (commit)"; filled by write_provenance when empty
-  std::string made_at;       ///< UTC, ISO 8601; filled by write_provenance when empty
+  std::string options;  ///< JSON object of all options, defaults included
+  std::string made_by;  ///< "chest 0.1.0 (commit)"; filled by write_provenance when empty
+  std::string made_at;  ///< UTC, ISO 8601; filled by write_provenance when empty
 };
 
 /// Marks the file as ours: attributes `format` ("chest-channels", "chest-model", "chest-results"),

@@ -5,7 +5,8 @@
 
 namespace chest {
 
-/// Channels that can be read block by block, wherever they come from: what fitting and sweeping take.
+/// Channels that can be read block by block, wherever they come from: what fitting and sweeping
+/// take.
 struct SampleReader {
   arma::uword n_rx = 0;
   arma::uword n_tx = 0;

@@ -15,8 +15,8 @@ std::string enumerate(const std::vector<std::string>& words);
 double to_number(const std::string& text, const std::string& what);
 unsigned long long to_count(const std::string& text, const std::string& what);
 
-/// A name with options: "dmse:steps=1@model.h5" is {dmse, {steps: 1}, model.h5}; "dmse:published" is
-/// {dmse, {published: ""}, ""}.
+/// A name with options: "dmse:steps=1@model.h5" is {dmse, {steps: 1}, model.h5}; "dmse:published"
+/// is {dmse, {published: ""}, ""}.
 struct NamedOptions {
   std::string name;
   std::map<std::string, std::string> options;
@@ -24,8 +24,8 @@ struct NamedOptions {
   std::string text;  ///< as given
 };
 NamedOptions parse_named_options(const std::string& text);
-/// Splits "ls,dmse:steps=1,gmm:components=32,kind=full": a part that is only an option ("kind=full")
-/// belongs to the name before it.
+/// Splits "ls,dmse:steps=1,gmm:components=32,kind=full": a part that is only an option
+/// ("kind=full") belongs to the name before it.
 std::vector<NamedOptions> parse_named_options_list(const std::string& text);
 
 }  // namespace chest

@@ -1,0 +1,811 @@
+#include <chest/archive.hpp>
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <mutex>
+#include <set>
+#include <type_traits>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/file.hpp>
+#include <chest/text.hpp>
+
+namespace chest {
+namespace {
+
+// The serial HDF5 library is not always built thread-safe: every call into it holds this.
+std::recursive_mutex& hdf5_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+#define CHEST_LOCK_HDF5 const std::lock_guard<std::recursive_mutex> hdf5_lock(hdf5_mutex())
+
+/// Owns one HDF5 identifier.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(close_, other.close_);
+    return *this;
+  }
+  ~Handle() { reset(); }
+  hid_t get() const { return id_; }
+  explicit operator bool() const { return id_ >= 0; }
+  herr_t reset() {
+    const hid_t id = std::exchange(id_, -1);
+    return id >= 0 ? close_(id) : 0;
+  }
+
+ private:
+  hid_t id_ = -1;
+  herr_t (*close_)(hid_t) = nullptr;
+};
+
+// Errors become exceptions; HDF5 does not print them as well. The setting is per thread.
+void be_quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+
+Handle complex_type(const std::string& re, const std::string& im, hid_t real, std::size_t size) {
+  Handle type(H5Tcreate(H5T_COMPOUND, 2 * size), &H5Tclose);
+  H5Tinsert(type.get(), re.c_str(), 0, real);
+  H5Tinsert(type.get(), im.c_str(), size, real);
+  return type;
+}
+
+template <class T>
+struct MemoryType;
+template <>
+struct MemoryType<double> {
+  static constexpr bool is_complex = false;
+  static hid_t real() { return H5T_NATIVE_DOUBLE; }
+};
+template <>
+struct MemoryType<float> {
+  static constexpr bool is_complex = false;
+  static hid_t real() { return H5T_NATIVE_FLOAT; }
+};
+template <>
+struct MemoryType<std::int64_t> {
+  static constexpr bool is_complex = false;
+  static hid_t real() { return H5T_NATIVE_INT64; }
+};
+template <>
+struct MemoryType<std::uint32_t> {
+  static constexpr bool is_complex = false;
+  static hid_t real() { return H5T_NATIVE_UINT32; }
+};
+template <>
+struct MemoryType<std::complex<double>> {
+  static constexpr bool is_complex = true;
+  static hid_t real() { return H5T_NATIVE_DOUBLE; }
+};
+template <>
+struct MemoryType<std::complex<float>> {
+  static constexpr bool is_complex = true;
+  static hid_t real() { return H5T_NATIVE_FLOAT; }
+};
+
+template <class T>
+Handle memory_type(const std::string& re = "r", const std::string& im = "i") {
+  if constexpr (MemoryType<T>::is_complex) {
+    return complex_type(re, im, MemoryType<T>::real(), sizeof(T) / 2);
+  } else {
+    return Handle(H5Tcopy(MemoryType<T>::real()), &H5Tclose);
+  }
+}
+
+struct ComplexMembers {
+  std::string re, im;
+};
+
+std::string member_name(hid_t type, unsigned index) {
+  char* raw = H5Tget_member_name(type, index);
+  const std::string name = raw ? raw : "";
+  H5free_memory(raw);
+  return name;
+}
+
+std::optional<ComplexMembers> complex_members(hid_t type) {
+  if (H5Tget_class(type) != H5T_COMPOUND || H5Tget_nmembers(type) != 2) return {};
+  ComplexMembers members;
+  for (unsigned i = 0; i < 2; ++i) {
+    if (H5Tget_member_class(type, i) != H5T_FLOAT) return {};
+    const std::string name = member_name(type, i);
+    std::string lower = name;
+    for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (lower == "r" || lower == "re" || lower == "real") members.re = name;
+    if (lower == "i" || lower == "im" || lower == "imag") members.im = name;
+  }
+  if (members.re.empty() || members.im.empty()) return {};
+  return members;
+}
+
+std::string describe_type(hid_t type) {
+  const std::size_t bits = 8 * H5Tget_size(type);
+  switch (H5Tget_class(type)) {
+    case H5T_FLOAT:
+      return "float" + std::to_string(bits);
+    case H5T_INTEGER:
+      return (H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int") + std::to_string(bits);
+    case H5T_STRING:
+      return "string";
+    case H5T_REFERENCE:
+      return "references";
+    case H5T_ENUM:
+      return "enumeration";
+    case H5T_COMPOUND: {
+      std::vector<std::string> names;
+      const int n = H5Tget_nmembers(type);
+      for (int i = 0; i < std::min(n, 8); ++i) {
+        const auto index = static_cast<unsigned>(i);
+        const Handle member(H5Tget_member_type(type, index), &H5Tclose);
+        names.push_back(member_name(type, index) + " " +
+                        (member && H5Tget_class(member.get()) != H5T_COMPOUND
+                             ? describe_type(member.get())
+                             : "..."));
+      }
+      std::string text = "compound {";
+      for (std::size_t i = 0; i < names.size(); ++i) text += (i > 0 ? ", " : "") + names[i];
+      return text + (n > 8 ? ", ...}" : "}");
+    }
+    default:
+      return "a type chest does not read";
+  }
+}
+
+ValueType classify(hid_t type) {
+  switch (H5Tget_class(type)) {
+    case H5T_FLOAT:
+      return ValueType::real;
+    case H5T_INTEGER:
+      return ValueType::integer;
+    case H5T_STRING:
+      return ValueType::string;
+    default:
+      return complex_members(type) ? ValueType::complex : ValueType::other;
+  }
+}
+
+std::vector<std::uint64_t> extent(hid_t space) {
+  const int rank = H5Sget_simple_extent_ndims(space);
+  std::vector<hsize_t> dims(static_cast<std::size_t>(std::max(rank, 0)));
+  if (rank > 0) H5Sget_simple_extent_dims(space, dims.data(), nullptr);
+  return {dims.begin(), dims.end()};
+}
+
+std::string shape(const std::vector<std::uint64_t>& dims) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < dims.size(); ++i)
+    text += (i > 0 ? ", " : "") + std::to_string(dims[i]);
+  return text + ")";
+}
+
+std::uint64_t saturated_product(const std::vector<std::uint64_t>& factors) {
+  std::uint64_t product = 1;
+  for (const std::uint64_t factor : factors) {
+    if (factor != 0 && product > std::numeric_limits<std::uint64_t>::max() / factor) {
+      return std::numeric_limits<std::uint64_t>::max();
+    }
+    product *= factor;
+  }
+  return product;
+}
+
+// Text of a fixed- or variable-length string attribute or dataset; the reader differs, the rest is
+// one.
+template <class Read>
+std::optional<std::string> read_string(hid_t type, hid_t space, const Read& read) {
+  if (H5Tget_class(type) != H5T_STRING || H5Sget_simple_extent_npoints(space) != 1) return {};
+  if (H5Tis_variable_str(type) > 0) {
+    const Handle memory(H5Tcopy(H5T_C_S1), &H5Tclose);
+    H5Tset_size(memory.get(), H5T_VARIABLE);
+    H5Tset_cset(memory.get(), H5Tget_cset(type));
+    char* raw = nullptr;
+    if (read(memory.get(), &raw) < 0) return {};
+    const std::string text = raw ? raw : "";
+    H5Dvlen_reclaim(memory.get(), space, H5P_DEFAULT, &raw);
+    return text;
+  }
+  const std::size_t size = H5Tget_size(type);
+  if (size > (std::size_t{64} << 20)) return {};
+  std::string text(size, '\0');
+  if (read(type, text.data()) < 0) return {};
+  text.resize(std::min(size, std::strlen(text.c_str())));
+  if (H5Tget_strpad(type) == H5T_STR_SPACEPAD) text.erase(text.find_last_not_of(' ') + 1);
+  return text;
+}
+
+Handle text_type(const std::string& text) {
+  Handle type(H5Tcopy(H5T_C_S1), &H5Tclose);
+  H5Tset_size(type.get(), std::max<std::size_t>(text.size(), 1));
+  H5Tset_cset(type.get(), H5T_CSET_UTF8);
+  H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
+  return type;
+}
+
+bool exists(hid_t file, const std::string& path) {
+  if (path.empty() || path == "/") return true;
+  // H5Lexists needs every parent to exist, so the path is walked.
+  std::string walked;
+  for (const std::string& part : split(path, '/')) {
+    if (part.empty()) continue;
+    walked += "/" + part;
+    if (H5Lexists(file, walked.c_str(), H5P_DEFAULT) <= 0) return false;
+    if (H5Oexists_by_name(file, walked.c_str(), H5P_DEFAULT) <= 0) return false;
+  }
+  return true;
+}
+
+herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* names) {
+  auto& list = *static_cast<std::vector<std::string>*>(names);
+  list.emplace_back(name);
+  return 0;
+}
+
+herr_t collect_attribute(hid_t, const char* name, const H5A_info_t*, void* names) {
+  static_cast<std::vector<std::string>*>(names)->emplace_back(name);
+  return 0;
+}
+
+}  // namespace
+
+const char* to_string(ValueType type) {
+  switch (type) {
+    case ValueType::real:
+      return "real";
+    case ValueType::integer:
+      return "integer";
+    case ValueType::complex:
+      return "complex";
+    case ValueType::string:
+      return "text";
+    case ValueType::other:
+      break;
+  }
+  return "other";
+}
+
+std::uint64_t StoredDataset::n_values() const { return saturated_product(dims); }
+
+// ---------------------------------------------------------------------------------------------------
+// Reading
+
+struct ArchiveReader::Impl {
+  std::filesystem::path file;
+  Handle handle;
+
+  Handle open_dataset(const std::string& path) const;
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(ErrorKind::format, file.string() + ": " + what);
+  }
+};
+
+ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  impl_->file = file;
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) {
+    throw Error(ErrorKind::io, file.string() + ": there is no such file");
+  }
+  if (std::filesystem::is_directory(file, error)) {
+    throw Error(ErrorKind::io, file.string() + ": is a folder, expected an HDF5 file");
+  }
+  char head[128] = {};
+  {
+    std::ifstream in(file, std::ios::binary);
+    if (!in)
+      throw Error(ErrorKind::io, file.string() + ": cannot be opened: " + std::strerror(errno));
+    in.read(head, sizeof head);
+  }
+  const std::string text(head, sizeof head);
+  if (text.rfind("MATLAB 5.0 MAT-file", 0) == 0 && H5Fis_hdf5(file.c_str()) <= 0) {
+    impl_->fail(
+        "is a MATLAB v5..v7 .mat file, which is not HDF5; save it in MATLAB with "
+        "save(..., '-v7.3')");
+  }
+  if (H5Fis_hdf5(file.c_str()) <= 0) {
+    if (text.rfind("MATLAB 7.3 MAT-file", 0) == 0) {
+      impl_->fail("has the header of a MATLAB v7.3 file but no HDF5 content; it is truncated");
+    }
+    impl_->fail("is not an HDF5 file");
+  }
+  impl_->handle = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), &H5Fclose);
+  if (!impl_->handle)
+    impl_->fail("is an HDF5 file that cannot be opened; it is truncated or damaged");
+}
+
+ArchiveReader::~ArchiveReader() {
+  CHEST_LOCK_HDF5;
+  impl_.reset();
+}
+ArchiveReader::ArchiveReader(ArchiveReader&&) noexcept = default;
+ArchiveReader& ArchiveReader::operator=(ArchiveReader&&) noexcept = default;
+
+const std::filesystem::path& ArchiveReader::file() const { return impl_->file; }
+
+bool ArchiveReader::has(const std::string& path) const {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  return exists(impl_->handle.get(), path);
+}
+
+bool ArchiveReader::is_group(const std::string& path) const {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  if (!exists(impl_->handle.get(), path)) return false;
+  const Handle group(H5Gopen2(impl_->handle.get(), path.c_str(), H5P_DEFAULT), &H5Gclose);
+  return static_cast<bool>(group);
+}
+
+std::vector<std::string> ArchiveReader::list(const std::string& group) const {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  const Handle handle(H5Gopen2(impl_->handle.get(), group.c_str(), H5P_DEFAULT), &H5Gclose);
+  if (!handle) impl_->fail("there is no group " + group);
+  std::vector<std::string> names;
+  hsize_t position = 0;
+  H5Literate(handle.get(), H5_INDEX_NAME, H5_ITER_INC, &position, &collect_name, &names);
+  return names;
+}
+
+std::vector<std::string> ArchiveReader::list_datasets(const std::string& group,
+                                                      std::size_t most) const {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  std::vector<std::string> out;
+  // Depth is bounded: hard links may form a cycle.
+  const auto visit = [&](const auto& self, const std::string& path, int depth) -> void {
+    for (const std::string& name : list(path)) {
+      if (out.size() >= most) return;
+      const std::string child = (path == "/" ? "" : path) + "/" + name;
+      if (name == "#refs#" || !exists(impl_->handle.get(), child)) continue;
+      H5O_info_t object;
+      if (H5Oget_info_by_name(impl_->handle.get(), child.c_str(), &object, H5P_DEFAULT) < 0)
+        continue;
+      if (object.type == H5O_TYPE_DATASET) out.push_back(child);
+      if (object.type == H5O_TYPE_GROUP && depth < 16) self(self, child, depth + 1);
+    }
+  };
+  visit(visit, group, 0);
+  return out;
+}
+
+Handle ArchiveReader::Impl::open_dataset(const std::string& path) const {
+  be_quiet();
+  Handle dataset;
+  if (exists(handle.get(), path)) {
+    dataset = Handle(H5Dopen2(handle.get(), path.c_str(), H5P_DEFAULT), &H5Dclose);
+    if (!dataset) {
+      fail(
+          path +
+          " cannot be opened: it is a group, damaged, or of a type that this HDF5 library does not "
+          "know (the native complex type of HDF5 2.0; store a compound {r, i} instead)");
+    }
+  }
+  return dataset;
+}
+
+StoredDataset ArchiveReader::info(const std::string& dataset) const {
+  CHEST_LOCK_HDF5;
+  const Handle handle = impl_->open_dataset(dataset);
+  if (!handle) {
+    const std::vector<std::string> there = list_datasets("/", 20);
+    impl_->fail("there is no dataset " + dataset +
+                (there.empty() ? "; the file holds none" : "; there are " + enumerate(there)));
+  }
+  const Handle type(H5Dget_type(handle.get()), &H5Tclose);
+  const Handle space(H5Dget_space(handle.get()), &H5Sclose);
+  if (!type || !space) impl_->fail(dataset + ": the type or shape is damaged");
+  StoredDataset out;
+  out.dims = extent(space.get());
+  if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) out.dims = {0};
+  out.type = classify(type.get());
+  out.bytes_per_value = H5Tget_size(type.get());
+  out.type_name = describe_type(type.get());
+  out.stored_bytes = H5Dget_storage_size(handle.get());
+  const Handle creation(H5Dget_create_plist(handle.get()), &H5Pclose);
+  if (creation && H5Pget_layout(creation.get()) == H5D_CHUNKED) {
+    std::vector<hsize_t> chunk(out.dims.size());
+    if (H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) > 0) {
+      out.chunk.assign(chunk.begin(), chunk.end());
+    }
+  }
+  return out;
+}
+
+template <class T>
+void ArchiveReader::read(const std::string& dataset, const Hyperslab& slab, T* out) const {
+  CHEST_LOCK_HDF5;
+  const StoredDataset stored = info(dataset);
+  const Handle handle = impl_->open_dataset(dataset);
+  const bool fits = MemoryType<T>::is_complex ? stored.type == ValueType::complex
+                    : std::is_floating_point_v<T>
+                        ? stored.type == ValueType::real || stored.type == ValueType::integer
+                        : stored.type == ValueType::integer;
+  if (!fits) {
+    impl_->fail(dataset + " holds " + stored.type_name + ", expected " +
+                (MemoryType<T>::is_complex     ? "complex values"
+                 : std::is_floating_point_v<T> ? "real values"
+                                               : "integers"));
+  }
+  bool inside = slab.first.size() == stored.dims.size() && slab.count.size() == stored.dims.size();
+  for (std::size_t d = 0; inside && d < stored.dims.size(); ++d) {
+    inside = slab.first[d] <= stored.dims[d] && slab.count[d] <= stored.dims[d] - slab.first[d];
+  }
+  if (!inside) {
+    impl_->fail(dataset + ": block " + shape(slab.count) + " from " + shape(slab.first) +
+                " lies outside " + shape(stored.dims));
+  }
+  if (saturated_product(slab.count) == 0) return;
+
+  const Handle file_type(H5Dget_type(handle.get()), &H5Tclose);
+  const auto members = complex_members(file_type.get());
+  const Handle type = members ? memory_type<T>(members->re, members->im) : memory_type<T>();
+  const Handle file_space(H5Dget_space(handle.get()), &H5Sclose);
+  const std::vector<hsize_t> first(slab.first.begin(), slab.first.end());
+  const std::vector<hsize_t> count(slab.count.begin(), slab.count.end());
+  Handle memory_space;
+  if (count.empty()) {
+    memory_space = Handle(H5Screate(H5S_SCALAR), &H5Sclose);
+  } else {
+    memory_space =
+        Handle(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), &H5Sclose);
+    H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, first.data(), nullptr, count.data(),
+                        nullptr);
+  }
+  if (H5Dread(handle.get(), type.get(), memory_space.get(), file_space.get(), H5P_DEFAULT, out) <
+      0) {
+    impl_->fail(dataset + ": reading failed; the file is truncated or damaged");
+  }
+}
+
+template <class T>
+std::vector<T> ArchiveReader::read_all(const std::string& dataset, std::uint64_t most) const {
+  const StoredDataset stored = info(dataset);
+  const std::uint64_t n = stored.n_values();
+  if (n > most) {
+    impl_->fail(dataset + " holds " + std::to_string(n) + " values, expected at most " +
+                std::to_string(most));
+  }
+  // gzip packs at most about 1030 to 1; what claims more is damaged, and allocating it would not
+  // end well.
+  if (n > 4096 && n / 1100 > stored.stored_bytes) {
+    impl_->fail(dataset + " claims " + std::to_string(n) + " values but stores " +
+                std::to_string(stored.stored_bytes) + " bytes; the file is damaged");
+  }
+  std::vector<T> out(n);
+  read(dataset, {std::vector<std::uint64_t>(stored.dims.size(), 0), stored.dims}, out.data());
+  return out;
+}
+
+namespace {
+
+template <class Matrix>
+Matrix read_matrix(const ArchiveReader& reader, const std::string& dataset) {
+  const StoredDataset stored = reader.info(dataset);
+  if (stored.dims.empty() || stored.dims.size() > 2) {
+    throw Error(ErrorKind::format, reader.file().string() + ": " + dataset + " has shape " +
+                                       shape(stored.dims) + ", expected a matrix or vector");
+  }
+  const auto values = reader.read_all<typename Matrix::elem_type>(dataset);
+  const arma::uword n_rows = stored.dims[0];
+  const arma::uword n_cols = stored.dims.size() == 2 ? stored.dims[1] : 1;
+  return Matrix(values.data(), n_cols, n_rows).st();
+}
+
+}  // namespace
+
+arma::cx_mat ArchiveReader::read_cx_mat(const std::string& dataset) const {
+  return read_matrix<arma::cx_mat>(*this, dataset);
+}
+
+arma::mat ArchiveReader::read_mat(const std::string& dataset) const {
+  return read_matrix<arma::mat>(*this, dataset);
+}
+
+std::string ArchiveReader::read_text(const std::string& dataset) const {
+  CHEST_LOCK_HDF5;
+  const StoredDataset stored = info(dataset);
+  const Handle handle = impl_->open_dataset(dataset);
+  const Handle type(H5Dget_type(handle.get()), &H5Tclose);
+  const Handle space(H5Dget_space(handle.get()), &H5Sclose);
+  const auto text = read_string(type.get(), space.get(), [&](hid_t memory, void* out) {
+    return H5Dread(handle.get(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+  });
+  if (!text) impl_->fail(dataset + " holds " + stored.type_name + ", expected one text");
+  return *text;
+}
+
+namespace {
+
+Handle open_attribute(hid_t file, const std::string& object, const std::string& name) {
+  be_quiet();
+  if (!exists(file, object)) return {};
+  if (H5Aexists_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT) <= 0) return {};
+  return Handle(H5Aopen_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+                &H5Aclose);
+}
+
+}  // namespace
+
+std::optional<std::string> ArchiveReader::text_attribute(const std::string& object,
+                                                         const std::string& name) const {
+  CHEST_LOCK_HDF5;
+  const Handle attribute = open_attribute(impl_->handle.get(), object, name);
+  if (!attribute) return {};
+  const Handle type(H5Aget_type(attribute.get()), &H5Tclose);
+  const Handle space(H5Aget_space(attribute.get()), &H5Sclose);
+  if (!type || !space) return {};
+  return read_string(type.get(), space.get(), [&](hid_t memory, void* out) {
+    return H5Aread(attribute.get(), memory, out);
+  });
+}
+
+std::optional<double> ArchiveReader::number_attribute(const std::string& object,
+                                                      const std::string& name) const {
+  CHEST_LOCK_HDF5;
+  const Handle attribute = open_attribute(impl_->handle.get(), object, name);
+  if (!attribute) return {};
+  const Handle type(H5Aget_type(attribute.get()), &H5Tclose);
+  const Handle space(H5Aget_space(attribute.get()), &H5Sclose);
+  if (!type || !space || H5Sget_simple_extent_npoints(space.get()) != 1) return {};
+  const H5T_class_t kind = H5Tget_class(type.get());
+  if (kind != H5T_INTEGER && kind != H5T_FLOAT) return {};
+  double value = 0.0;
+  if (H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value) < 0) return {};
+  return value;
+}
+
+std::vector<std::string> ArchiveReader::list_attributes(const std::string& object) const {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  std::vector<std::string> names;
+  if (!exists(impl_->handle.get(), object)) return names;
+  hsize_t position = 0;
+  H5Aiterate_by_name(impl_->handle.get(), object.c_str(), H5_INDEX_NAME, H5_ITER_INC, &position,
+                     &collect_attribute, &names, H5P_DEFAULT);
+  return names;
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Writing
+
+struct ArchiveWriter::Impl {
+  std::filesystem::path file, temporary;
+  Handle handle;
+  Handle create_groups;  // link creation: parents are made as needed
+
+  ~Impl() {
+    if (!handle) return;
+    create_groups.reset();
+    handle.reset();
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+  }
+  [[noreturn]] void fail(const std::string& what) const {
+    std::error_code error;
+    const auto space = std::filesystem::space(
+        temporary.parent_path().empty() ? std::filesystem::path(".") : temporary.parent_path(),
+        error);
+    const bool full = !error && space.available < (std::uintmax_t{1} << 16);
+    throw Error(ErrorKind::io,
+                file.string() + ": " + what + (full ? ": no space is left on the device" : ""));
+  }
+  Handle create_dataset(const std::string& path, const std::vector<std::uint64_t>& dims, hid_t type,
+                        bool compress) const;
+};
+
+ArchiveWriter::ArchiveWriter(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  impl_->file = file;
+  impl_->temporary = temporary_beside(file);
+  errno = 0;
+  impl_->handle = Handle(
+      H5Fcreate(impl_->temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), &H5Fclose);
+  if (!impl_->handle) {
+    throw Error(ErrorKind::io, file.string() + ": cannot be created" +
+                                   (errno != 0 ? ": " + std::string(std::strerror(errno)) : ""));
+  }
+  impl_->create_groups = Handle(H5Pcreate(H5P_LINK_CREATE), &H5Pclose);
+  H5Pset_create_intermediate_group(impl_->create_groups.get(), 1);
+}
+
+ArchiveWriter::~ArchiveWriter() {
+  CHEST_LOCK_HDF5;
+  impl_.reset();
+}
+ArchiveWriter::ArchiveWriter(ArchiveWriter&&) noexcept = default;
+ArchiveWriter& ArchiveWriter::operator=(ArchiveWriter&&) noexcept = default;
+
+Handle ArchiveWriter::Impl::create_dataset(const std::string& path,
+                                           const std::vector<std::uint64_t>& dims, hid_t type,
+                                           bool compress) const {
+  be_quiet();
+  const std::vector<hsize_t> extent(dims.begin(), dims.end());
+  const Handle space(
+      extent.empty() ? H5Screate(H5S_SCALAR)
+                     : H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr),
+      &H5Sclose);
+  const Handle creation(H5Pcreate(H5P_DATASET_CREATE), &H5Pclose);
+  H5Pset_obj_track_times(creation.get(), false);  // the same content gives the same bytes
+  if (compress && !extent.empty() && saturated_product(dims) > 0) {
+    // Chunks of whole samples, about 1 MiB: as many as HDF5's default cache holds.
+    std::vector<hsize_t> chunk = extent;
+    const std::uint64_t per_sample =
+        H5Tget_size(type) * (saturated_product(dims) / std::max<std::uint64_t>(dims[0], 1));
+    chunk[0] =
+        std::clamp<hsize_t>((1 << 20) / std::max<std::uint64_t>(per_sample, 1), 1, extent[0]);
+    H5Pset_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data());
+    H5Pset_shuffle(creation.get());
+    H5Pset_deflate(creation.get(), 4);
+  }
+  Handle dataset(H5Dcreate2(handle.get(), path.c_str(), type, space.get(), create_groups.get(),
+                            creation.get(), H5P_DEFAULT),
+                 &H5Dclose);
+  if (!dataset) fail("dataset " + path + " cannot be created");
+  return dataset;
+}
+
+template <class T>
+void ArchiveWriter::create(const std::string& dataset, const std::vector<std::uint64_t>& dims,
+                           bool compress) {
+  CHEST_LOCK_HDF5;
+  impl_->create_dataset(dataset, dims, memory_type<T>().get(), compress);
+}
+
+template <class T>
+void ArchiveWriter::write_block(const std::string& dataset, const Hyperslab& slab,
+                                const T* values) {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  const Handle handle(H5Dopen2(impl_->handle.get(), dataset.c_str(), H5P_DEFAULT), &H5Dclose);
+  if (!handle) impl_->fail("there is no dataset " + dataset + " to write to");
+  const Handle file_space(H5Dget_space(handle.get()), &H5Sclose);
+  const std::vector<hsize_t> first(slab.first.begin(), slab.first.end());
+  const std::vector<hsize_t> count(slab.count.begin(), slab.count.end());
+  const Handle memory_space(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr),
+                            &H5Sclose);
+  if (H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, first.data(), nullptr, count.data(),
+                          nullptr) < 0 ||
+      H5Dwrite(handle.get(), memory_type<T>().get(), memory_space.get(), file_space.get(),
+               H5P_DEFAULT, values) < 0) {
+    impl_->fail("writing dataset " + dataset + " failed");
+  }
+}
+
+template <class T>
+void ArchiveWriter::write(const std::string& dataset, const std::vector<std::uint64_t>& dims,
+                          const T* values) {
+  CHEST_LOCK_HDF5;
+  const Handle type = memory_type<T>();
+  const Handle handle = impl_->create_dataset(dataset, dims, type.get(), false);
+  if (saturated_product(dims) == 0) return;
+  if (H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+    impl_->fail("writing dataset " + dataset + " failed");
+  }
+}
+
+void ArchiveWriter::write(const std::string& dataset, const arma::cx_mat& values) {
+  const arma::cx_mat rows = values.st();
+  write(dataset, {values.n_rows, values.n_cols}, rows.memptr());
+}
+
+void ArchiveWriter::write(const std::string& dataset, const arma::mat& values) {
+  const arma::mat rows = values.t();
+  write(dataset, {values.n_rows, values.n_cols}, rows.memptr());
+}
+
+void ArchiveWriter::write_text(const std::string& dataset, const std::string& text) {
+  CHEST_LOCK_HDF5;
+  const Handle type = text_type(text);
+  const Handle handle = impl_->create_dataset(dataset, {}, type.get(), false);
+  const std::string padded = text.empty() ? std::string(1, '\0') : text;
+  if (H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()) < 0) {
+    impl_->fail("writing dataset " + dataset + " failed");
+  }
+}
+
+namespace {
+
+// Writes one scalar attribute; an existing one of that name is replaced.
+bool write_attribute(hid_t file, hid_t create_groups, const std::string& object,
+                     const std::string& name, hid_t type, const void* value) {
+  be_quiet();
+  if (!exists(file, object)) {
+    const Handle group(H5Gcreate2(file, object.c_str(), create_groups, H5P_DEFAULT, H5P_DEFAULT),
+                       &H5Gclose);
+  }
+  if (H5Aexists_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT) > 0) {
+    H5Adelete_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT);
+  }
+  const Handle space(H5Screate(H5S_SCALAR), &H5Sclose);
+  // Texts beyond the 64 KiB of an object header need the dense attribute storage of newer formats;
+  // callers keep such text in datasets.
+  const Handle attribute(H5Acreate_by_name(file, object.c_str(), name.c_str(), type, space.get(),
+                                           H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                         &H5Aclose);
+  return attribute && H5Awrite(attribute.get(), type, value) >= 0;
+}
+
+}  // namespace
+
+void ArchiveWriter::attribute(const std::string& object, const std::string& name,
+                              const std::string& value) {
+  CHEST_LOCK_HDF5;
+  const std::string padded = value.empty() ? std::string(1, '\0') : value;
+  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
+                       text_type(value).get(), padded.data())) {
+    impl_->fail("writing attribute " + name + " of " + object + " failed");
+  }
+}
+
+void ArchiveWriter::attribute(const std::string& object, const std::string& name, double value) {
+  CHEST_LOCK_HDF5;
+  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
+                       H5T_NATIVE_DOUBLE, &value)) {
+    impl_->fail("writing attribute " + name + " of " + object + " failed");
+  }
+}
+
+void ArchiveWriter::attribute(const std::string& object, const std::string& name,
+                              std::int64_t value) {
+  CHEST_LOCK_HDF5;
+  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
+                       H5T_NATIVE_INT64, &value)) {
+    impl_->fail("writing attribute " + name + " of " + object + " failed");
+  }
+}
+
+void ArchiveWriter::commit() {
+  CHEST_LOCK_HDF5;
+  be_quiet();
+  if (!impl_->handle) {
+    throw Error(ErrorKind::invalid_argument, impl_->file.string() + ": is already committed");
+  }
+  const auto give_up = [&](const std::string& what) {
+    std::error_code ignored;
+    std::filesystem::remove(impl_->temporary, ignored);
+    impl_->fail(what);
+  };
+  impl_->create_groups.reset();
+  if (H5Fflush(impl_->handle.get(), H5F_SCOPE_GLOBAL) < 0) impl_->fail("writing failed");
+  if (impl_->handle.reset() < 0) give_up("closing failed");
+  const int descriptor = ::open(impl_->temporary.c_str(), O_RDONLY);
+  if (descriptor < 0 || ::fsync(descriptor) != 0) give_up("writing to the device failed");
+  ::close(descriptor);
+  if (std::rename(impl_->temporary.c_str(), impl_->file.c_str()) != 0) {
+    give_up(std::string("cannot be put in place: ") + std::strerror(errno));
+  }
+}
+
+#define CHEST_INSTANTIATE(T)                                                                    \
+  template void ArchiveReader::read<T>(const std::string&, const Hyperslab&, T*) const;         \
+  template std::vector<T> ArchiveReader::read_all<T>(const std::string&, std::uint64_t) const;  \
+  template void ArchiveWriter::write<T>(const std::string&, const std::vector<std::uint64_t>&,  \
+                                        const T*);                                              \
+  template void ArchiveWriter::create<T>(const std::string&, const std::vector<std::uint64_t>&, \
+                                         bool);                                                 \
+  template void ArchiveWriter::write_block<T>(const std::string&, const Hyperslab&, const T*);
+CHEST_INSTANTIATE(double)
+CHEST_INSTANTIATE(float)
+CHEST_INSTANTIATE(std::int64_t)
+CHEST_INSTANTIATE(std::uint32_t)
+CHEST_INSTANTIATE(std::complex<double>)
+CHEST_INSTANTIATE(std::complex<float>)
+#undef CHEST_INSTANTIATE
+
+}  // namespace chest

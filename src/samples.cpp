@@ -1,0 +1,58 @@
+#include <chest/samples.hpp>
+
+#include <algorithm>
+#include <memory>
+
+#include <chest/error.hpp>
+
+namespace chest {
+
+SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx) {
+  if (h.n_rows != n_rx * n_tx) {
+    throw Error(ErrorKind::invalid_argument,
+                "samples: the channels have " + std::to_string(h.n_rows) +
+                    " rows, expected n_rx n_tx = " + std::to_string(n_rx * n_tx));
+  }
+  const auto shared = std::make_shared<const arma::cx_mat>(std::move(h));
+  SampleReader out{n_rx, n_tx, shared->n_cols, {}};
+  out.read = [shared](arma::uword first, arma::uword count) -> arma::cx_mat {
+    if (first > shared->n_cols || count > shared->n_cols - first) {
+      throw Error(ErrorKind::invalid_argument,
+                  "samples: " + std::to_string(first) + ":" + std::to_string(first + count) +
+                      " asked for, there are " + std::to_string(shared->n_cols));
+    }
+    if (count == 0) return arma::cx_mat(shared->n_rows, 0);
+    return shared->cols(first, first + count - 1);
+  };
+  return out;
+}
+
+SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uword count) {
+  if (first > samples.n_samples || count > samples.n_samples - first) {
+    throw Error(ErrorKind::invalid_argument,
+                "samples: " + std::to_string(first) + ":" + std::to_string(first + count) +
+                    " asked for, there are " + std::to_string(samples.n_samples));
+  }
+  SampleReader out = samples;
+  out.n_samples = count;
+  out.read = [read = samples.read, first](arma::uword start, arma::uword n) {
+    return read(first + start, n);
+  };
+  return out;
+}
+
+arma::cx_mat sample_covariance(const SampleReader& samples) {
+  if (samples.n_samples == 0) {
+    throw Error(ErrorKind::invalid_argument, "sample_covariance: there are no samples");
+  }
+  arma::cx_mat C(samples.n_h(), samples.n_h(), arma::fill::zeros);
+  constexpr arma::uword block = 512;
+  for (arma::uword first = 0; first < samples.n_samples; first += block) {
+    const arma::cx_mat h = samples.read(first, std::min(block, samples.n_samples - first));
+    C += h * h.t();
+  }
+  C /= static_cast<double>(samples.n_samples);
+  return C;
+}
+
+}  // namespace chest
