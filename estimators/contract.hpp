@@ -9,6 +9,11 @@
 
 namespace chest {
 
+/// @throws Error(invalid_argument) if A is null
+inline void check_given(const std::string& who, const ObservationOperator* A) {
+  if (A == nullptr) throw Error(ErrorKind::invalid_argument, who + ": A is not given");
+}
+
 /// What every estimator asks of an observation before it works.
 /// @throws Error(invalid_argument) if y does not have n_obs rows or sigma2 is not positive
 inline void check_observation(const std::string& who, const ObservationOperator& A,

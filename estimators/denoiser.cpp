@@ -1,4 +1,4 @@
-#include "estimators/include/chest/estimators/denoiser.hpp"
+#include <chest/estimators/denoiser.hpp>
 
 #include <cmath>
 #include <utility>

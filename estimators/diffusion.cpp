@@ -1,4 +1,4 @@
-#include "estimators/include/chest/estimators/diffusion.hpp"
+#include <chest/estimators/diffusion.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
 
-#include "estimators/contract.hpp"
+#include "contract.hpp"
 
 namespace chest {
 namespace {

@@ -1,4 +1,4 @@
-#include "estimators/include/chest/estimators/estimator.hpp"
+#include <chest/estimators/estimator.hpp>
 
 namespace chest {
 

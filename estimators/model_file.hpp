@@ -1,0 +1,26 @@
+#pragma once
+
+#include <armadillo>
+#include <string>
+
+#include <chest/archive.hpp>
+#include <chest/provenance.hpp>
+
+namespace chest {
+
+/// What every model file says of itself, as attributes of its root.
+struct ModelHeader {
+  arma::uword n_rx = 0, n_tx = 0;
+  double channel_scale = 1.0;
+  std::string training_data;
+  Provenance provenance;
+};
+
+void write_model_header(ArchiveWriter& archive, const std::string& kind, int version,
+                        const ModelHeader& header);
+/// @throws Error(format) if the file is not a model of this kind, is of a later version, or is
+/// damaged
+ModelHeader read_model_header(const ArchiveReader& archive, const std::string& kind,
+                              int newest_version);
+
+}  // namespace chest
