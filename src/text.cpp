@@ -59,7 +59,7 @@ std::string enumerate(const std::vector<std::string>& words) {
 double to_number(const std::string& text, const std::string& what) {
   double value = 0.0;
   const char* end = text.data() + text.size();
-  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
+  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' && text[1] != '-' ? 1 : 0);
   const auto [rest, error] = std::from_chars(begin, end, value);
   if (text.empty() || error != std::errc{} || rest != end || !std::isfinite(value)) {
     throw Error(ErrorKind::invalid_argument, what + ": '" + text + "' is not a number");
