@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include <chest/error.hpp>
@@ -12,6 +13,19 @@ namespace chest {
 /// @throws Error(invalid_argument) if A is null
 inline void check_given(const std::string& who, const ObservationOperator* A) {
   if (A == nullptr) throw Error(ErrorKind::invalid_argument, who + ": A is not given");
+}
+
+/// c of A^H A = c I.
+/// @throws Error(invalid_argument) if A is null or A^H A is not a multiple of I
+inline double decorrelation_gain(const std::string& who, const ObservationOperator* A) {
+  check_given(who, A);
+  if (const std::optional<double> gain = A->gram_scale()) return *gain;
+  const std::string n_tx = A->pilots() ? std::to_string(A->pilots()->n_rows) : std::string("n_tx");
+  throw Error(ErrorKind::invalid_argument,
+              who + ": A (" + A->name() +
+                  ") does not decorrelate, A^H A must be a multiple of I: " + "use " + n_tx +
+                  " or more orthogonal pilots (dft, hadamard, zadoff-chu), or the " +
+                  "estimator lmmse, which takes any pilots");
 }
 
 /// What every estimator asks of an observation before it works.

@@ -239,9 +239,8 @@ std::string DmseOptions::why_invalid() const {
 std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
                                      std::shared_ptr<const Denoiser> denoiser,
                                      const DmseOptions& options) {
-  if (!A || !denoiser) {
-    throw Error(ErrorKind::invalid_argument, "dmse: A and the denoiser must be given");
-  }
+  const double gain = decorrelation_gain("dmse", A.get());
+  if (!denoiser) throw Error(ErrorKind::invalid_argument, "dmse: the denoiser is not given");
   if (const std::string why = options.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, "dmse: " + why);
   }
@@ -250,14 +249,7 @@ std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> 
                 "dmse: the denoiser is for n_h = " + std::to_string(denoiser->n_h()) + ", A for " +
                     std::to_string(A->n_h()));
   }
-  const std::optional<double> gram_scale = A->gram_scale();
-  if (!gram_scale) {
-    throw Error(ErrorKind::invalid_argument,
-                "dmse: A (" + A->name() +
-                    ") does not decorrelate, A^H A must be a multiple of I: use orthogonal pilots "
-                    "with n_pilots >= n_tx, or lmmse, which takes any pilots");
-  }
-  return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, *gram_scale);
+  return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, gain);
 }
 
 }  // namespace chest

@@ -3,7 +3,6 @@
 #include <armadillo>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,9 +51,9 @@ class ModelStore {
   std::vector<Info> files() const;
 
   struct Impl;
+  Impl& impl() const { return *impl_; }
 
  private:
-  friend class Catalog;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -63,8 +62,9 @@ struct EstimatorContext {
   std::shared_ptr<const ObservationOperator> A;
   arma::uword n_rx = 0, n_tx = 0;      ///< of the channels
   std::shared_ptr<ModelStore> models;  ///< null: no model files
-  std::optional<GaussianMixture>
-      prior;                           ///< the mixture that the channels were drawn from, if known
+  /// The mixture that the channels were drawn from, where it is known; else null. Contexts of one
+  /// ModelStore that share this object share what is prepared from it.
+  std::shared_ptr<const GaussianMixture> prior;
   std::string device = "cpu";          ///< where networks run
   bool has_genie_covariances = false;  ///< Observation::genie will be filled
 };

@@ -12,7 +12,8 @@
 namespace chest {
 
 /// Noise levels of a trained diffusion model: x_i = sqrt(abar_i) h + sqrt(1 - abar_i) eps, index
-/// i = 0 (cleanest) .. n_steps - 1. In VE coordinates z = x / sqrt(abar), sigma2 = (1 - abar) / abar.
+/// i = 0 (cleanest) .. n_steps - 1. In VE coordinates z = x / sqrt(abar), sigma2 = (1 - abar) /
+/// abar.
 class NoiseSchedule {
  public:
   /// beta linear from first to last, the schedule of the letter (100, 9.999000099991662e-5, 0.1).
@@ -39,8 +40,8 @@ class NoiseSchedule {
 enum class Prediction { epsilon, sample, velocity };
 const char* to_string(Prediction prediction);
 Prediction prediction_from_string(const std::string& text);
-/// h_hat = z_gain * z + o_gain * o from the network input z (VE) and output o, at noise level sigma2:
-/// epsilon: z - sigma o;  sample: o;  velocity (v = sqrt(abar) eps - sqrt(1 - abar) h):
+/// h_hat = z_gain * z + o_gain * o from the network input z (VE) and output o, at noise level
+/// sigma2: epsilon: z - sigma o;  sample: o;  velocity (v = sqrt(abar) eps - sqrt(1 - abar) h):
 /// abar z - sqrt(1 - abar) o.
 struct PredictionGains {
   double z_gain, o_gain;
@@ -57,7 +58,8 @@ struct ReverseChain {
 /// i* - 1 .. 0. (The letter's equation starts at i*; the published code and results do not, and at
 /// 40 dB it makes no call.)  Source: [Fesl2024a] and its code
 /// @param include_start  also call at i*, as the letter's equation reads
-ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start = false);
+ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
+                             bool include_start = false);
 
 /// n_steps calls at levels uniform in log SNR from sigma2 down to sigma2_end, the last one to zero
 /// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.
@@ -65,9 +67,9 @@ ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps
 
 /// Number of calls and predicted error per noise level, from validation channels.
 struct Calibration {
-  arma::vec snr_db;     ///< effective SNR, ascending; empty when not calibrated
-  arma::uvec n_steps;   ///< best number of calls at that level
-  arma::vec mse;        ///< E||h_hat - h||^2 seen there, per n_h
+  arma::vec snr_db;    ///< effective SNR, ascending; empty when not calibrated
+  arma::uvec n_steps;  ///< best number of calls at that level
+  arma::vec mse;       ///< E||h_hat - h||^2 seen there, per n_h
   bool empty() const { return snr_db.n_elem == 0; }
   /// Calls at a level: those of the nearest calibrated SNR; `otherwise` when not calibrated.
   arma::uword steps_at(double sigma2, arma::uword otherwise) const;
@@ -86,7 +88,8 @@ enum class ReverseRule {
 struct DmseOptions {
   ReverseRule rule = ReverseRule::calibrated;
   arma::uword n_steps = 3;  ///< for fixed_steps, and for calibrated without a calibration; >= 1
-  /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the letter's schedule.
+  /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the letter's
+  /// schedule.
   double sigma2_end = 1e-4;
   Calibration calibration;
   /// The schedule of the published rules.
@@ -95,16 +98,18 @@ struct DmseOptions {
   std::string why_invalid() const;
 };
 
-/// DMSE estimator: a denoiser run along a noise-free reverse chain from the decorrelated observation.
+/// DMSE estimator: a denoiser run along a noise-free reverse chain from the decorrelated
+/// observation.
 ///
 ///   z = A^+ y = h + n',  n' ~ CN(0, (sigma2 / c) I)   when A^H A = c I
 ///
-/// With an exact denoiser one step is the conditional mean E[h | y]; several steps compose conditional
-/// means, which is exact for Gaussian priors and can only lose for others. A learned denoiser may
-/// gain from a few (docs/model.md).
-/// Predicts its mse where the options hold a calibration.
+/// With an exact denoiser one step is the conditional mean E[h | y]; several steps compose
+/// conditional means, which is exact for Gaussian priors and can only lose for others. A learned
+/// denoiser may gain from a few (docs/model.md). Predicts its mse where the options hold a
+/// calibration.
 ///
-/// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options are
+/// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options
+/// are
 ///         invalid
 /// Source: [Fesl2024a], [Fesl2024b]
 std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
