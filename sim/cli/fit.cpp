@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <ostream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include <chest/error.hpp>
+#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/network.hpp>
+#include <chest/file.hpp>
+#include <chest/metrics.hpp>
+#include <chest/text.hpp>
+
+#include "args.hpp"
+
+namespace chest::cli {
+namespace {
+
+struct FitOptions {
+  std::string kind, out, validation, checkpoint, prediction = "epsilon", covariance = "full";
+  ChannelFlags channels;
+  NetworkFitOptions network;
+  unsigned threads = 0;
+  bool force = false;
+};
+
+std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
+                          const std::string& samples) {
+  return nlohmann::json{{"file", info.file.filename().string()},
+                        {"dataset", info.dataset},
+                        {"samples", samples},
+                        {"normalise", flags.normalise},
+                        {"scale", info.scale},
+                        {"hash", hash_file(info.file)}}
+      .dump();
+}
+
+std::string range_text(std::pair<arma::uword, arma::uword> range) {
+  return std::to_string(range.first) + ":" + std::to_string(range.second);
+}
+
+int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+  const CovarianceKind kind = covariance_kind_from_string(options.covariance);
+  const Dataset dataset = options.channels.open();
+  const auto range = options.channels.range(dataset);
+  LmmseModel model =
+      fit_lmmse(subrange(dataset.samples(), range.first, range.second - range.first), kind);
+  model.channel_scale = dataset.info().scale;
+  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.provenance = line.provenance(0);
+  save(options.out, model);
+  out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", " << to_string(kind)
+      << " covariance of " << model.n_samples << " channels\n";
+  return 0;
+}
+
+int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& out) {
+  NetworkFitOptions& fit = options.network;
+  fit.prediction = prediction_from_string(options.prediction);
+  fit.n_threads = n_threads(options.threads);
+  fit.checkpoint = options.checkpoint.empty() ? options.out + ".checkpoint" : options.checkpoint;
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
+  }
+
+  const Dataset dataset = options.channels.open();
+  const SampleReader samples = dataset.samples();
+  auto range = options.channels.range(dataset);
+  std::pair<arma::uword, arma::uword> validation;
+  if (!options.validation.empty()) {
+    validation = parse_samples(options.validation, samples.n_samples, "--validation");
+    if (validation.first < range.second && range.first < validation.second) {
+      throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
+                                                   " and --validation " + range_text(validation) +
+                                                   " overlap; give ranges that share no sample");
+    }
+  } else {
+    // The end of the range, not a random choice: neighbours in a file are often correlated.
+    const arma::uword n = std::max<arma::uword>((range.second - range.first) / 20, 1);
+    validation = {range.second - n, range.second};
+    range.second -= n;
+    if (range.first >= range.second) {
+      throw Error(ErrorKind::invalid_argument,
+                  "chest fit: one sample cannot be split into fitting and validation samples");
+    }
+  }
+  const SampleReader fitting = subrange(samples, range.first, range.second - range.first);
+  const SampleReader held_out =
+      subrange(samples, validation.first, validation.second - validation.first);
+
+  TerminalControl terminal;
+  NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
+  const arma::uword n_epochs = model.validation_losses.n_elem;
+  const arma::uword best = model.validation_losses.index_min() + 1;
+  const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
+
+  const auto denoiser = make_network_denoiser(model, {fit.device, 0});
+  const bool was_interrupted = terminal.interrupted();
+  // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
+  model.calibration = calibrate(*denoiser, held_out, fit.seed, fit.n_threads);
+  model.channel_scale = dataset.info().scale;
+  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.provenance = line.provenance(fit.seed);
+  save(options.out, model);
+  if (finished) {
+    std::error_code ignored;
+    std::filesystem::remove(fit.checkpoint, ignored);
+  }
+
+  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", " << n_epochs
+      << " epochs, best " << best << " with validation loss " << model.validation_losses(best - 1)
+      << '\n';
+  out << "calls per estimate, from validation channels " << range_text(validation) << ":\n";
+  for (arma::uword i = 0; i < model.calibration.snr_db.n_elem; ++i) {
+    out << "  " << model.calibration.snr_db(i) << " dB: " << model.calibration.n_steps(i)
+        << "  (NMSE " << to_db(model.calibration.mse(i)) << " dB)\n";
+  }
+  if (!finished) {
+    out << (was_interrupted ? "interrupted" : "time is up")
+        << "; the best so far is saved, and the same command with a later limit and --force "
+           "continues from "
+        << fit.checkpoint.string() << '\n';
+  }
+  return 0;
+}
+
+}  // namespace
+
+int fit(const Args& args, std::ostream& out) {
+  FitOptions options;
+  NetworkFitOptions& network = options.network;
+  CommandLine line(
+      "fit", "chest fit lmmse|dmse --channels FILE --out MODEL [options]",
+      "Fits an estimator's model on channels. A dmse fit writes a checkpoint every epoch "
+      "and continues from it;\nCtrl-C and the limits keep the best so far.");
+  auto flag = line.flags().add_options();
+  flag("kind", optional_field(options.kind), "lmmse or dmse; the word after fit");
+  flag("out", optional_field(options.out), "model file to write (HDF5)");
+  flag("force", po::bool_switch(&options.force), "replace an existing model");
+  options.channels.add(line.flags());
+  flag("covariance", field(options.covariance),
+       "lmmse: full, or toeplitz (block-Toeplitz average, for uniform linear arrays)");
+  flag("validation", optional_field(options.validation),
+       "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
+  flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
+  flag("minutes", field(network.max_minutes), "dmse: wall-clock limit; 0: none");
+  flag("patience", field(network.patience), "dmse: epochs without a better validation loss");
+  flag("batch", field(network.batch), "dmse: channels per Adam step");
+  flag("learning-rate", field(network.learning_rate), "dmse: of Adam");
+  flag("ema", field(network.ema_decay), "dmse: decay of the moving average of the weights; 0: off");
+  flag("prediction", field(options.prediction), "dmse: epsilon, sample or velocity");
+  flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
+  flag("seed", field(network.seed), "dmse: initial weights, batches and noise");
+  flag("threads", field(options.threads), "worker threads; 0: all processors");
+  flag("device", field(network.device), "dmse: cpu, cuda, cuda:N or auto");
+  line.positional("kind", 1);
+  if (!line.parse(args, out)) return 0;
+  line.require("kind", "write chest fit lmmse or chest fit dmse");
+  if (options.kind != "lmmse" && options.kind != "dmse") {
+    throw Error(ErrorKind::invalid_argument, "chest fit: there is no fit of kind '" + options.kind +
+                                                 "'; there are lmmse and dmse");
+  }
+  line.require("channels", "the channels to fit on");
+  line.require("out", "the model file to write");
+  // A checkpoint beside the model marks it as this command's own unfinished run only where no model
+  // was written yet; otherwise --force says that it may be replaced.
+  check_output(options.out, options.force);
+  return options.kind == "lmmse" ? fit_lmmse_model(options, line, out)
+                                 : fit_dmse_model(options, line, out);
+}
+
+}  // namespace chest::cli

@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <cmath>
+#include <ostream>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/network.hpp>
+#include <chest/metrics.hpp>
+
+#include "args.hpp"
+
+namespace chest::cli {
+namespace {
+
+void print_provenance(const Provenance& provenance, std::ostream& out) {
+  out << "  made by   " << provenance.made_by << " at " << provenance.made_at << '\n';
+  if (!provenance.command_line.empty()) out << "  command   " << provenance.command_line << '\n';
+}
+
+void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
+  if (kind == "lmmse") {
+    const LmmseModel model = load_lmmse_model(file);
+    out << file.string() << ": model of lmmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels\n"
+        << "  data      " << model.training_data << '\n';
+    print_provenance(model.provenance, out);
+  } else if (kind == "gmm") {
+    const GmmModel model = load_gmm_model(file);
+    out << file.string() << ": model of gmm, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  mixture   " << model.prior.n_components() << " components\n";
+    print_provenance(model.provenance, out);
+  } else {
+    const NetworkModel model = load_network_model(file);
+    std::size_t n_parameters = 0;
+    for (const NamedTensor& tensor : model.weights) n_parameters += tensor.values.size();
+    const NoiseSchedule& schedule = model.schedule;
+    out << file.string() << ": model of dmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  network   " << n_parameters << " parameters, prediction "
+        << to_string(model.prediction) << '\n'
+        << "  schedule  " << schedule.n_steps() << " levels, " << to_db(schedule.snr(0)) << " to "
+        << to_db(schedule.snr(schedule.n_steps() - 1)) << " dB\n";
+    if (model.validation_losses.n_elem > 0) {
+      out << "  fit       " << model.validation_losses.n_elem << " epochs, best validation loss "
+          << model.validation_losses.min() << '\n';
+    }
+    if (!model.training_data.empty()) out << "  data      " << model.training_data << '\n';
+    if (model.calibration.empty()) {
+      out << "  calls     not calibrated: 3 at every SNR\n";
+    } else {
+      out << "  calls    ";
+      for (arma::uword i = 0; i < model.calibration.snr_db.n_elem; ++i) {
+        out << ' ' << model.calibration.n_steps(i) << " at " << model.calibration.snr_db(i)
+            << (i + 1 < model.calibration.snr_db.n_elem ? "," : " dB\n");
+      }
+    }
+    print_provenance(model.provenance, out);
+  }
+}
+
+void print_channels(const ChannelFlags& flags, std::ostream& out) {
+  const Dataset dataset = flags.open();
+  const DatasetInfo& info = dataset.info();
+  const auto [first, end] = flags.range(dataset);
+  out << info.file.string() << ": channels, taken for " << info.kind << '\n'
+      << "  dataset   " << (info.dataset.empty() ? "(the array)" : info.dataset) << ", "
+      << info.type_name << ", axes " << info.axes << '\n'
+      << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
+      << " (n_rx x n_tx)\n";
+  if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
+  double power = 0.0, weakest = arma::datum::inf, strongest = 0.0;
+  const double n_h = static_cast<double>(info.n_rx * info.n_tx);
+  for (arma::uword at = first; at < end; at += 512) {
+    const arma::vec norms = squared_norms(dataset.read(at, std::min<arma::uword>(512, end - at)));
+    power += arma::accu(norms);
+    weakest = std::min(weakest, norms.min() / n_h);
+    strongest = std::max(strongest, norms.max() / n_h);
+  }
+  power /= n_h * static_cast<double>(end - first);
+  out << "  power     " << power << " per entry in samples " << first << ":" << end
+      << ", single channels " << to_db(weakest) << " to " << to_db(strongest)
+      << " dB; normalisation " << to_string(info.normalisation) << ", scale " << info.scale << '\n';
+  if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
+  if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
+  if (!info.model.empty()) out << "  model     " << info.model << '\n';
+}
+
+}  // namespace
+
+int info(const Args& args, std::ostream& out) {
+  ChannelFlags flags;
+  CommandLine line(
+      "info", "chest info FILE [options]",
+      "Says what a file holds: channels (axes, type, count, power), a model or results.");
+  flags.normalise = "1";  // power is what is asked about, so any power is shown
+  flags.add(line.flags());
+  line.positional("channels", 1);
+  if (!line.parse(args, out)) return 0;
+  line.require("channels", "usage: chest info FILE");
+
+  const std::filesystem::path file = split_dataset_name(flags.channels).first;
+  if (file.extension() != ".npy") {
+    const ArchiveReader archive(file);
+    const std::string format = archive.text_attribute("/", "format").value_or("");
+    if (format == "chest-model") {
+      print_model(file, archive.text_attribute("/", "kind").value_or(""), out);
+      return 0;
+    }
+    if (format == "chest-results") {
+      out << file.string() << ": results\n";
+      print_provenance(read_provenance(archive, format, 1000), out);
+      return 0;
+    }
+  }
+  print_channels(flags, out);
+  return 0;
+}
+
+}  // namespace chest::cli
