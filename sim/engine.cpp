@@ -1,0 +1,577 @@
+#include "engine.hpp"
+
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include <chest/error.hpp>
+#include <chest/file.hpp>
+#include <chest/metrics.hpp>
+#include <chest/parallel.hpp>
+#include <chest/random.hpp>
+
+namespace chest::sim {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double thread_cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
+std::string db_text(double snr_db) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g dB", snr_db);
+  return text;
+}
+
+/// A block of channels with what all points need of it.
+struct ChannelBlockData {
+  arma::cx_mat h;
+  arma::vec p;  // ||h||^2
+  ToeplitzKroneckerCovariances genie;
+};
+
+/// Reads blocks of the range; keeps them all when they are few.
+class ChannelSource {
+ public:
+  ChannelSource(const SampleReader& samples, const CovarianceReader& covariances,
+                const Results& results)
+      : samples_(samples), covariances_(covariances), results_(results) {
+    const double bytes =
+        double(results.end - results.first) * double(samples.n_h()) * sizeof(std::complex<double>);
+    if (bytes > double(most_cached_bytes)) return;
+    for (arma::uword i = 0; i < results.n_blocks(); ++i)
+      kept_.push_back(results.in_shard(i) ? read(i) : ChannelBlockData{});
+  }
+
+  const ChannelBlockData& get(arma::uword i_block, ChannelBlockData& buffer) const {
+    if (!kept_.empty()) return kept_[i_block];
+    buffer = read(i_block);
+    return buffer;
+  }
+
+ private:
+  ChannelBlockData read(arma::uword i_block) const {
+    const arma::uword first = results_.first + i_block * results_.block;
+    const arma::uword count = std::min(results_.block, results_.end - first);
+    ChannelBlockData data;
+    data.h = samples_.read(first, count);
+    if (data.h.n_rows != samples_.n_h() || data.h.n_cols != count)
+      throw Error(ErrorKind::invalid_argument,
+                  "sweep: reading samples " + std::to_string(first) + ":" +
+                      std::to_string(first + count) + " gave " + std::to_string(data.h.n_cols) +
+                      " channels of " + std::to_string(data.h.n_rows) + " entries, expected " +
+                      std::to_string(count) + " of " + std::to_string(samples_.n_h()));
+    data.p = squared_norms(data.h);
+    for (arma::uword k = 0; k < count; ++k)
+      if (!(data.p(k) > 0.0) || !std::isfinite(data.p(k)))
+        throw Error(ErrorKind::numeric,
+                    "sweep: channel " + std::to_string(first + k) +
+                        (data.p(k) == 0.0 ? " is all zero" : " holds values that are not finite") +
+                        "; leave it out of the sample range");
+    if (covariances_) data.genie = covariances_(first, count);
+    return data;
+  }
+
+  const SampleReader& samples_;
+  const CovarianceReader& covariances_;
+  const Results& results_;
+  std::vector<ChannelBlockData> kept_;
+};
+
+nlohmann::ordered_json parse_object(const std::string& text, const char* what) {
+  if (text.empty()) return nlohmann::ordered_json::object();
+  auto object = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!object.is_object())
+    throw Error(ErrorKind::invalid_argument,
+                std::string("sweep: ") + what + " is not a JSON object: " + text);
+  return object;
+}
+
+/// Everything that the numbers depend on.
+std::string identity_of(const Results& results, const SweepOptions& options,
+                        const Experiment& experiment) {
+  nlohmann::ordered_json json;
+  json["run"] = results.kind == ResultKind::sweep ? "sweep" : "link";
+  json["chest"] = version();
+  json["channels"] = std::to_string(results.n_rx) + "x" + std::to_string(results.n_tx);
+  json["inputs"] = parse_object(options.inputs, "inputs");
+  json["samples"] = std::to_string(results.first) + ":" + std::to_string(results.end);
+  json["estimators"] = results.estimators;
+  json["snr_db"] = results.snr_db;
+  for (const Pilots& pilots : results.pilots)
+    json["pilots"].push_back(pilots.name + " " +
+                             hash_bytes(pilots.P.memptr(), pilots.P.n_elem * sizeof(pilots.P(0))));
+  json["pilot_power"] = options.pilot_power;
+  json["seed"] = options.seed;
+  json["block"] = results.block;
+  json["stop_rel"] = options.stop_rel;
+  json.update(parse_object(experiment.options, "options"));
+  return json.dump();
+}
+
+/// The state of a run that its workers share, and the order in which they take its blocks.
+class Schedule {
+ public:
+  Schedule(Results& results, const SweepOptions& options, const Experiment& experiment,
+           const RunControl& control)
+      : results_(results),
+        options_(options),
+        experiment_(experiment),
+        control_(control),
+        n_series_(results.n_series()),
+        given_(results.done),
+        prefix_(results.n_points(), Prefix{}) {
+    for (arma::uword i = 0; i < results.n_points(); ++i) {
+      prefix_[i].sums.assign(n_series_ * results.n_sums, 0.0);
+      for (arma::uword b = 0; b < results.n_blocks(); ++b)
+        n_units_ += results.in_shard(b) && results.used[i] == 0;
+    }
+    for (arma::uword i = 0; i < results.n_points(); ++i)
+      for (arma::uword b = 0; b < results.n_blocks() && results.used[i] == 0; ++b)
+        n_units_ -= results.in_shard(b) && results.done[i * results.n_blocks() + b];
+    for (arma::uword i = 0; i < results.n_points(); ++i) advance(i);
+  }
+
+  struct Unit {
+    arma::uword i_point, i_block;
+  };
+
+  /// The next block to do; false when there is none or the run ends.
+  bool take(Unit& unit) {
+    const std::lock_guard lock(mutex_);
+    if (ended_ || control_.stopped()) {
+      ended_ = true;
+      return false;
+    }
+    const arma::uword n_blocks = results_.n_blocks();
+    for (; i_point_ < results_.n_points(); ++i_point_, i_block_ = 0) {
+      if (results_.used[i_point_] != 0) continue;
+      for (; i_block_ < n_blocks; ++i_block_) {
+        std::uint32_t& given = given_[i_point_ * n_blocks + i_block_];
+        if (given || !results_.in_shard(i_block_)) continue;
+        given = 1;
+        unit = {i_point_, i_block_};
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Takes over the sums of a block.
+  void put(const Unit& unit, const std::vector<double>& sums, const std::vector<double>& seconds,
+           double seconds_in_estimators) {
+    const std::lock_guard lock(mutex_);
+    results_.seconds_in_estimators += seconds_in_estimators;
+    ++n_put_;
+    const arma::uword at = unit.i_point * results_.n_blocks() + unit.i_block;
+    if (results_.used[unit.i_point] == 0) {
+      std::copy(sums.begin(), sums.end(), results_.sums_of(unit.i_point, unit.i_block, 0));
+      std::copy(seconds.begin(), seconds.end(),
+                results_.seconds.begin() + std::ptrdiff_t(at * results_.estimators.size()));
+      results_.done[at] = 1;
+      advance(unit.i_point);
+    }
+    report(unit.i_point);
+    save_if_due(results_.used[unit.i_point] != 0);
+  }
+
+  /// Ends the run for all workers.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+
+  /// Writes what is done.
+  void save_now() {
+    const std::lock_guard lock(mutex_);
+    account_time();
+    if (!options_.out.empty()) save(options_.out, results_);
+  }
+
+  void set_workers(unsigned n) { n_workers_ = n; }
+
+ private:
+  struct Prefix {
+    arma::uword n_blocks = 0;  // leading blocks that are done or belong to other shards
+    arma::uword n_own = 0;     // those of this shard
+    std::vector<double> sums;  // over them, [n_series, n_sums]
+  };
+
+  /// Extends the leading blocks of a point and decides whether it is finished. Looks at them in
+  /// order, so that the decision is that of a run with one thread.
+  void advance(arma::uword i_point) {
+    if (results_.used[i_point] != 0) return;
+    Prefix& prefix = prefix_[i_point];
+    const arma::uword n_blocks = results_.n_blocks();
+    while (prefix.n_blocks < n_blocks) {
+      const arma::uword b = prefix.n_blocks;
+      if (results_.in_shard(b)) {
+        if (!results_.done[i_point * n_blocks + b]) return;
+        ++prefix.n_own;
+        if (options_.stop_rel > 0.0) {
+          const double* sums = results_.sums_of(i_point, b, 0);
+          for (std::size_t i = 0; i < prefix.sums.size(); ++i) prefix.sums[i] += sums[i];
+        }
+      }
+      ++prefix.n_blocks;
+      if (options_.stop_rel > 0.0 && prefix.n_own >= 4 && narrow(prefix)) break;
+    }
+    results_.used[i_point] = std::uint32_t(prefix.n_blocks);
+    // Blocks that other workers did beyond the end are not part of the point.
+    for (arma::uword b = prefix.n_blocks; b < n_blocks; ++b) {
+      const arma::uword at = i_point * n_blocks + b;
+      if (results_.done[at])
+        std::fill_n(results_.sums_of(i_point, b, 0), n_series_ * results_.n_sums, 0.0);
+      std::fill_n(results_.seconds.begin() + std::ptrdiff_t(at * results_.estimators.size()),
+                  results_.estimators.size(), 0.0);
+      if (!given_[at] && results_.in_shard(b)) --n_units_;
+      results_.done[at] = 0;
+    }
+  }
+
+  bool narrow(const Prefix& prefix) const {
+    for (arma::uword s = 0; s < n_series_; ++s)
+      if (!(experiment_.relative_half_width(prefix.sums.data() + s * results_.n_sums) <=
+            options_.stop_rel))
+        return false;
+    return true;
+  }
+
+  void report(arma::uword i_point) {
+    if (!control_.on_progress || n_units_ == 0) return;
+    const double seconds = seconds_since(start_);
+    const bool last = n_put_ >= n_units_;
+    if (!last && seconds - reported_ < 0.1) return;
+    reported_ = seconds;
+    Progress progress;
+    progress.fraction = std::min(1.0, double(n_put_) / double(n_units_));
+    progress.seconds = seconds;
+    progress.seconds_left = seconds * (1.0 - progress.fraction) / progress.fraction;
+    const arma::uword n_snr = results_.snr_db.size();
+    arma::uword n_finished = 0;
+    for (std::uint32_t used : results_.used) n_finished += used != 0;
+    progress.text = results_.pilots[i_point / n_snr].name + ", " +
+                    db_text(results_.snr_db[i_point % n_snr]) + ", " + std::to_string(n_finished) +
+                    " of " + std::to_string(results_.n_points()) + " points done";
+    control_.on_progress(progress);
+  }
+
+  /// A finished point is written at once, unless points finish so fast that writing would take more
+  /// than a twentieth of the time; an unfinished one twice a minute.
+  void save_if_due(bool point_finished) {
+    if (options_.out.empty()) return;
+    const double now = seconds_since(start_);
+    const double pause = point_finished ? 20.0 * seconds_to_save_ : 30.0;
+    if (now - saved_ < pause) return;
+    account_time();
+    save(options_.out, results_);
+    saved_ = seconds_since(start_);
+    seconds_to_save_ = saved_ - now;
+  }
+
+  void account_time() {
+    const double now = seconds_since(start_);
+    results_.seconds_total += (now - accounted_) * n_workers_;
+    accounted_ = now;
+  }
+
+  Results& results_;
+  const SweepOptions& options_;
+  const Experiment& experiment_;
+  const RunControl& control_;
+  const arma::uword n_series_;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> given_;  // [n_points, n_blocks]: done or being done
+  std::vector<Prefix> prefix_;
+  arma::uword i_point_ = 0, i_block_ = 0;
+  bool ended_ = false;
+  unsigned n_workers_ = 1;
+  std::size_t n_units_ = 0, n_put_ = 0;
+  Clock::time_point start_ = Clock::now();
+  double reported_ = -1.0, saved_ = 0.0, seconds_to_save_ = 0.0, accounted_ = 0.0;
+};
+
+/// One worker's buffers.
+struct Workspace {
+  ChannelBlockData buffer;
+  Observation observation;
+  arma::cx_mat noise;
+  std::vector<Estimate> estimates;
+  std::unique_ptr<Meter> meter;
+  std::vector<double> sums, seconds;
+};
+
+class Run {
+ public:
+  Run(Results& results, const SweepOptions& options, const Experiment& experiment,
+      const ChannelSource& source,
+      const std::vector<std::shared_ptr<const ObservationOperator>>& observations,
+      const std::vector<std::vector<std::shared_ptr<const Estimator>>>& estimators)
+      : results_(results),
+        options_(options),
+        experiment_(experiment),
+        source_(source),
+        observations_(observations),
+        estimators_(estimators) {}
+
+  void work(Schedule& schedule) const {
+    Workspace space;
+    space.estimates.resize(results_.estimators.size());
+    space.sums.resize(results_.n_series() * results_.n_sums);
+    space.seconds.resize(results_.estimators.size());
+    if (experiment_.make_meter) space.meter = experiment_.make_meter();
+    for (Schedule::Unit unit; schedule.take(unit);) {
+      const double seconds = measure(unit, space);
+      schedule.put(unit, space.sums, space.seconds, seconds);
+    }
+  }
+
+ private:
+  /// Fills the sums of one block; returns the wall-clock time inside the estimators.
+  double measure(const Schedule::Unit& unit, Workspace& space) const {
+    const arma::uword n_snr = results_.snr_db.size();
+    const arma::uword i_pilots = unit.i_point / n_snr;
+    const double snr_db = results_.snr_db[unit.i_point % n_snr];
+    const arma::uword first = results_.first + unit.i_block * results_.block;
+    const ChannelBlockData& channels = source_.get(unit.i_block, space.buffer);
+    const arma::cx_mat& h = channels.h;
+
+    Observation& observation = space.observation;
+    observation.sigma2 = from_db(-snr_db);
+    observation.stream = first;
+    observation.genie = channels.genie;
+    observations_[i_pilots]->apply(h, observation.y);
+    const double signal = arma::accu(squared_norms(observation.y));
+    space.noise.set_size(arma::size(observation.y));
+    const std::uint64_t stream = snr_stream(snr_db);
+    for (arma::uword k = 0; k < h.n_cols; ++k)
+      Rng(options_.seed, {Purpose::noise, stream, first + k})
+          .fill_cx_normal(space.noise.colptr(k), space.noise.n_rows, observation.sigma2);
+    const double noise = arma::accu(squared_norms(space.noise));
+    observation.y += space.noise;
+
+    const Scene scene{h, observation, results_.n_rx, results_.n_tx, first, options_.seed, stream};
+    if (space.meter) space.meter->begin(scene);
+    std::fill(space.sums.begin(), space.sums.end(), 0.0);
+    double seconds_in_estimators = 0.0;
+    for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
+      Estimate& estimate = space.estimates[i];
+      space.seconds[i] = 0.0;
+      if (const Estimator* estimator = estimators_[i_pilots][i].get()) {
+        const Clock::time_point start = Clock::now();
+        const double cpu_start = thread_cpu_seconds();
+        estimator->estimate(observation, estimate);
+        const double cpu = thread_cpu_seconds() - cpu_start;
+        const double wall = seconds_since(start);
+        space.seconds[i] = options_.wall_clock ? wall : cpu;
+        seconds_in_estimators += wall;
+      } else {
+        estimate.h = h;
+        estimate.mse.zeros(h.n_cols);
+      }
+
+      ErrorSums sums;
+      const arma::vec e = squared_errors(estimate.h, h);
+      for (arma::uword k = 0; k < e.n_elem; ++k)
+        if (!std::isfinite(e(k)))
+          throw Error(ErrorKind::numeric, "estimator '" + results_.estimators[i] +
+                                              "' gave a value that is not finite for channel " +
+                                              std::to_string(first + k) + " with pilots " +
+                                              results_.pilots[i_pilots].name + " at " +
+                                              db_text(snr_db));
+      add_errors(e, channels.p, sums);
+      sums.signal = signal;
+      sums.noise = noise;
+      sums.n_predicted = double(estimate.mse.n_elem);
+      sums.predicted = arma::accu(estimate.mse);
+      sums.nfe = double(estimate.nfe) * double(h.n_cols);
+      const arma::uword n_modulations = results_.n_modulations();
+      double* row = space.sums.data() + i * n_modulations * results_.n_sums;
+      for (arma::uword m = 0; m < n_modulations; ++m) sums.write(row + m * results_.n_sums);
+      if (space.meter) space.meter->measure(scene, estimate, row);
+    }
+    return seconds_in_estimators;
+  }
+
+  const Results& results_;
+  const SweepOptions& options_;
+  const Experiment& experiment_;
+  const ChannelSource& source_;
+  const std::vector<std::shared_ptr<const ObservationOperator>>& observations_;
+  const std::vector<std::vector<std::shared_ptr<const Estimator>>>& estimators_;
+};
+
+/// Takes over what an earlier run of the same command left in its results file.
+void resume(Results& results, const SweepOptions& options) {
+  if (options.out.empty() || options.force || !std::filesystem::exists(options.out)) return;
+  const std::string again = "; use --force to overwrite it or choose another --out";
+  Results earlier;
+  try {
+    earlier = load_results(options.out);
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::string(error.what()) + again);
+  }
+  std::string differs = difference(results, earlier);
+  if (differs.empty() &&
+      (results.shard.index != earlier.shard.index || results.shard.count != earlier.shard.count))
+    differs = "shard is " + std::to_string(results.shard.index) + "/" +
+              std::to_string(results.shard.count) + " here, " +
+              std::to_string(earlier.shard.index) + "/" + std::to_string(earlier.shard.count) +
+              " there";
+  if (!differs.empty())
+    throw Error(
+        ErrorKind::invalid_argument,
+        options.out.string() + ": holds results of another command (" + differs + ")" + again);
+  const std::string command_line = results.provenance.command_line;
+  results = std::move(earlier);
+  results.provenance.command_line = command_line;
+  results.provenance.made_by.clear();
+  results.provenance.made_at.clear();
+}
+
+}  // namespace
+
+std::uint64_t snr_stream(double snr_db) {
+  return static_cast<std::uint64_t>(std::llround(1000.0 * snr_db));
+}
+
+std::string SweepOptions::why_invalid() const {
+  if (pilots.empty()) return "pilots is empty, expected at least one choice";
+  if (!(pilot_power > 0.0) || !std::isfinite(pilot_power))
+    return "pilot_power is " + std::to_string(pilot_power) + ", expected > 0";
+  if (snr_db.empty()) return "snr_db is empty, expected at least one value";
+  std::set<std::int64_t> levels;
+  for (double snr : snr_db) {
+    if (!std::isfinite(snr) || std::abs(snr) > 200.0)
+      return "snr_db holds " + db_text(snr) + ", expected -200 .. 200";
+    if (!levels.insert(std::llround(1000.0 * snr)).second)
+      return "snr_db holds " + db_text(snr) + " twice";
+  }
+  if (estimators.empty()) return "estimators is empty, expected at least one";
+  std::set<std::string> names;
+  for (const std::string& name : estimators)
+    if (!names.insert(name).second) return "estimators holds '" + name + "' twice";
+  if (end != 0 && end <= first)
+    return "samples " + std::to_string(first) + ":" + std::to_string(end) +
+           " are empty, expected first < end";
+  if (block == 0) return "block is 0, expected >= 1";
+  if (!(stop_rel >= 0.0 && stop_rel < 1.0))
+    return "stop_rel is " + std::to_string(stop_rel) + ", expected 0 .. 1";
+  if (shard.count == 0 || shard.index == 0 || shard.index > shard.count)
+    return "shard is " + std::to_string(shard.index) + "/" + std::to_string(shard.count) +
+           ", expected i/n with i = 1 .. n";
+  if (stop_rel > 0.0 && shard.count > 1)
+    return "stop_rel does not go with shards, because a shard does not know when the blocks of all "
+           "are enough; give a number of samples instead";
+  return {};
+}
+
+Results run_experiment(const SampleReader& samples, const CovarianceReader& covariances,
+                       const EstimatorFactory& make_estimator, const SweepOptions& options,
+                       const Experiment& experiment, const RunControl& control) {
+  if (const std::string why = options.why_invalid(); !why.empty())
+    throw Error(ErrorKind::invalid_argument, "sweep: " + why);
+  use_one_blas_thread();
+
+  Results results;
+  results.kind = experiment.kind;
+  results.snr_db = options.snr_db;
+  for (double& snr : results.snr_db) snr += 0.0;  // no negative zero
+  results.estimators = options.estimators;
+  if (experiment.with_perfect) results.estimators.emplace_back("perfect");
+  results.modulations = experiment.modulations;
+  results.n_rx = samples.n_rx;
+  results.n_tx = samples.n_tx;
+  results.first = options.first;
+  results.end = options.end != 0 ? options.end : samples.n_samples;
+  results.block = options.block;
+  results.n_data = experiment.n_data;
+  results.n_sums = experiment.n_sums;
+  results.shard = options.shard;
+  if (results.end > samples.n_samples || results.first >= results.end)
+    throw Error(ErrorKind::invalid_argument,
+                "sweep: samples " + std::to_string(results.first) + ":" +
+                    std::to_string(results.end) + " reach beyond the " +
+                    std::to_string(samples.n_samples) + " channels there are");
+  if (options.shard.count > results.n_blocks())
+    throw Error(ErrorKind::invalid_argument,
+                "sweep: " + std::to_string(options.shard.count) + " shards share " +
+                    std::to_string(results.n_blocks()) + " blocks of " +
+                    std::to_string(results.block) + " samples; use fewer shards or smaller blocks");
+  for (const PilotSpec& spec : options.pilots)
+    results.pilots.push_back(make_pilots(spec, samples.n_tx, options.seed, options.pilot_power));
+  std::set<std::string> names;
+  for (const Pilots& pilots : results.pilots)
+    if (!names.insert(pilots.name).second)
+      throw Error(ErrorKind::invalid_argument, "sweep: pilots " + pilots.name + " are given twice");
+  results.provenance.seed = options.seed;
+  results.provenance.command_line = options.command_line;
+  results.provenance.options = identity_of(results, options, experiment);
+  const arma::uword n_cells = results.n_points() * results.n_blocks();
+  results.sums.assign(n_cells * results.n_series() * results.n_sums, 0.0);
+  results.done.assign(n_cells, 0);
+  results.used.assign(results.n_points(), 0);
+  results.seconds.assign(n_cells * results.estimators.size(), 0.0);
+  resume(results, options);
+
+  std::vector<std::shared_ptr<const ObservationOperator>> observations;
+  std::vector<std::vector<std::shared_ptr<const Estimator>>> estimators;
+  for (const Pilots& pilots : results.pilots) {
+    observations.push_back(make_observation(pilots, samples.n_rx));
+    estimators.emplace_back();
+    for (const std::string& name : options.estimators) {
+      estimators.back().push_back(make_estimator(name, observations.back()));
+      for (double snr_db : results.snr_db) {
+        const std::string warning = estimators.back().back()->warning(from_db(-snr_db));
+        if (!warning.empty() && std::find(results.warnings.begin(), results.warnings.end(),
+                                          warning) == results.warnings.end())
+          results.warnings.push_back(warning);
+      }
+    }
+    if (experiment.with_perfect) estimators.back().push_back(nullptr);
+  }
+  if (results.finished()) return results;
+
+  // Written before the work starts: a place that cannot be written is found now.
+  if (!options.out.empty()) save(options.out, results);
+  const ChannelSource source(samples, covariances, results);
+  const unsigned n_workers = options.n_threads ? options.n_threads : available_threads();
+  Schedule schedule(results, options, experiment, control);
+  schedule.set_workers(n_workers);
+  const Run run(results, options, experiment, source, observations, estimators);
+  try {
+    parallel_for(n_workers, n_workers, [&](std::size_t) {
+      try {
+        run.work(schedule);
+      } catch (...) {
+        schedule.end();
+        throw;
+      }
+    });
+  } catch (...) {
+    try {
+      schedule.save_now();
+    } catch (const Error&) {
+      // The first failure is the one to tell.
+    }
+    throw;
+  }
+  schedule.save_now();
+  return results;
+}
+
+}  // namespace chest::sim

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <armadillo>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <chest/observation.hpp>
+
+namespace chest::sim {
+
+/// Which pilots are sent: Y = H P + N with P [n_tx, n_pilots].
+enum class PilotKind {
+  identity,    ///< P = I: y = h + n, the convention of the DMSE papers
+  dft,         ///< rows (n_pilots >= n_tx) or spread columns (n_pilots < n_tx) of a DFT matrix
+  hadamard,    ///< a cut of Sylvester's matrix
+  zadoff_chu,  ///< cyclic shifts of one root sequence, constant modulus
+  qpsk,        ///< random QPSK from the seed; qpsk:8 is the first half of qpsk:16
+  file         ///< a matrix stored in an HDF5 file, taken as it is
+};
+
+/// A choice of pilots as written on the command line.
+struct PilotSpec {
+  PilotKind kind = PilotKind::identity;
+  arma::uword n_pilots = 0;    ///< pilot slots; 0: n_tx
+  std::filesystem::path file;  ///< for PilotKind::file
+  std::string dataset;         ///< inside the file; empty: the only complex matrix there
+};
+
+/// Reads "dft", "dft:16", "hadamard:16", "zadoff-chu:17", "qpsk:8", "identity", "file=P.h5" or
+/// "file=P.h5:dataset".
+/// @throws Error(invalid_argument) naming the nearest kind, or the number of pilots that is not in
+///         1 .. 4096
+PilotSpec parse_pilots(const std::string& text);
+
+/// Pilots in use, with the name that results carry.
+struct Pilots {
+  std::string name;       ///< "dft:16"
+  bool identity = false;  ///< A = I exactly
+  arma::cx_mat P;         ///< [n_tx, n_pilots]
+
+  arma::uword n_pilots() const { return P.n_cols; }
+  /// Mean squared singular value of A: ||P||_F^2 / n_tx, the pilot energy that each transmit
+  /// antenna sends. The effective SNR is gain() / sigma2: for n_pilots >= n_tx orthogonal pilots of
+  /// unit power the decorrelated observation h + n' has the noise variance sigma2 n_tx / n_pilots
+  /// = sigma2 / gain(); for other pilots it is the mean over all directions of h.
+  double gain() const;
+};
+
+/// Builds P with columns of power `pilot_power`. For n_pilots >= n_tx the rows of dft and
+/// zadoff-chu, and those of hadamard when n_pilots is a power of two, are orthogonal: P P^H =
+/// gain() I. A matrix from a file is multiplied by sqrt(pilot_power) and otherwise left as it is.
+///
+/// @param seed  of qpsk pilots: Rng(seed, Purpose::pilots)
+/// @throws Error(invalid_argument) if a stored matrix has not n_tx rows, identity has a number of
+///         pilots other than n_tx, or the power is not positive;  Error(io), Error(format) from the
+///         file
+Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
+                   double pilot_power = 1.0);
+
+/// A = P^T kron I_{n_rx}; the identity observation for identity pilots.
+std::unique_ptr<ObservationOperator> make_observation(const Pilots& pilots, arma::uword n_rx);
+
+}  // namespace chest::sim

@@ -1,0 +1,211 @@
+#include <chest/sim/pilots.hpp>
+
+#include <cmath>
+#include <complex>
+#include <numbers>
+#include <vector>
+
+#include <chest/archive.hpp>
+#include <chest/channels/dataset.hpp>
+#include <chest/error.hpp>
+#include <chest/random.hpp>
+#include <chest/text.hpp>
+
+namespace chest::sim {
+namespace {
+
+constexpr arma::uword most_pilots = 4096;
+
+struct KindName {
+  PilotKind kind;
+  const char* name;
+};
+constexpr KindName kind_names[] = {{PilotKind::identity, "identity"},
+                                   {PilotKind::dft, "dft"},
+                                   {PilotKind::hadamard, "hadamard"},
+                                   {PilotKind::zadoff_chu, "zadoff-chu"},
+                                   {PilotKind::qpsk, "qpsk"}};
+
+const char* name_of(PilotKind kind) {
+  for (const KindName& entry : kind_names)
+    if (entry.kind == kind) return entry.name;
+  return "file";
+}
+
+std::complex<double> unit(double cycles) {
+  return std::polar(1.0, 2.0 * std::numbers::pi * cycles);
+}
+
+/// Column of an n_tx-point transform that slot j of n_pilots < n_tx takes: spread over all of them.
+arma::uword spread_column(arma::uword j, arma::uword n_tx, arma::uword n_pilots) {
+  return n_pilots < n_tx ? j * n_tx / n_pilots : j;
+}
+
+arma::cx_mat dft_pilots(arma::uword n_tx, arma::uword n_pilots) {
+  const arma::uword n = std::max(n_tx, n_pilots);
+  arma::cx_mat P(n_tx, n_pilots);
+  for (arma::uword j = 0; j < n_pilots; ++j)
+    for (arma::uword i = 0; i < n_tx; ++i)
+      P(i, j) = unit(-double(i * spread_column(j, n_tx, n_pilots) % n) / double(n));
+  return P;
+}
+
+arma::cx_mat hadamard_pilots(arma::uword n_tx, arma::uword n_pilots) {
+  // Sylvester's matrix: (-1)^(common bits of row and column). All its leading minors are non-zero,
+  // so a cut of it has full rank whatever the sizes.
+  arma::cx_mat P(n_tx, n_pilots);
+  for (arma::uword j = 0; j < n_pilots; ++j)
+    for (arma::uword i = 0; i < n_tx; ++i) P(i, j) = __builtin_parityll(i & j) ? -1.0 : 1.0;
+  return P;
+}
+
+arma::cx_mat zadoff_chu_pilots(arma::uword n_tx, arma::uword n_pilots) {
+  const arma::uword n = std::max(n_tx, n_pilots);
+  const arma::uword shift = n / n_tx;
+  // Root 1: ideal periodic autocorrelation at any length. n^2 and 2 n are kept as integers.
+  auto root = [n](arma::uword k) {
+    return unit(-double(k * (k + n % 2) % (2 * n)) / double(2 * n));
+  };
+  arma::cx_mat P(n_tx, n_pilots);
+  for (arma::uword j = 0; j < n_pilots; ++j)
+    for (arma::uword i = 0; i < n_tx; ++i)
+      P(i, j) = root((spread_column(j, n_tx, n_pilots) + i * shift) % n);
+  return P;
+}
+
+arma::cx_mat qpsk_pilots(arma::uword n_tx, arma::uword n_pilots, std::uint64_t seed) {
+  Rng rng(seed, {Purpose::pilots});
+  arma::cx_mat P(n_tx, n_pilots);
+  P.imbue([&rng] { return unit((2.0 * double(rng.index(4)) + 1.0) / 8.0); });
+  return P;
+}
+
+arma::cx_mat stored_pilots(const PilotSpec& spec, arma::uword n_tx) {
+  const ArchiveReader archive(spec.file);
+  std::string dataset = spec.dataset;
+  if (dataset.empty()) {
+    std::vector<std::string> found;
+    for (const std::string& path : archive.list_datasets()) {
+      const StoredDataset info = archive.info(path);
+      if (info.type == ValueType::complex && info.dims.size() <= 2) found.push_back(path);
+    }
+    if (found.size() != 1)
+      throw Error(ErrorKind::format, "pilots: " + spec.file.string() + " holds " +
+                                         (found.empty() ? "no complex matrix" : enumerate(found)) +
+                                         ", expected one; name it as file=" + spec.file.string() +
+                                         ":DATASET");
+    dataset = found.front();
+  }
+  const StoredDataset info = archive.info(dataset);
+  const std::string what = "pilots: " + dataset + " in " + spec.file.string();
+  if (info.type != ValueType::complex)
+    throw Error(ErrorKind::format, what + " is of type " + info.type_name +
+                                       ", expected complex values (members r/i or real/imag)");
+  if (info.dims.empty() || info.dims.size() > 2 || info.dims[0] != n_tx ||
+      info.n_values() > n_tx * most_pilots) {
+    std::vector<std::string> dims;
+    for (std::uint64_t n : info.dims) dims.push_back(std::to_string(n));
+    std::string shape;
+    for (const std::string& n : dims) shape += (shape.empty() ? "" : ", ") + n;
+    throw Error(ErrorKind::invalid_argument, what + " has dimensions [" + shape +
+                                                 "], expected [n_tx, n_pilots] with n_tx = " +
+                                                 std::to_string(n_tx) + " as in the channels");
+  }
+  arma::cx_mat P = archive.read_cx_mat(dataset);
+  if (!P.is_finite())
+    throw Error(ErrorKind::numeric, what + " holds values that are not finite; store it again");
+  if (arma::norm(P, "fro") == 0.0) throw Error(ErrorKind::numeric, what + " is all zero");
+  return P;
+}
+
+}  // namespace
+
+PilotSpec parse_pilots(const std::string& text) {
+  PilotSpec spec;
+  if (text.rfind("file=", 0) == 0) {
+    spec.kind = PilotKind::file;
+    std::tie(spec.file, spec.dataset) = split_dataset_name(text.substr(5));
+    if (spec.file.empty())
+      throw Error(ErrorKind::invalid_argument,
+                  "pilots: '" + text + "' names no file, expected file=FILE or file=FILE:DATASET");
+    return spec;
+  }
+  const std::size_t colon = text.find(':');
+  const std::string name = text.substr(0, colon);
+  const KindName* found = nullptr;
+  std::vector<std::string> names;
+  for (const KindName& entry : kind_names) {
+    names.push_back(entry.name);
+    if (name == entry.name) found = &entry;
+  }
+  if (!found) {
+    const std::string near = nearest(name, names);
+    names.push_back("file=FILE");
+    throw Error(ErrorKind::invalid_argument,
+                "pilots: unknown kind '" + name + "'" +
+                    (near.empty() ? "" : ", did you mean " + near + "?") + " Known are " +
+                    enumerate(names) + ".");
+  }
+  spec.kind = found->kind;
+  if (colon != std::string::npos) {
+    spec.n_pilots = to_count(text.substr(colon + 1), "number of pilots in '" + text + "'");
+    if (spec.n_pilots == 0 || spec.n_pilots > most_pilots)
+      throw Error(ErrorKind::invalid_argument, "pilots: '" + text + "' asks for " +
+                                                   std::to_string(spec.n_pilots) +
+                                                   " pilots, expected 1 .. 4096");
+  }
+  return spec;
+}
+
+double Pilots::gain() const { return arma::accu(arma::square(arma::abs(P))) / double(P.n_rows); }
+
+Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
+                   double pilot_power) {
+  if (!(pilot_power > 0.0) || !std::isfinite(pilot_power))
+    throw Error(ErrorKind::invalid_argument,
+                "pilots: pilot power is " + std::to_string(pilot_power) + ", expected > 0");
+  const arma::uword n_pilots = spec.n_pilots ? spec.n_pilots : n_tx;
+  Pilots pilots;
+  pilots.name = name_of(spec.kind) + (":" + std::to_string(n_pilots));
+  double column_power = double(n_tx);
+  switch (spec.kind) {
+    case PilotKind::identity:
+      if (n_pilots != n_tx)
+        throw Error(ErrorKind::invalid_argument,
+                    "pilots: identity:" + std::to_string(n_pilots) +
+                        " does not fit channels of n_tx = " + std::to_string(n_tx) +
+                        "; identity sends n_tx pilots, use dft:" + std::to_string(n_pilots));
+      pilots.name = "identity";
+      pilots.identity = pilot_power == 1.0;
+      pilots.P.eye(n_tx, n_tx);
+      column_power = 1.0;
+      break;
+    case PilotKind::dft:
+      pilots.P = dft_pilots(n_tx, n_pilots);
+      break;
+    case PilotKind::hadamard:
+      pilots.P = hadamard_pilots(n_tx, n_pilots);
+      break;
+    case PilotKind::zadoff_chu:
+      pilots.P = zadoff_chu_pilots(n_tx, n_pilots);
+      break;
+    case PilotKind::qpsk:
+      pilots.P = qpsk_pilots(n_tx, n_pilots, seed);
+      break;
+    case PilotKind::file:
+      pilots.P = stored_pilots(spec, n_tx);
+      pilots.name = "file=" + spec.file.filename().string() +
+                    (spec.dataset.empty() ? "" : ":" + spec.dataset);
+      column_power = 1.0;
+      break;
+  }
+  pilots.P *= std::sqrt(pilot_power / column_power);
+  return pilots;
+}
+
+std::unique_ptr<ObservationOperator> make_observation(const Pilots& pilots, arma::uword n_rx) {
+  if (pilots.identity) return make_identity_observation(n_rx, pilots.P.n_rows);
+  return make_kronecker_observation(pilots.P, n_rx);
+}
+
+}  // namespace chest::sim

@@ -1,0 +1,292 @@
+#include <chest/sim/plot.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <chest/error.hpp>
+#include <chest/file.hpp>
+#include <chest/metrics.hpp>
+
+namespace chest::sim {
+namespace {
+
+struct CurvePoint {
+  double x, y, low, high;
+};
+/// Curves of one panel by legend entry.
+struct Panel {
+  std::string title;
+  std::map<std::string, std::vector<CurvePoint>> curves;
+};
+
+/// A string constant of gnuplot.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c == '\n' ? ' ' : c);
+  return out + "'";
+}
+
+std::string shell_quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string db_text(double snr_db) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g dB", snr_db);
+  return text;
+}
+
+/// Marks, colours (safe for colour-blind readers, Okabe and Ito) and dashes of the i-th legend
+/// entry.
+std::string style_of(std::size_t i, const std::string& entry) {
+  static constexpr std::array colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                      "#E69F00", "#56B4E9", "#7F3C8D"};
+  static constexpr std::array marks{6, 4, 8, 12, 10, 7, 5, 9, 13, 11, 14};
+  // Bounds, which are not methods, are black and dashed.
+  const bool bound = entry.rfind("genie", 0) == 0 || entry.rfind("perfect", 0) == 0;
+  std::ostringstream style;
+  style << "lc rgb '" << (bound ? "#000000" : colours[i % colours.size()]) << "' dt "
+        << (bound ? 2 : 1 + int(i / colours.size()) * 3) << " lw " << (bound ? 1.5 : 2) << " pt "
+        << (bound ? 2 : marks[i % marks.size()]) << " ps " << (bound ? 0.7 : 1.0);
+  return style.str();
+}
+
+struct Drawing {
+  bool link = false;
+  std::vector<std::string> entries;  // legend, in order of first appearance
+  std::vector<Panel> panels;
+};
+
+Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
+  Drawing drawing;
+  std::set<ResultKind> kinds;
+  std::map<std::string, int> files_with;  // estimator -> number of files
+  for (const NamedResults& named : all) {
+    kinds.insert(named.results.kind);
+    for (const std::string& estimator : named.results.estimators) ++files_with[estimator];
+  }
+  if (kinds.size() > 1)
+    throw Error(ErrorKind::invalid_argument,
+                "plot: sweep and link results do not go into one figure; draw them one by one");
+  drawing.link = kinds.count(ResultKind::link) > 0;
+  std::vector<double> panel_order;
+  std::set<arma::uword> pilot_counts;
+  for (const NamedResults& named : all) {
+    for (const Row& row : rows(named.results)) {
+      std::string entry = row.estimator;
+      if (files_with[entry] > 1) entry += " (" + named.name + ")";
+      std::string title;
+      if (x == PlotAxis::snr) {
+        title = "pilots " + row.pilots;
+      } else {
+        title = "SNR " + db_text(row.snr_db);
+        const std::string kind = row.pilots.substr(0, row.pilots.find(':'));
+        entry += ", " + kind;
+      }
+      if (drawing.link) title += ", " + row.modulation;
+      pilot_counts.insert(row.n_pilots);
+      if (std::find(drawing.entries.begin(), drawing.entries.end(), entry) == drawing.entries.end())
+        drawing.entries.push_back(entry);
+      auto panel = std::find_if(drawing.panels.begin(), drawing.panels.end(),
+                                [&](const Panel& p) { return p.title == title; });
+      if (panel == drawing.panels.end()) panel = drawing.panels.insert(panel, Panel{title, {}});
+      CurvePoint point{x == PlotAxis::snr ? row.snr_db : double(row.n_pilots), 0, 0, 0};
+      if (drawing.link) {
+        if (row.ber == 0.0) continue;  // has no place on a logarithmic axis
+        point.y = row.ber;
+        point.low = std::isfinite(row.ber_ci95_low) ? row.ber_ci95_low : row.ber;
+        point.high = std::isfinite(row.ber_ci95_high) ? row.ber_ci95_high : row.ber;
+        if (point.low <= 0.0) point.low = point.y;
+      } else {
+        if (row.nmse == 0.0) continue;
+        point.y = row.nmse_db;
+        point.low = row.nmse_ci95_low > 0.0 ? to_db(row.nmse_ci95_low) : row.nmse_db;
+        point.high = row.nmse_ci95_high > 0.0 ? to_db(row.nmse_ci95_high) : row.nmse_db;
+      }
+      panel->curves[entry].push_back(point);
+    }
+  }
+  if (drawing.panels.empty())
+    throw Error(ErrorKind::invalid_argument,
+                "plot: the results hold no finished point; run their command to its end first");
+  if (x == PlotAxis::n_pilots && pilot_counts.size() < 2)
+    throw Error(ErrorKind::invalid_argument,
+                "plot: all results have " + std::to_string(*pilot_counts.begin()) +
+                    " pilots, expected several counts for --x n_pilots");
+  for (Panel& panel : drawing.panels)
+    for (auto& [entry, points] : panel.curves)
+      std::stable_sort(points.begin(), points.end(),
+                       [](const CurvePoint& a, const CurvePoint& b) { return a.x < b.x; });
+  return drawing;
+}
+
+std::string script(const std::vector<NamedResults>& results, const std::filesystem::path& output,
+                   const std::string& ending, const PlotOptions& options) {
+  const Drawing drawing = collect(results, options.x);
+  const std::size_t n_panels = drawing.panels.size();
+  const std::size_t n_columns = n_panels == 1 ? 1 : n_panels <= 4 ? 2 : 3;
+  const std::size_t n_rows = (n_panels + n_columns - 1) / n_columns;
+
+  // Layout in inches; the legend has a strip of its own below the panels.
+  const double panel_width = n_columns == 1 ? 6.0 : 4.4, panel_height = n_columns == 1 ? 4.0 : 3.3;
+  std::size_t longest = 0;
+  for (const std::string& entry : drawing.entries) longest = std::max(longest, entry.size());
+  const double width = panel_width * double(n_columns);
+  const double entry_width = 0.085 * double(longest) + 0.75;
+  const auto per_line =
+      std::clamp<std::size_t>(std::size_t((width - 0.4) / entry_width), 1, drawing.entries.size());
+  const std::size_t legend_lines = (drawing.entries.size() + per_line - 1) / per_line;
+  const double legend_height = 0.15 + 0.2 * double(legend_lines);
+  const double title_height = options.title.empty() ? 0.0 : 0.3;
+  const double height = panel_height * double(n_rows) + legend_height + title_height;
+
+  std::ostringstream out;
+  out << "# drawn by chest; gnuplot 5.2 or later\n";
+  if (ending == ".png")
+    out << "set terminal pngcairo noenhanced size " << std::lround(150 * width) << ","
+        << std::lround(150 * height) << " font 'DejaVu Sans,10' fontscale 1.55 linewidth 1.6 "
+        << "pointscale 1.6\n";
+  else if (ending == ".pdf")
+    out << "set terminal pdfcairo noenhanced size " << width << "in," << height
+        << "in font 'DejaVu Sans,10' linewidth 1.2 pointscale 0.65 fontscale 0.75\n";
+  else
+    out << "set terminal svg noenhanced size " << std::lround(96 * width) << ","
+        << std::lround(96 * height) << " font 'DejaVu Sans,12' linewidth 1 background '#ffffff'\n";
+  out << "set output " << quoted(output.string()) << "\n"
+      << "set encoding utf8\nset minussign\n";
+
+  for (std::size_t p = 0; p < n_panels; ++p)
+    for (std::size_t e = 0; e < drawing.entries.size(); ++e) {
+      const auto curve = drawing.panels[p].curves.find(drawing.entries[e]);
+      if (curve == drawing.panels[p].curves.end()) continue;
+      out << "$curve_" << p << "_" << e << " << EOD\n";
+      for (const CurvePoint& point : curve->second)
+        out << point.x << " " << point.y << " " << point.low << " " << point.high << "\n";
+      out << "EOD\n";
+    }
+
+  out << "set multiplot\nset grid lc rgb '#d8d8d8' lw 0.7 dt 1\nset border 31 lw 0.8\n"
+      << "set tics scale 0.6\nset errorbars small\nunset key\n";
+  if (drawing.link)
+    out << "set logscale y\nset format y '10^{%T}'\nset ytics enhanced\n"
+        << "set ylabel 'bit error rate'\n";
+  else
+    out << "set ylabel 'NMSE in dB'\n";
+  if (options.x == PlotAxis::snr)
+    out << "set xlabel 'SNR in dB (1/σ² per receive antenna and slot)'\n";
+  else
+    out << "set xlabel 'number of pilots'\nset logscale x 2\n";
+  if (!options.title.empty())
+    out << "set label 1 " << quoted(options.title) << " at screen 0.5, screen "
+        << 1.0 - 0.55 * title_height / height << " center font ',12'\n";
+
+  for (std::size_t p = 0; p < n_panels; ++p) {
+    const std::size_t row = p / n_columns, column = p % n_columns;
+    const double left = panel_width * double(column);
+    const double top = height - title_height - panel_height * double(row);
+    out << "set lmargin at screen " << (left + 0.72) / width << "\nset rmargin at screen "
+        << (left + panel_width - 0.18) / width << "\nset tmargin at screen "
+        << (top - 0.32) / height << "\nset bmargin at screen "
+        << (top - panel_height + 0.55) / height << "\nset title " << quoted(drawing.panels[p].title)
+        << " offset 0,-0.6\n";
+    double x_min = INFINITY, x_max = -INFINITY;
+    for (const auto& [entry, points] : drawing.panels[p].curves)
+      for (const CurvePoint& point : points) {
+        x_min = std::min(x_min, point.x);
+        x_max = std::max(x_max, point.x);
+      }
+    if (x_min < x_max) {
+      const double pad = options.x == PlotAxis::snr ? 0.02 * (x_max - x_min) : 0.0;
+      const double factor = options.x == PlotAxis::snr ? 1.0 : 1.05;
+      out << "set xrange [" << (x_min - pad) / factor << ":" << (x_max + pad) * factor << "]\n";
+    } else {
+      out << "set xrange [" << x_min - 1 << ":" << x_min + 1 << "]\n";
+    }
+    bool first = true;
+    for (std::size_t e = 0; e < drawing.entries.size(); ++e) {
+      const auto curve = drawing.panels[p].curves.find(drawing.entries[e]);
+      if (curve == drawing.panels[p].curves.end() || curve->second.empty()) continue;
+      out << (first ? "plot " : ", \\\n     ") << "$curve_" << p << "_" << e
+          << " using 1:2:3:4 with yerrorlines " << style_of(e, drawing.entries[e]);
+      first = false;
+    }
+    // A panel in which nothing was wrong still has its frame.
+    if (first) out << "set yrange [1e-6:1]\nplot NaN notitle";
+    out << "\n";
+    if (first) out << "set autoscale y\n";
+    out << "unset label 1\n";
+  }
+
+  out << "set lmargin at screen 0\nset rmargin at screen 1\nset bmargin at screen 0\n"
+      << "set tmargin at screen " << legend_height / height << "\nunset logscale\nunset title\n"
+      << "unset xlabel\nunset ylabel\nunset tics\nunset border\nunset grid\nset xrange [0:1]\n"
+      << "set yrange [0:1]\nset key center center horizontal maxcols " << per_line
+      << " samplen 2.5 width 1 noenhanced\n";
+  for (std::size_t e = 0; e < drawing.entries.size(); ++e)
+    out << (e == 0 ? "plot " : ", \\\n     ") << "NaN with linespoints "
+        << style_of(e, drawing.entries[e]) << " title " << quoted(drawing.entries[e]);
+  out << "\nunset multiplot\nunset output\n";
+  return out.str();
+}
+
+std::string ending_of(const std::filesystem::path& file) {
+  std::string ending = file.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return char(std::tolower(c)); });
+  return ending;
+}
+
+}  // namespace
+
+std::string plot_script(const std::vector<NamedResults>& results, const std::filesystem::path& file,
+                        const PlotOptions& options) {
+  const std::string ending = ending_of(file);
+  if (ending != ".svg" && ending != ".png" && ending != ".pdf")
+    throw Error(ErrorKind::invalid_argument,
+                "plot: " + file.string() + " ends in '" + ending +
+                    "', expected .svg, .png, .pdf, or .gp for the gnuplot commands");
+  return script(results, file, ending, options);
+}
+
+void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
+          const PlotOptions& options) {
+  if (ending_of(file) == ".gp") {
+    std::filesystem::path drawn = file;
+    write_text_file(file, plot_script(results, drawn.replace_extension(".svg"), options));
+    return;
+  }
+  plot_script(results, file, options);  // what is wrong with it is found before anything is written
+  const std::filesystem::path drawn = temporary_beside(file);
+  std::filesystem::path commands = drawn;
+  commands += ".gp";
+  write_text_file(commands, script(results, drawn, ending_of(file), options));
+  std::string said;
+  int status = -1;
+  if (FILE* gnuplot =
+          ::popen(("gnuplot " + shell_quoted(commands.string()) + " 2>&1").c_str(), "r")) {
+    char line[256];
+    while (std::fgets(line, sizeof line, gnuplot)) said += line;
+    status = ::pclose(gnuplot);
+  }
+  std::error_code error;
+  std::filesystem::remove(commands, error);
+  const bool drew = status == 0 && std::filesystem::exists(drawn, error);
+  if (drew) std::filesystem::rename(drawn, file, error);
+  if (!drew || error) {
+    std::filesystem::remove(drawn, error);
+    const bool missing = status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 127;
+    throw Error(ErrorKind::io,
+                file.string() + ": cannot be drawn: " +
+                    (missing ? "the program gnuplot was not found; install the package gnuplot-nox"
+                             : "gnuplot failed: " + said));
+  }
+}
+
+}  // namespace chest::sim
