@@ -1,12 +1,19 @@
 # Every package that chest uses, found in one place. The installed package reads this file too, so
 # that a project that links chest finds what chest was built with.
 include(CMakeFindDependencyMacro)
+macro(chest_find)
+  if(DEFINED CMAKE_FIND_PACKAGE_NAME)
+    find_dependency(${ARGN})
+  else()
+    find_package(${ARGN} REQUIRED)
+  endif()
+endmacro()
 
-find_dependency(Threads)
-find_dependency(Armadillo)
-find_dependency(HDF5 COMPONENTS C)
-find_dependency(Boost COMPONENTS program_options)
-find_dependency(nlohmann_json)
+chest_find(Threads)
+chest_find(Armadillo)
+chest_find(HDF5 COMPONENTS C)
+chest_find(Boost COMPONENTS program_options)
+chest_find(nlohmann_json)
 
 # Armadillo and HDF5 come with find modules that only set variables.
 if(NOT TARGET chest_dep_armadillo)
@@ -23,5 +30,5 @@ endif()
 find_library(CHEST_OPENBLAS NAMES openblas REQUIRED)
 
 if(CHEST_WITH_TORCH)
-  find_dependency(Torch)
+  chest_find(Torch)
 endif()

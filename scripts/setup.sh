@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what chest is built from and is missing, from Debian's or Ubuntu's packages.
+# Sourced by demo.sh and test.sh; does nothing where all is there or the system has no apt.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config
+  libarmadillo-dev libopenblas-dev libhdf5-dev libtorch-dev
+  libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+  gnuplot-nox python3-h5py python3-numpy octave hdf5-tools
+)
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup: this system has no apt-get; chest needs (Debian's names): ${packages[*]}" >&2
+else
+  missing=()
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    echo "setup: installing ${missing[*]}" >&2
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+fi
