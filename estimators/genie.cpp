@@ -119,7 +119,8 @@ class Genie final : public Estimator {
     arma::mat E, W, EW;
     arma::cx_mat V, X, Z;
     for (arma::uword k = 0; k < n_samples; ++k) {
-      const arma::cx_mat C_tx = toeplitz(known.t_tx.col(k));
+      // Qualified: Armadillo has a toeplitz of its own, symmetric, that fits a column better.
+      const arma::cx_mat C_tx = chest::toeplitz(known.t_tx.col(k));
       const arma::cx_mat CP = C_tx * P_conj_;
       const arma::cx_mat T = P_.st() * CP;
       if (!arma::eig_sym(l, E, real_toeplitz(known.t_rx.col(k))) ||

@@ -1,0 +1,150 @@
+#include <gtest/gtest.h>
+
+#include <chest/error.hpp>
+#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/ls.hpp>
+#include <chest/metrics.hpp>
+#include <chest/parallel.hpp>
+#include <filesystem>
+
+#include "tests/support/golden.hpp"
+#include "tests/support/scene.hpp"
+#include "tests/support/statistics.hpp"
+
+namespace chest {
+namespace {
+
+TEST(Lmmse, AgreesWithASecondImplementation) {
+  const EstimatorsGolden golden;
+  const arma::cx_mat C = golden.cx("/C");
+  for (const std::string name : {"identity", "dft", "few", "many", "dense"}) {
+    const auto A = golden.observation(name);
+    const auto lmmse = make_lmmse(A, C);
+    const auto ls = make_ls(A);
+    for (arma::uword i = 0; i < golden.sigma2.n_elem; ++i) {
+      const std::string group = "/" + name + "/" + std::to_string(i) + "/";
+      const Observation observation{golden.cx(group + "y"), golden.sigma2(i), 0, {}};
+      const Estimate estimate = lmmse->estimate(observation);
+      // Condition numbers up to 1e4 at the lowest noise.
+      EXPECT_LT(max_difference(estimate.h, golden.cx(group + "lmmse")), 1e-10) << group;
+      EXPECT_LT(max_difference(estimate.mse, golden.real(group + "lmmse_mse")), 1e-10) << group;
+      EXPECT_LT(max_difference(ls->estimate(observation).h, golden.cx(group + "ls")), 1e-11);
+    }
+  }
+}
+
+TEST(Lmmse, MeasuredErrorMatchesTheClosedForm) {
+  for (const arma::uword n_pilots : {0, 2, 5}) {
+    const Scene scene = correlated_scene({.n_pilots = n_pilots, .n_samples = 20'000});
+    const Estimate estimate = make_lmmse(scene.A, scene.C)->estimate(scene.observation);
+    // Correct code fails for one seed in a million. A filter built with 2 sigma2 is always caught;
+    // one with 1.1 sigma2 is not, which is why the mse has an exact test above.
+    EXPECT_TRUE(mean_is(squared_errors(estimate.h, scene.h), estimate.mse(0), 1e-6)) << n_pilots;
+  }
+}
+
+TEST(Lmmse, ErrorIsOrthogonalToTheObservation) {
+  const Scene scene = correlated_scene({.n_pilots = 2, .n_samples = 20'000});
+  const Estimate estimate = make_lmmse(scene.A, scene.C)->estimate(scene.observation);
+  const arma::cx_mat error = estimate.h - scene.h;
+  const arma::vec product =
+      arma::real(arma::sum(error.rows(0, 5) % arma::conj(scene.observation.y.rows(0, 5)), 0).st());
+  // Correct code fails for one seed in a million.
+  EXPECT_TRUE(mean_is(product, 0.0, 1e-6));
+}
+
+TEST(Lmmse, BecomesLeastSquaresAsTheNoiseVanishesAndZeroAsItGrows) {
+  Scene scene = correlated_scene({.n_pilots = 3});
+  const auto lmmse = make_lmmse(scene.A, scene.C);
+  const auto distance_to_ls = [&](double sigma2) {
+    scene.observation.sigma2 = sigma2;
+    return max_difference(lmmse->estimate(scene.observation).h,
+                          make_ls(scene.A)->estimate(scene.observation).h);
+  };
+  // The difference is of first order in sigma2.
+  EXPECT_LT(distance_to_ls(1e-7), 1e-2);
+  EXPECT_NEAR(distance_to_ls(1e-8) / distance_to_ls(1e-7), 0.1, 0.001);
+  scene.observation.sigma2 = 1e12;
+  EXPECT_LT(arma::abs(lmmse->estimate(scene.observation).h).max(), 1e-10);
+}
+
+TEST(Lmmse, DiagonalLoadingIsACovarianceWithAddedIdentity) {
+  const Scene scene = correlated_scene({.n_pilots = 2});
+  arma::cx_mat loaded = scene.C;
+  loaded.diag() += 0.3 * arma::trace(scene.C).real() / 12.0;
+  LmmseOptions options;
+  options.diagonal_loading = 0.3;
+  const Estimate a = make_lmmse(scene.A, scene.C, options)->estimate(scene.observation);
+  const Estimate b = make_lmmse(scene.A, loaded)->estimate(scene.observation);
+  EXPECT_LT(max_difference(a.h, b.h), 1e-13);
+}
+
+TEST(Lmmse, ThreadsThatMeetAtNewNoiseLevelsGetTheSameEstimates) {
+  const Scene scene = correlated_scene({.n_pilots = 2});
+  const auto shared = make_lmmse(scene.A, scene.C);
+  std::vector<int> wrong(64, 0);
+  parallel_for(wrong.size(), 4, [&](std::size_t i) {
+    Observation observation = scene.observation;
+    observation.sigma2 = 0.01 * static_cast<double>(1 + i / 4);  // more levels than are kept
+    const arma::cx_mat expected = make_lmmse(scene.A, scene.C)->estimate(observation).h;
+    wrong[i] = max_difference(shared->estimate(observation).h, expected) != 0.0;
+  });
+  EXPECT_EQ(std::count(wrong.begin(), wrong.end(), 1), 0);
+}
+
+TEST(Lmmse, RefusesWhatDoesNotFitAndSaysWhy) {
+  const Scene scene = correlated_scene({});
+  EXPECT_THROW(make_lmmse(nullptr, scene.C), Error);
+  LmmseOptions options;
+  options.diagonal_loading = -1.0;
+  try {
+    make_lmmse(scene.A, scene.C, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
+  }
+  try {
+    make_lmmse(scene.A, arma::cx_mat(3, 3, arma::fill::eye));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "lmmse: C is 3x3, A expects n_h = 12");
+  }
+  // Far from a covariance: an eigenvalue of -1.
+  try {
+    make_lmmse(scene.A, -arma::cx_mat(12, 12, arma::fill::eye))->estimate(scene.observation);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::numeric);
+  }
+}
+
+TEST(LmmseModel, IsFittedFromSamplesAndSurvivesItsFile) {
+  Rng rng = test_rng(3);
+  const arma::cx_mat h = rng.cx_normal(6, 1000);
+  const SampleReader samples = samples_in_memory(h, 3, 2);
+  LmmseModel model = fit_lmmse(samples);
+  EXPECT_LT(max_difference(model.C, arma::cx_mat(h * h.t() / 1000.0)), 1e-13);
+  EXPECT_LT(max_difference(fit_lmmse(samples, CovarianceKind::toeplitz).C,
+                           block_toeplitz_average(model.C, 3, 2)),
+            1e-15);
+  model.channel_scale = 2.5;
+  model.training_data = R"({"file": "x.mat"})";
+  model.provenance.seed = 7;
+  model.kind = CovarianceKind::toeplitz;
+  const auto file = std::filesystem::temp_directory_path() / "chest_lmmse_test.h5";
+  save(file, model);
+  const LmmseModel read = load_lmmse_model(file);
+  std::filesystem::remove(file);
+  EXPECT_EQ(max_difference(read.C, model.C), 0.0);
+  EXPECT_EQ(read.n_rx, 3u);
+  EXPECT_EQ(read.n_tx, 2u);
+  EXPECT_EQ(read.kind, CovarianceKind::toeplitz);
+  EXPECT_EQ(read.n_samples, 1000u);
+  EXPECT_EQ(read.channel_scale, 2.5);
+  EXPECT_EQ(read.training_data, model.training_data);
+  EXPECT_EQ(read.provenance.seed, 7u);
+}
+
+}  // namespace
+}  // namespace chest
