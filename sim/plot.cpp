@@ -1,5 +1,7 @@
 #include <chest/sim/plot.hpp>
 
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -243,16 +245,44 @@ std::string ending_of(const std::filesystem::path& file) {
   return ending;
 }
 
-}  // namespace
+struct Spoken {
+  int status;        // of the shell; 127: no such program
+  std::string text;  // all that it printed
+};
+Spoken run_shell(const std::string& command) {
+  Spoken spoken{-1, {}};
+  if (FILE* pipe = ::popen((command + " 2>&1").c_str(), "r")) {
+    char line[256];
+    while (std::fgets(line, sizeof line, pipe)) spoken.text += line;
+    const int status = ::pclose(pipe);
+    if (status != -1 && WIFEXITED(status)) spoken.status = WEXITSTATUS(status);
+  }
+  return spoken;
+}
 
-std::string plot_script(const std::vector<NamedResults>& results, const std::filesystem::path& file,
-                        const PlotOptions& options) {
-  const std::string ending = ending_of(file);
+void check_ending(const std::string& ending, const std::filesystem::path& file) {
   if (ending != ".svg" && ending != ".png" && ending != ".pdf")
     throw Error(ErrorKind::invalid_argument,
                 "plot: " + file.string() + " ends in '" + ending +
                     "', expected .svg, .png, .pdf, or .gp for the gnuplot commands");
-  return script(results, file, ending, options);
+}
+
+}  // namespace
+
+void check_plot(const std::filesystem::path& file) {
+  if (ending_of(file) == ".gp") return;
+  check_ending(ending_of(file), file);
+  if (run_shell("gnuplot --version").status != 0)
+    throw Error(
+        ErrorKind::io,
+        "plot: the program gnuplot was not found; install the package gnuplot-nox, or write "
+        "the commands to a file that ends in .gp");
+}
+
+std::string plot_script(const std::vector<NamedResults>& results, const std::filesystem::path& file,
+                        const PlotOptions& options) {
+  check_ending(ending_of(file), file);
+  return script(results, file, ending_of(file), options);
 }
 
 void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
@@ -262,30 +292,18 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
     write_text_file(file, plot_script(results, drawn.replace_extension(".svg"), options));
     return;
   }
-  plot_script(results, file, options);  // what is wrong with it is found before anything is written
+  check_plot(file);
   const std::filesystem::path drawn = temporary_beside(file);
   std::filesystem::path commands = drawn;
   commands += ".gp";
   write_text_file(commands, script(results, drawn, ending_of(file), options));
-  std::string said;
-  int status = -1;
-  if (FILE* gnuplot =
-          ::popen(("gnuplot " + shell_quoted(commands.string()) + " 2>&1").c_str(), "r")) {
-    char line[256];
-    while (std::fgets(line, sizeof line, gnuplot)) said += line;
-    status = ::pclose(gnuplot);
-  }
+  const Spoken gnuplot = run_shell("gnuplot " + shell_quoted(commands.string()));
   std::error_code error;
   std::filesystem::remove(commands, error);
-  const bool drew = status == 0 && std::filesystem::exists(drawn, error);
-  if (drew) std::filesystem::rename(drawn, file, error);
-  if (!drew || error) {
+  if (gnuplot.status == 0) std::filesystem::rename(drawn, file, error);
+  if (gnuplot.status != 0 || error) {
     std::filesystem::remove(drawn, error);
-    const bool missing = status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 127;
-    throw Error(ErrorKind::io,
-                file.string() + ": cannot be drawn: " +
-                    (missing ? "the program gnuplot was not found; install the package gnuplot-nox"
-                             : "gnuplot failed: " + said));
+    throw Error(ErrorKind::io, file.string() + ": cannot be drawn, gnuplot said: " + gnuplot.text);
   }
 }
 

@@ -23,6 +23,11 @@ struct PlotOptions {
   std::string title;  ///< above all panels; empty: none
 };
 
+/// Whether a figure of this name can be drawn, to be asked before a long run.
+/// @throws Error(invalid_argument) if it does not end in .svg, .png, .pdf or .gp;  Error(io) if the
+///         program gnuplot is missing
+void check_plot(const std::filesystem::path& file);
+
 /// Gnuplot commands that draw the finished points into `file` (.svg, .png or .pdf): the NMSE in dB,
 /// or the BER of link runs, with 95 % intervals.
 /// @throws Error(invalid_argument) if the ending is another, there is no finished point, NMSE and
@@ -33,7 +38,7 @@ std::string plot_script(const std::vector<NamedResults>& results, const std::fil
 
 /// Draws with the gnuplot program; in place in one step. A `file` that ends in .gp gets the
 /// commands themselves, which draw an .svg beside it.
-/// @throws as plot_script(), and Error(io) if gnuplot is missing or fails
+/// @throws as plot_script() and check_plot(), and Error(io) if gnuplot fails
 void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
           const PlotOptions& options = {});
 
