@@ -40,9 +40,16 @@ struct ScmOptions {
 /// Source: [3GPP25996]; [Neumann2018]; the grid and normalisation of the DMSE letter's data
 std::unique_ptr<ChannelGenerator> make_scm(const ScmOptions& options);
 
-/// First column of the Toeplitz covariance of one side of the SCM, [n_antennas].
+/// Power over the spatial frequency of one side of the SCM, mean 1, [100 n_antennas]: entry n is at
+/// u = 2 pi (n + 1/3) / (100 n_antennas) - pi, where u = pi sin(angle from broadside).
 /// @param gains       path powers, sum 1, [n_paths]
 /// @param angles_deg  path angles in [-90, 90], [n_paths]
+/// @throws Error(invalid_argument) if the sizes differ, a value is out of range, or the spread is not
+///         in 0.1 .. 180
+arma::vec scm_power_spectrum(const arma::vec& gains, const arma::vec& angles_deg, double spread_deg,
+                             arma::uword n_antennas);
+/// First column of the Toeplitz covariance of one side of the SCM, [n_antennas]: the discrete Fourier
+/// transform of scm_power_spectrum. Parameters and errors as there.
 arma::cx_vec scm_covariance(const arma::vec& gains, const arma::vec& angles_deg, double spread_deg,
                             arma::uword n_antennas);
 
