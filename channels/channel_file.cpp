@@ -1,0 +1,143 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <chest/channels/dataset.hpp>
+#include <chest/error.hpp>
+
+#include "sample_source.hpp"
+
+namespace chest {
+namespace {
+
+constexpr int format_version = 1;
+constexpr std::size_t bytes_per_write = std::size_t{4} << 20;
+
+}  // namespace
+
+struct ChannelFileWriter::Impl {
+  Impl(const std::filesystem::path& file_name, const ChannelFileOptions& given)
+      : file(file_name), options(given), archive((check(), file_name)) {}
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(ErrorKind::invalid_argument, file.string() + ": " + what);
+  }
+
+  /// Before the file is begun.
+  void check() const {
+    if (options.n_rx == 0 || options.n_tx == 0 || options.n_samples == 0)
+      fail("n_rx, n_tx and n_samples must be at least 1");
+    if (!options.prior) return;
+    if (const std::string why = options.prior->why_invalid(); !why.empty()) fail(why);
+    if (options.prior->n_h() != options.n_rx * options.n_tx)
+      fail("the prior is for " + std::to_string(options.prior->n_h()) +
+           " entries, the channels have " + std::to_string(options.n_rx * options.n_tx));
+  }
+
+  /// Columns vec(H) as rows [n_rx, n_tx] in C order.
+  template <class T>
+  void write_columns(const arma::cx_mat& h) {
+    const arma::uword n_h = h.n_rows;
+    const arma::uword most =
+        std::max<arma::uword>(bytes_per_write / (n_h * sizeof(std::complex<T>)), 1);
+    std::vector<std::complex<T>> rows(std::min(most, h.n_cols) * n_h);
+    for (arma::uword first = 0; first < h.n_cols; first += most) {
+      const arma::uword count = std::min(most, h.n_cols - first);
+      auto out = rows.begin();
+      for (arma::uword k = first; k < first + count; ++k)
+        for (arma::uword r = 0; r < options.n_rx; ++r)
+          for (arma::uword t = 0; t < options.n_tx; ++t)
+            *out++ = std::complex<T>(h(r + options.n_rx * t, k));
+      archive.write_block("/channels",
+                          {{n_written + first, 0, 0}, {count, options.n_rx, options.n_tx}},
+                          rows.data());
+    }
+  }
+
+  std::filesystem::path file;
+  ChannelFileOptions options;
+  ArchiveWriter archive;
+  arma::uword n_written = 0;
+  double sum_power = 0.0;
+};
+
+ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
+                                     const ChannelFileOptions& options)
+    : impl_(std::make_unique<Impl>(file, options)) {
+  ArchiveWriter& archive = impl_->archive;
+  write_provenance(archive, "chest-channels", format_version, options.provenance);
+  archive.attribute("/", "model", options.model);
+  const std::vector<std::uint64_t> dims = {options.n_samples, options.n_rx, options.n_tx};
+  if (options.single_precision) {
+    archive.create<std::complex<float>>("/channels", dims, options.compress);
+  } else {
+    archive.create<std::complex<double>>("/channels", dims, options.compress);
+  }
+  archive.attribute("/channels", "axes", std::string("sample, rx, tx"));
+  archive.attribute("/channels", "units", std::string("linear amplitude"));
+  archive.attribute("/channels", "normalisation",
+                    std::string(options.model.empty() ? "as written" : "E||h||^2 = n_rx n_tx"));
+  if (options.with_covariances) {
+    archive.create<std::complex<double>>("/covariance/t_rx", {options.n_samples, options.n_rx},
+                                         options.compress);
+    archive.create<std::complex<double>>("/covariance/t_tx", {options.n_samples, options.n_tx},
+                                         options.compress);
+    archive.attribute("/covariance", "meaning",
+                      std::string("first columns of the Hermitian Toeplitz matrices C_rx, C_tx; "
+                                  "sample k is CN(0, C_tx kron C_rx)"));
+  }
+  if (options.prior) save(archive, "/prior", *options.prior);
+}
+ChannelFileWriter::~ChannelFileWriter() = default;
+
+void ChannelFileWriter::append(const ChannelBlock& block) {
+  const ChannelFileOptions& options = impl_->options;
+  const arma::uword n_h = options.n_rx * options.n_tx;
+  const arma::uword count = block.h.n_cols;
+  if (block.h.n_rows != n_h)
+    impl_->fail("channels of " + std::to_string(block.h.n_rows) + " entries, expected " +
+                std::to_string(n_h));
+  if (count > options.n_samples - impl_->n_written)
+    impl_->fail("more than the " + std::to_string(options.n_samples) + " channels it was made for");
+  const ToeplitzKroneckerCovariances& covariances = block.covariances;
+  if (options.with_covariances &&
+      (arma::size(covariances.t_rx) != arma::SizeMat(options.n_rx, count) ||
+       arma::size(covariances.t_tx) != arma::SizeMat(options.n_tx, count)))
+    impl_->fail("covariances of " + std::to_string(covariances.t_rx.n_rows) + " and " +
+                std::to_string(covariances.t_tx.n_rows) + " lags for " +
+                std::to_string(covariances.t_rx.n_cols) + " channels, expected " +
+                std::to_string(options.n_rx) + " and " + std::to_string(options.n_tx) + " for " +
+                std::to_string(count));
+  if (count == 0) return;
+  const double power = std::pow(arma::norm(block.h, "fro"), 2);
+  if (!std::isfinite(power))
+    throw Error(ErrorKind::numeric,
+                impl_->file.string() + ": channels " + std::to_string(impl_->n_written) + ":" +
+                    std::to_string(impl_->n_written + count) + " to be written are not finite");
+  if (options.single_precision) {
+    impl_->write_columns<float>(block.h);
+  } else {
+    impl_->write_columns<double>(block.h);
+  }
+  if (options.with_covariances) {
+    impl_->archive.write_block("/covariance/t_rx", {{impl_->n_written, 0}, {count, options.n_rx}},
+                               covariances.t_rx.memptr());
+    impl_->archive.write_block("/covariance/t_tx", {{impl_->n_written, 0}, {count, options.n_tx}},
+                               covariances.t_tx.memptr());
+  }
+  impl_->n_written += count;
+  impl_->sum_power += power;
+}
+
+void ChannelFileWriter::finish() {
+  if (impl_->n_written < impl_->options.n_samples)
+    impl_->fail("finished after " + std::to_string(impl_->n_written) + " of " +
+                std::to_string(impl_->options.n_samples) + " channels");
+  impl_->archive.attribute(
+      "/channels", "mean_power",
+      impl_->sum_power / static_cast<double>(impl_->options.n_samples * impl_->options.n_rx *
+                                             impl_->options.n_tx));
+  impl_->archive.commit();
+}
+
+}  // namespace chest

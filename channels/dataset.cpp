@@ -1,0 +1,291 @@
+#include <chest/channels/dataset.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <utility>
+
+#include <chest/error.hpp>
+
+#include "sample_source.hpp"
+
+namespace chest {
+namespace {
+
+constexpr int newest_format_version = 1;
+constexpr arma::uword samples_per_block = 256;
+
+std::string format_power(double power) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", power);
+  return text;
+}
+
+}  // namespace
+
+struct Dataset::Impl {
+  DatasetInfo info;
+  std::shared_ptr<const ArchiveReader> archive;  // null for .npy
+  std::unique_ptr<const SampleSource> source;
+
+  [[noreturn]] void fail(ErrorKind kind, const std::string& what) const {
+    throw Error(kind, info.file.string() + ": " + what);
+  }
+
+  /// Picks the reader for the file and fills `info` from it.
+  void open(const DatasetOptions& options) {
+    std::error_code error;
+    if (!std::filesystem::exists(info.file, error)) fail(ErrorKind::io, "there is no such file");
+    if (std::filesystem::is_directory(info.file, error))
+      fail(ErrorKind::io, "is a folder, expected a file of channels");
+    std::string head(6, '\0');
+    std::ifstream(info.file, std::ios::binary).read(head.data(), 6);
+    if (head == "\x93NUMPY") {
+      source = open_npy(info.file, options);
+    } else if (head.rfind("PK\x03\x04", 0) == 0) {
+      fail(ErrorKind::format,
+           "is a .npz or another zip archive; save the one array of channels with np.save");
+    } else {
+      archive = std::make_shared<ArchiveReader>(info.file);
+      open_archive(options);
+    }
+    info.dataset = source->dataset;
+    if (info.kind.empty()) info.kind = source->kind;
+    info.axes = source->axes;
+    info.type_name = source->type_name;
+    info.n_samples = source->n_samples;
+    info.n_rx = source->n_rx;
+    info.n_tx = source->n_tx;
+    info.n_skipped = source->n_skipped;
+  }
+
+  void open_archive(const DatasetOptions& options) {
+    const bool ours = archive->text_attribute("/", "format") == "chest-channels";
+    if (ours && (options.dataset.empty() || options.dataset == "/channels" ||
+                 options.dataset == "channels")) {
+      read_provenance(*archive, "chest-channels", newest_format_version);
+      DatasetOptions own = options;
+      own.dataset = "/channels";
+      source = open_hdf5(archive, own);
+      info.kind = "chest";
+      info.model = archive->text_attribute("/", "model").value_or("");
+      info.has_prior = archive->is_group("/prior");
+      info.has_covariances = archive->has("/covariance/t_rx") && archive->has("/covariance/t_tx");
+      if (info.has_covariances) check_covariances();
+    } else if (is_quadriga_lib(*archive) && options.dataset.empty()) {
+      if (!options.axes.empty())
+        fail(ErrorKind::format,
+             "is a quadriga-lib file, whose axes are fixed; leave out --axes " + options.axes);
+      source = open_quadriga_lib(archive);
+      if (options.n_rx != 0 && options.n_rx != source->n_rx)
+        fail(ErrorKind::format, "has n_rx = " + std::to_string(source->n_rx) + ", expected " +
+                                    std::to_string(options.n_rx));
+    } else {
+      source = open_hdf5(archive, options);
+    }
+  }
+
+  void check_covariances() const {
+    const auto check = [&](const std::string& dataset, arma::uword n) {
+      const StoredDataset stored = archive->info(dataset);
+      if (stored.type != ValueType::complex ||
+          stored.dims != std::vector<std::uint64_t>{source->n_samples, n})
+        fail(ErrorKind::format, dataset + " is " + stored.type_name + " " +
+                                    shape_text(stored.dims) + ", expected complex (" +
+                                    std::to_string(source->n_samples) + ", " + std::to_string(n) +
+                                    ")");
+    };
+    check("/covariance/t_rx", source->n_rx);
+    check("/covariance/t_tx", source->n_tx);
+  }
+
+  void check_range(arma::uword first, arma::uword count) const {
+    if (first > info.n_samples || count > info.n_samples - first)
+      fail(ErrorKind::invalid_argument,
+           "samples " + std::to_string(first) + ":" + std::to_string(first + count) +
+               " were asked for, there are " + std::to_string(info.n_samples));
+  }
+
+  /// Stored samples as columns, not scaled, and ||h||^2 of each.
+  arma::cx_mat read_stored(arma::uword first, arma::uword count, arma::vec& squared_norms) const {
+    check_range(first, count);
+    arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
+    source->read(first, count, h.memptr());
+    squared_norms.set_size(count);
+    for (arma::uword k = 0; k < count; ++k) {
+      const double* values = reinterpret_cast<const double*>(h.colptr(k));
+      double sum = 0.0;
+      for (arma::uword i = 0; i < 2 * h.n_rows; ++i) sum += values[i] * values[i];
+      if (!std::isfinite(sum)) {
+        const double* bad = std::find_if_not(values, values + 2 * h.n_rows,
+                                             [](double x) { return std::isfinite(x); });
+        const arma::uword i = std::min<arma::uword>((bad - values) / 2, h.n_rows - 1);
+        fail(ErrorKind::numeric,
+             "sample " + std::to_string(first + k) + " is not finite, first at entry [" +
+                 std::to_string(i % info.n_rx) + ", " + std::to_string(i / info.n_rx) +
+                 "] of [n_rx, n_tx] (counted from 0)");
+      }
+      if (sum == 0.0)
+        fail(ErrorKind::numeric, "sample " + std::to_string(first + k) +
+                                     " is all zero (counted from 0); leave out such channels");
+      squared_norms[k] = sum;
+    }
+    return h;
+  }
+
+  /// Mean power per entry of samples first .. first + count - 1.
+  double mean_power(arma::uword first, arma::uword count) const {
+    double sum = 0.0;
+    arma::vec squared_norms;
+    for (arma::uword done = 0; done < count; done += samples_per_block) {
+      read_stored(first + done, std::min(samples_per_block, count - done), squared_norms);
+      sum += arma::accu(squared_norms);
+    }
+    return sum / static_cast<double>(count * info.n_rx * info.n_tx);
+  }
+
+  /// The same over four blocks that are spread over the file: enough to see path loss.
+  double rough_power() const {
+    if (info.n_samples <= 4 * samples_per_block) return mean_power(0, info.n_samples);
+    double sum = 0.0;
+    for (arma::uword i = 0; i < 4; ++i)
+      sum += mean_power(i * (info.n_samples - samples_per_block) / 3, samples_per_block) / 4.0;
+    return sum;
+  }
+
+  void normalise(const DatasetOptions& options) {
+    info.normalisation = options.normalisation;
+    switch (options.normalisation) {
+      case Normalisation::none: {
+        // Channels of a generator have E||h||^2 = n_h by construction, whatever a few of them have.
+        if (!info.model.empty()) return;
+        const double power = rough_power();
+        if (!(power >= 0.25 && power <= 4.0))
+          fail(ErrorKind::format,
+               "the mean power per entry is " + format_power(power) +
+                   ", expected near 1 (0.25 .. 4); choose --normalise dataset (one factor for all "
+                   "channels) or --normalise sample (every channel to the same power)");
+        return;
+      }
+      case Normalisation::dataset: {
+        const auto known = info.kind == "chest"
+                               ? archive->number_attribute("/channels", "mean_power")
+                               : std::nullopt;
+        const double power = known ? *known : mean_power(0, info.n_samples);
+        if (!(power > 0.0 && std::isfinite(power)))
+          fail(ErrorKind::format, "the recorded mean power is " + format_power(power));
+        info.scale = 1.0 / std::sqrt(power);
+        return;
+      }
+      case Normalisation::sample:
+        return;
+      case Normalisation::factor:
+        if (!(options.factor > 0.0 && std::isfinite(options.factor)))
+          fail(ErrorKind::invalid_argument, "the normalisation factor is " +
+                                                std::to_string(options.factor) +
+                                                ", it must be positive");
+        info.scale = options.factor;
+        return;
+    }
+  }
+};
+
+Dataset::Dataset(const std::filesystem::path& file, const DatasetOptions& options)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->info.file = file;
+  impl_->open(options);
+  impl_->normalise(options);
+}
+Dataset::~Dataset() = default;
+Dataset::Dataset(Dataset&&) noexcept = default;
+Dataset& Dataset::operator=(Dataset&&) noexcept = default;
+
+const DatasetInfo& Dataset::info() const { return impl_->info; }
+
+arma::cx_mat Dataset::read(arma::uword first, arma::uword count) const {
+  arma::vec squared_norms;
+  arma::cx_mat h = impl_->read_stored(first, count, squared_norms);
+  if (impl_->info.normalisation == Normalisation::sample) {
+    h.each_row() %= arma::conv_to<arma::cx_rowvec>::from(
+        arma::sqrt(static_cast<double>(h.n_rows) / squared_norms.t()));
+  } else if (impl_->info.scale != 1.0) {
+    h *= impl_->info.scale;
+  }
+  return h;
+}
+
+ToeplitzKroneckerCovariances Dataset::read_covariances(arma::uword first, arma::uword count) const {
+  const DatasetInfo& info = impl_->info;
+  impl_->check_range(first, count);
+  ToeplitzKroneckerCovariances out;
+  if (!info.has_covariances) return out;
+  // Rows of the file are columns here.
+  out.t_rx.set_size(info.n_rx, count);
+  out.t_tx.set_size(info.n_tx, count);
+  impl_->archive->read("/covariance/t_rx", {{first, 0}, {count, info.n_rx}}, out.t_rx.memptr());
+  impl_->archive->read("/covariance/t_tx", {{first, 0}, {count, info.n_tx}}, out.t_tx.memptr());
+  if (!out.t_rx.is_finite() || !out.t_tx.is_finite())
+    impl_->fail(ErrorKind::numeric, "a covariance of samples " + std::to_string(first) + ":" +
+                                        std::to_string(first + count) + " is not finite");
+  if (info.normalisation == Normalisation::sample) {
+    arma::vec squared_norms;
+    impl_->read_stored(first, count, squared_norms);
+    out.t_rx.each_row() %= arma::conv_to<arma::cx_rowvec>::from(
+        static_cast<double>(info.n_rx * info.n_tx) / squared_norms.t());
+  } else {
+    out.t_rx *= info.scale * info.scale;
+  }
+  return out;
+}
+
+std::optional<GaussianMixture> Dataset::prior() const {
+  const DatasetInfo& info = impl_->info;
+  if (!info.has_prior || info.normalisation == Normalisation::sample) return {};
+  GaussianMixture prior = load_gaussian_mixture(*impl_->archive, "/prior");
+  if (prior.n_h() != info.n_rx * info.n_tx)
+    impl_->fail(ErrorKind::format, "/prior is for " + std::to_string(prior.n_h()) +
+                                       " entries, the channels have " +
+                                       std::to_string(info.n_rx * info.n_tx));
+  prior.means *= info.scale;
+  for (arma::cx_mat& C : prior.covariances) C *= info.scale * info.scale;
+  return prior;
+}
+
+SampleReader Dataset::samples() const {
+  SampleReader reader;
+  reader.n_rx = impl_->info.n_rx;
+  reader.n_tx = impl_->info.n_tx;
+  reader.n_samples = impl_->info.n_samples;
+  reader.read = [this](arma::uword first, arma::uword count) { return read(first, count); };
+  return reader;
+}
+
+std::pair<std::filesystem::path, std::string> split_dataset_name(const std::string& text) {
+  std::error_code error;
+  if (std::filesystem::exists(text, error)) return {text, ""};
+  std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {text, ""};
+  for (std::size_t at = text.find(':'); at != std::string::npos; at = text.find(':', at + 1)) {
+    if (std::filesystem::exists(text.substr(0, at), error)) {
+      colon = at;
+      break;
+    }
+  }
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+const char* to_string(Normalisation normalisation) {
+  switch (normalisation) {
+    case Normalisation::none:
+      return "none";
+    case Normalisation::dataset:
+      return "dataset";
+    case Normalisation::sample:
+      return "sample";
+    case Normalisation::factor:
+      break;
+  }
+  return "factor";
+}
+
+}  // namespace chest

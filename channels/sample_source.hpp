@@ -1,0 +1,78 @@
+#pragma once
+
+#include <armadillo>
+#include <complex>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <chest/archive.hpp>
+#include <chest/channels/dataset.hpp>
+
+namespace chest {
+
+/// Channels as one kind of file stores them, before scaling: what each layout implements.
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  /// Samples first .. first + count - 1 as columns vec(H), [n_rx n_tx, count]. Safe from threads.
+  virtual void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const = 0;
+
+  arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
+  arma::uword n_skipped = 0;
+  std::string dataset, kind, axes, type_name;  // as in DatasetInfo
+};
+
+/// How the two parts of a complex value lie in a block of a stored array.
+enum class ComplexParts {
+  interleaved,  ///< re, im, re, im ...
+  planes,       ///< two arrays, all re before all im
+  axis          ///< an axis of length 2 among dims
+};
+
+/// An array of complex values in a file, however it stores them. Blocks are read as real numbers,
+/// with the parts of each complex value where `parts` says.
+class StoredArray {
+ public:
+  virtual ~StoredArray() = default;
+  virtual void read(const Hyperslab& slab, float* out) const = 0;
+  virtual void read(const Hyperslab& slab, double* out) const = 0;
+
+  std::vector<std::uint64_t> dims;   ///< C order of the bytes: slowest first
+  std::vector<std::uint64_t> chunk;  ///< same rank; empty when contiguous
+  ComplexParts parts = ComplexParts::interleaved;
+  bool single = false;           ///< float holds the values exactly
+  bool first_axis_last = false;  ///< written by MATLAB or Octave: their first axis is our last
+  bool dims_reversed = false;    ///< people see the dims in reverse (.npy in Fortran order)
+};
+
+/// What an array of channels is called, for messages and DatasetInfo.
+struct ArrayName {
+  std::filesystem::path file;
+  std::string dataset, kind, type_name;
+};
+
+/// Channels in an array whose axes are given or follow from its kind; reads whole chunks,
+/// transposes in memory and keeps the last slabs.
+/// @throws Error(format) if the axes do not fit
+std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> array,
+                                                const ArrayName& name,
+                                                const DatasetOptions& options);
+
+/// NumPy .npy.
+std::unique_ptr<SampleSource> open_npy(const std::filesystem::path& file,
+                                       const DatasetOptions& options);
+/// HDF5 of chest, MATLAB, h5py or Octave: the dataset is found, or the one named in the options.
+std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
+                                        const DatasetOptions& options);
+/// Whether the file has the index of quadriga-lib.
+bool is_quadriga_lib(const ArchiveReader& archive);
+/// HDF5 of quadriga-lib: one sample per snapshot, the sum over its paths.
+std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive);
+
+/// "(16, 64, 9000)"
+std::string shape_text(const std::vector<std::uint64_t>& dims);
+
+}  // namespace chest
