@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <chest/error.hpp>
+#include <chest/estimators/network.hpp>
+
+namespace chest {
+
+/// Names and dimensions of a network's arrays, in the order in which a fit keeps them; no values.
+std::vector<NamedTensor> network_layout(const NetworkConfig& config);
+
+/// Number of values of an array of these dimensions.
+std::int64_t n_values(const std::vector<std::int64_t>& dims);
+
+/// Puts `weights` into the order of the layout.
+/// @throws Error(kind) if an array is missing, of a wrong shape or size, or not finite
+std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
+                                          const std::vector<NamedTensor>& weights, ErrorKind kind,
+                                          const std::string& who);
+
+/// {"channels_pre": [..], ..}: in model files, checkpoints and provenance.
+std::string to_json(const NetworkConfig& config);
+
+}  // namespace chest

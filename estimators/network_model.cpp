@@ -1,0 +1,448 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/network.hpp>
+#include <chest/file.hpp>
+#include <chest/text.hpp>
+
+#include "model_file.hpp"
+#include "network_layout.hpp"
+
+namespace chest {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int newest_model_version = 1;
+// What a model file may ask for, so that a damaged one cannot ask for all memory.
+constexpr std::int64_t most_parameters = std::int64_t{1} << 26;
+constexpr arma::uword most_noise_levels = 100'000;
+
+std::string shape(const std::vector<std::int64_t>& dims) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(dims[i]);
+  }
+  return text + "]";
+}
+
+std::string why_layers_invalid(const std::vector<int>& channels, const std::string& name) {
+  if (channels.size() < 2 || channels.size() > 64) {
+    return "network: " + name + " has " + std::to_string(channels.size()) +
+           " entries; expected 2 to 64";
+  }
+  for (int n : channels) {
+    if (n < 1 || n > 4096) {
+      return "network: " + name + " has the entry " + std::to_string(n) + "; expected 1 to 4096";
+    }
+  }
+  return {};
+}
+
+[[noreturn]] void throw_format(const std::filesystem::path& file, const std::string& what) {
+  throw Error(ErrorKind::format, file.string() + ": " + what);
+}
+
+// Values below a JSON object with messages that name the file and the key.
+class Settings {
+ public:
+  Settings(const std::filesystem::path& file, const std::string& attribute, const std::string& text)
+      : file_(file), attribute_(attribute), json_(Json::parse(text, nullptr, false)) {
+    if (!json_.is_object()) {
+      throw_format(file_, "attribute " + attribute_ + " is not a JSON object; the file is damaged");
+    }
+  }
+
+  const Json& at(const std::string& path) const {
+    const Json* node = &json_;
+    for (const std::string& key : split(path, '.')) {
+      const auto found = node->is_object() ? node->find(key) : node->end();
+      if (!node->is_object() || found == node->end()) {
+        throw_format(file_, "attribute " + attribute_ + " has no entry " + path);
+      }
+      node = &*found;
+    }
+    return *node;
+  }
+
+  template <class T>
+  T get(const std::string& path) const {
+    try {
+      return at(path).get<T>();
+    } catch (const Json::exception&) {
+      throw_format(file_, "attribute " + attribute_ + ", entry " + path + ": " + at(path).dump() +
+                              " is not of the expected type");
+    }
+  }
+
+  /// A whole number within bounds.
+  std::int64_t count(const std::string& path, std::int64_t most) const {
+    const Json& value = at(path);
+    if (!value.is_number_integer() || value.get<double>() < 1 ||
+        value.get<double>() > static_cast<double>(most)) {
+      throw_format(file_, "attribute " + attribute_ + ", entry " + path + " is " + value.dump() +
+                              "; expected 1 to " + std::to_string(most));
+    }
+    return value.get<std::int64_t>();
+  }
+
+  std::vector<int> counts(const std::string& path) const {
+    const Json& values = at(path);
+    const bool fits = values.is_array() && std::all_of(values.begin(), values.end(), [](auto& v) {
+                        return v.is_number_integer() && std::abs(v.template get<double>()) < 1e9;
+                      });
+    if (!fits) {
+      throw_format(file_, "attribute " + attribute_ + ", entry " + path + ": " + values.dump() +
+                              " is not a list of whole numbers");
+    }
+    return values.get<std::vector<int>>();
+  }
+
+ private:
+  const std::filesystem::path& file_;
+  std::string attribute_;
+  Json json_;
+};
+
+std::string required_attribute(const ArchiveReader& archive, const std::string& name,
+                               const std::string& expected) {
+  const auto text = archive.text_attribute("/", name);
+  if (!text) throw_format(archive.file(), "no attribute " + name + "; expected " + expected);
+  return *text;
+}
+
+NamedTensor read_tensor(const ArchiveReader& archive, const std::string& dataset,
+                        const NamedTensor& expected) {
+  if (!archive.has(dataset)) throw_format(archive.file(), "no weights " + dataset);
+  const StoredDataset info = archive.info(dataset);
+  const std::vector<std::int64_t> dims(info.dims.begin(), info.dims.end());
+  if (dims != expected.dims) {
+    throw_format(archive.file(), "weights " + dataset + " have the shape " + shape(dims) +
+                                     ", but the network's configuration asks for " +
+                                     shape(expected.dims));
+  }
+  return {expected.name, dims, archive.read_all<float>(dataset)};
+}
+
+std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::string& prefix,
+                                      const NetworkConfig& config) {
+  if (const std::string why = config.why_invalid(); !why.empty()) throw_format(archive.file(), why);
+  std::vector<NamedTensor> weights;
+  for (const NamedTensor& expected : network_layout(config)) {
+    weights.push_back(read_tensor(archive, prefix + expected.name, expected));
+  }
+  return arranged_weights(config, weights, ErrorKind::format, archive.file().string());
+}
+
+arma::vec read_vec(const ArchiveReader& archive, const std::string& dataset, std::uint64_t most) {
+  return arma::vec(archive.read_all<double>(dataset, most));
+}
+
+void write_vec(ArchiveWriter& archive, const std::string& dataset, const arma::vec& values) {
+  archive.write(dataset, {values.n_elem}, values.memptr());
+}
+
+NoiseSchedule schedule_from(const std::filesystem::path& file, const arma::vec& betas) {
+  try {
+    return NoiseSchedule(betas);
+  } catch (const Error& error) {
+    throw_format(file, std::string("the noise schedule is damaged: ") + error.what());
+  }
+}
+
+void check_size(const NetworkModel& model) {
+  if (model.n_rx == 0 || model.n_tx == 0) {
+    throw Error(ErrorKind::invalid_argument,
+                "network model: n_rx and n_tx are " + std::to_string(model.n_rx) + " and " +
+                    std::to_string(model.n_tx) + "; expected at least 1");
+  }
+  if (const std::string why = model.network.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
+}
+
+}  // namespace
+
+std::string NetworkConfig::why_invalid() const {
+  if (const std::string why = why_layers_invalid(channels_pre, "channels_pre"); !why.empty()) {
+    return why;
+  }
+  if (const std::string why = why_layers_invalid(channels_post, "channels_post"); !why.empty()) {
+    return why;
+  }
+  if (channels_pre.front() != 2 || channels_post.back() != 2) {
+    return "network: channels_pre begins with " + std::to_string(channels_pre.front()) +
+           " and channels_post ends with " + std::to_string(channels_post.back()) +
+           "; expected 2 and 2, the real and the imaginary plane";
+  }
+  if (channels_pre.back() != channels_post.front()) {
+    return "network: channels_pre ends with " + std::to_string(channels_pre.back()) +
+           ", but channels_post begins with " + std::to_string(channels_post.front()) +
+           "; expected the same number";
+  }
+  if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
+    return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
+  }
+  if (embedding < 4 || embedding > 1024 || embedding % 2 != 0) {
+    return "network: embedding is " + std::to_string(embedding) +
+           "; expected an even number, 4 to 1024";
+  }
+  std::int64_t n_parameters = 0;
+  for (const NamedTensor& tensor : network_layout(*this)) n_parameters += n_values(tensor.dims);
+  if (n_parameters > most_parameters) {
+    return "network: " + std::to_string(n_parameters) + " parameters; expected at most " +
+           std::to_string(most_parameters);
+  }
+  return {};
+}
+
+std::string NetworkFitOptions::why_invalid() const {
+  if (const std::string why = network.why_invalid(); !why.empty()) return why;
+  if (!(learning_rate > 0.0) || !std::isfinite(learning_rate)) {
+    return "fit: learning_rate is " + std::to_string(learning_rate) + "; expected above 0";
+  }
+  if (batch == 0) return "fit: batch is 0; expected at least 1";
+  if (!(ema_decay >= 0.0 && ema_decay < 1.0)) {
+    return "fit: ema_decay is " + std::to_string(ema_decay) + "; expected 0 (off) to below 1";
+  }
+  if (max_epochs == 0) return "fit: max_epochs is 0; expected at least 1";
+  if (!(max_minutes >= 0.0)) {
+    return "fit: max_minutes is " + std::to_string(max_minutes) + "; expected 0 (none) or more";
+  }
+  if (patience == 0) return "fit: patience is 0; expected at least 1 epoch";
+  if (n_threads == 0) return "fit: n_threads is 0; expected at least 1";
+  return {};
+}
+
+std::int64_t n_values(const std::vector<std::int64_t>& dims) {
+  std::int64_t n = 1;
+  for (std::int64_t dim : dims) n *= dim;
+  return n;
+}
+
+std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
+  std::vector<NamedTensor> layout;
+  const auto layer = [&](const std::string& name, std::vector<std::int64_t> dims) {
+    layout.push_back({name + ".weight", dims, {}});
+    layout.push_back({name + ".bias", {dims.front()}, {}});
+  };
+  const auto convolutions = [&](const std::string& name, const std::vector<int>& channels) {
+    for (std::size_t i = 0; i + 1 < channels.size(); ++i) {
+      layer(name + std::to_string(i), {channels[i + 1], channels[i], config.kernel, config.kernel});
+    }
+  };
+  convolutions("cnn_pre.conv_pre", config.channels_pre);
+  layer("time_mlp.time_linear1", {2 * config.channels_pre.back(), config.embedding});
+  convolutions("cnn_post.conv_post", config.channels_post);
+  return layout;
+}
+
+std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
+                                          const std::vector<NamedTensor>& weights, ErrorKind kind,
+                                          const std::string& who) {
+  std::vector<NamedTensor> arranged;
+  for (const NamedTensor& expected : network_layout(config)) {
+    const auto found = std::find_if(weights.begin(), weights.end(), [&](const NamedTensor& tensor) {
+      return tensor.name == expected.name;
+    });
+    if (found == weights.end()) throw Error(kind, who + ": no weights " + expected.name);
+    if (found->dims != expected.dims ||
+        static_cast<std::int64_t>(found->values.size()) != n_values(expected.dims)) {
+      throw Error(kind, who + ": weights " + expected.name + " have the shape " +
+                            shape(found->dims) + " and " + std::to_string(found->values.size()) +
+                            " values; expected " + shape(expected.dims));
+    }
+    if (!std::all_of(found->values.begin(), found->values.end(),
+                     [](float value) { return std::isfinite(value); })) {
+      throw Error(kind, who + ": weights " + expected.name + " are not finite");
+    }
+    arranged.push_back(*found);
+  }
+  if (weights.size() != arranged.size()) {
+    throw Error(kind, who + ": " + std::to_string(weights.size()) + " arrays of weights, but the " +
+                          "network's configuration asks for " + std::to_string(arranged.size()));
+  }
+  return arranged;
+}
+
+std::string to_json(const NetworkConfig& config) {
+  return Json{{"channels_pre", config.channels_pre},
+              {"channels_post", config.channels_post},
+              {"kernel", config.kernel},
+              {"embedding", config.embedding}}
+      .dump();
+}
+
+void save(const std::filesystem::path& file, const NetworkModel& model) {
+  check_size(model);
+  const auto weights =
+      arranged_weights(model.network, model.weights, ErrorKind::invalid_argument, "network model");
+  ArchiveWriter archive(file);
+  write_model_header(archive, "dmse", newest_model_version,
+                     {.n_rx = model.n_rx,
+                      .n_tx = model.n_tx,
+                      .channel_scale = model.channel_scale,
+                      .training_data = model.training_data,
+                      .provenance = model.provenance});
+  archive.attribute("/", "network", to_json(model.network));
+  archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
+  for (const NamedTensor& tensor : weights) {
+    archive.write("/weights/" + tensor.name, {tensor.dims.begin(), tensor.dims.end()},
+                  tensor.values.data());
+  }
+  write_vec(archive, "/schedule/betas", model.schedule.betas());
+  if (!model.calibration.empty()) {
+    const arma::vec n_steps = arma::conv_to<arma::vec>::from(model.calibration.n_steps);
+    write_vec(archive, "/calibration/snr_db", model.calibration.snr_db);
+    write_vec(archive, "/calibration/n_steps", n_steps);
+    write_vec(archive, "/calibration/mse", model.calibration.mse);
+  }
+  if (!model.train_losses.empty()) write_vec(archive, "/losses/train", model.train_losses);
+  if (!model.validation_losses.empty()) {
+    write_vec(archive, "/losses/validation", model.validation_losses);
+  }
+  archive.commit();
+}
+
+NetworkModel load_network_model(const std::filesystem::path& file) {
+  const ArchiveReader archive(file);
+  NetworkModel model;
+  const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
+  model.n_rx = header.n_rx;
+  model.n_tx = header.n_tx;
+  model.channel_scale = header.channel_scale;
+  model.training_data = header.training_data;
+  model.provenance = header.provenance;
+  const Settings network(file, "network",
+                         required_attribute(archive, "network", "the layers of the network"));
+  model.network = {.channels_pre = network.counts("channels_pre"),
+                   .channels_post = network.counts("channels_post"),
+                   .kernel = static_cast<int>(network.count("kernel", 31)),
+                   .embedding = static_cast<int>(network.count("embedding", 1024))};
+  try {
+    model.prediction = prediction_from_string(
+        required_attribute(archive, "prediction", "what the network's output means"));
+  } catch (const Error& error) {
+    throw_format(file, error.what());
+  }
+  model.weights = read_weights(archive, "/weights/", model.network);
+  model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
+  if (archive.has("/calibration/snr_db")) {
+    Calibration& calibration = model.calibration;
+    calibration.snr_db = read_vec(archive, "/calibration/snr_db", 10'000);
+    const arma::vec n_steps = read_vec(archive, "/calibration/n_steps", 10'000);
+    calibration.mse = read_vec(archive, "/calibration/mse", 10'000);
+    const arma::uword n = calibration.snr_db.n_elem;
+    const bool fits = n_steps.n_elem == n && calibration.mse.n_elem == n &&
+                      calibration.snr_db.is_finite() && calibration.snr_db.is_sorted() &&
+                      arma::all(n_steps >= 1.0) && arma::all(n_steps <= 10'000.0) &&
+                      calibration.mse.is_finite() && arma::all(calibration.mse > 0.0);
+    if (!fits) throw_format(file, "the calibration is damaged; calibrate the model again");
+    calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
+  }
+  constexpr std::uint64_t most_epochs = 10'000'000;
+  if (archive.has("/losses/train")) {
+    model.train_losses = read_vec(archive, "/losses/train", most_epochs);
+  }
+  if (archive.has("/losses/validation")) {
+    model.validation_losses = read_vec(archive, "/losses/validation", most_epochs);
+  }
+  return model;
+}
+
+NetworkModel import_published_weights(const std::filesystem::path& file) {
+  const ArchiveReader archive(file);
+  const Settings params(
+      file, "sim_params",
+      required_attribute(archive, "sim_params", "the authors' checkpoint converted to HDF5"));
+  const auto require = [&](const std::string& path, const Json& expected, const std::string& why) {
+    if (const Json& found = params.at(path); found != expected) {
+      throw_format(file, "sim_params." + path + " is " + found.dump() + "; chest runs only " +
+                             expected.dump() + " (" + why + ")");
+    }
+  };
+  require("unet_dict.mode", "2D", "two-dimensional convolutions");
+  require("unet_dict.batch_norm", false, "no batch normalisation");
+  require("unet_dict.downsamp_fac", 1, "no down-sampling");
+  require("unet_dict.n_layers_time", 1, "one linear layer for the noise level");
+  require("trainer_dict.fft_pre", true, "a network of the angular domain");
+  require("diff_model_dict.complex_data", true, "complex channels");
+
+  NetworkModel model;
+  const std::vector<int> data_shape = params.counts("diff_model_dict.data_shape");
+  if (data_shape.size() != 3 || data_shape[0] != 2 || data_shape[1] < 1 || data_shape[2] < 1) {
+    throw_format(file, "sim_params.diff_model_dict.data_shape is " +
+                           params.at("diff_model_dict.data_shape").dump() +
+                           "; expected [2, n_rx, n_tx]");
+  }
+  model.n_rx = data_shape[1];
+  model.n_tx = data_shape[2];
+  const std::vector<int> kernel = params.counts("unet_dict.kernel_size");
+  if (kernel.size() != 2 || kernel[0] != kernel[1]) {
+    throw_format(file, "sim_params.unet_dict.kernel_size is " +
+                           params.at("unet_dict.kernel_size").dump() +
+                           "; expected two equal numbers");
+  }
+  model.network = {.channels_pre = params.counts("unet_dict.ch_layers_pre"),
+                   .channels_post = params.counts("unet_dict.ch_layers_post"),
+                   .kernel = kernel[0],
+                   .embedding = static_cast<int>(params.count("unet_dict.ch_init_time", 1024))};
+  const auto objective = params.get<std::string>("diff_model_dict.objective");
+  const std::map<std::string, Prediction> objectives{{"pred_noise", Prediction::epsilon},
+                                                     {"pred_x_0", Prediction::sample}};
+  if (!objectives.contains(objective)) {
+    throw_format(file, "sim_params.diff_model_dict.objective is " + objective +
+                           "; expected pred_noise or pred_x_0");
+  }
+  model.prediction = objectives.at(objective);
+
+  const auto n_steps = static_cast<arma::uword>(
+      params.count("diff_model_dict.num_timesteps", static_cast<std::int64_t>(most_noise_levels)));
+  const arma::vec betas = read_vec(archive, "/state_dict/betas", most_noise_levels);
+  if (betas.n_elem != n_steps) {
+    throw_format(file, "/state_dict/betas has " + std::to_string(betas.n_elem) +
+                           " values, but sim_params names " + std::to_string(n_steps));
+  }
+  model.schedule = schedule_from(file, betas);
+  if (params.get<std::string>("diff_model_dict.which_schedule") == "linear") {
+    // The checkpoint holds float32 copies of these.
+    const auto linear =
+        NoiseSchedule::linear(n_steps, params.get<double>("diff_model_dict.beta_start"),
+                              params.get<double>("diff_model_dict.beta_end"));
+    if (arma::abs(linear.betas() - betas).max() > 1e-6) {
+      throw_format(file, "/state_dict/betas is not the linear schedule that sim_params names");
+    }
+    model.schedule = linear;
+  }
+
+  model.weights = read_weights(archive, "/state_dict/model.", model.network);
+  for (const std::string& name : archive.list("/state_dict")) {
+    const auto known = [&](const NamedTensor& tensor) { return "model." + tensor.name == name; };
+    if (name.starts_with("model.") &&
+        std::none_of(model.weights.begin(), model.weights.end(), known)) {
+      throw_format(file, "weights " + name + " belong to no layer of the network; expected those " +
+                             "that sim_params.unet_dict names");
+    }
+  }
+  constexpr std::uint64_t most_epochs = 10'000'000;
+  if (archive.has("/train_results/train_losses")) {
+    model.train_losses = read_vec(archive, "/train_results/train_losses", most_epochs);
+  }
+  if (archive.has("/train_results/val_losses")) {
+    model.validation_losses = read_vec(archive, "/train_results/val_losses", most_epochs);
+  }
+  Json options{{"imported_from", file.filename().string()}, {"imported_hash", hash_file(file)}};
+  for (const char* name : {"source", "license", "checkpoint_epoch"}) {
+    if (const auto text = archive.text_attribute("/", name)) options[name] = *text;
+    if (const auto number = archive.number_attribute("/", name)) options[name] = *number;
+  }
+  model.provenance.options = options.dump();
+  return model;
+}
+
+}  // namespace chest

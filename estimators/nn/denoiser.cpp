@@ -1,0 +1,119 @@
+#include <c10/core/InferenceMode.h>
+
+#include <cmath>
+
+#include <chest/error.hpp>
+#include <chest/estimators/network.hpp>
+
+#include "device.hpp"
+#include "network.hpp"
+#include "tensor_bridge.hpp"
+
+namespace chest {
+namespace nn {
+namespace {
+
+// A step z <- z_gain z + o_gain network(x_gain z), with all that does not depend on z worked out.
+struct PreparedStep {
+  FixedLevelNetwork network;
+  double x_gain, z_gain, o_gain;
+};
+
+class NetworkDenoiser final : public Denoiser {
+ public:
+  NetworkDenoiser(const NetworkModel& model, const NetworkRunOptions& options)
+      : config_(model.network),
+        prediction_(model.prediction),
+        schedule_(model.schedule),
+        n_rx_(model.n_rx),
+        n_tx_(model.n_tx),
+        device_(device_from_string(options.device, "network denoiser")),
+        micro_batch_(options.micro_batch) {
+    if (const std::string why = config_.why_invalid(); !why.empty()) {
+      throw Error(ErrorKind::invalid_argument, why);
+    }
+    if (n_rx_ == 0 || n_tx_ == 0) {
+      throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
+    }
+    // The CPU's caches hold the activations of a few channels; a GPU is filled by many.
+    if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : 8;
+    // TensorFloat-32 would cost three digits.
+    if (device_.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
+    use_one_torch_thread();
+    const c10::InferenceMode no_gradients;
+    network_ = network_of(config_, flat_weights(config_, model.weights).to(device_));
+  }
+
+  std::string name() const override { return "network"; }
+  arma::uword n_h() const override { return n_rx_ * n_tx_; }
+
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
+  }
+
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out);
+  }
+
+  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const override {
+    if (z.n_rows != n_h()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: z has " + std::to_string(z.n_rows) +
+                      " rows, the network is made for " + std::to_string(n_h()));
+    }
+    for (const ReverseStep& step : steps) {
+      if (!(step.sigma2 >= 0.0) || !std::isfinite(step.sigma2)) {
+        throw Error(
+            ErrorKind::invalid_argument,
+            "network denoiser: sigma2 is " + std::to_string(step.sigma2) + "; expected 0 or more");
+      }
+    }
+    if (steps.empty()) return;
+    use_one_torch_thread();
+    const c10::InferenceMode no_gradients;
+    std::vector<PreparedStep> prepared;
+    for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
+
+    for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
+      const arma::uword count = std::min(micro_batch_, z.n_cols - first);
+      arma::cx_mat columns(z.colptr(first), z.n_rows, count, /*copy_aux_mem=*/false,
+                           /*strict=*/true);
+      at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
+      for (const PreparedStep& step : prepared) {
+        const at::Tensor o = step.network.forward(z_ang * step.x_gain);
+        z_ang.mul_(step.z_gain).add_(o, step.o_gain);
+      }
+      columns_from_planes(to_antenna(z_ang), columns);
+    }
+  }
+
+ private:
+  PreparedStep prepare(const ReverseStep& step) const {
+    const at::Tensor index =
+        at::full({1}, step.sigma2 > 0.0 ? schedule_.fractional_index(step.sigma2) : 0.0,
+                 network_.time.weight.options());
+    const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
+    return {FixedLevelNetwork(network_, noise_embedding(index, config_.embedding)),
+            1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
+            (1.0 - step.keep) * gains.o_gain};
+  }
+
+  NetworkConfig config_;
+  Prediction prediction_;
+  NoiseSchedule schedule_;
+  arma::uword n_rx_, n_tx_;
+  at::Device device_;
+  arma::uword micro_batch_;
+  Network network_;
+};
+
+}  // namespace
+}  // namespace nn
+
+std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
+                                                const NetworkRunOptions& options) {
+  return std::make_unique<nn::NetworkDenoiser>(model, options);
+}
+
+}  // namespace chest

@@ -1,0 +1,41 @@
+#include "tensor_bridge.hpp"
+
+namespace chest::nn {
+namespace {
+
+// arma's [n_rx n_tx, n] column-major, complex double, is [n, n_tx, n_rx] in C order.
+at::Tensor view_of(const arma::cx_mat& columns, std::int64_t n_rx, std::int64_t n_tx) {
+  const auto memory = const_cast<std::complex<double>*>(columns.memptr());
+  return at::from_blob(memory, {static_cast<std::int64_t>(columns.n_cols), n_tx, n_rx},
+                       at::kComplexDouble);
+}
+
+at::Tensor complex_of(const at::Tensor& planes) {
+  return at::view_as_complex(planes.permute({0, 2, 3, 1}).contiguous());
+}
+
+at::Tensor planes_of(const at::Tensor& complex) {
+  return at::view_as_real(complex.contiguous()).permute({0, 3, 1, 2});
+}
+
+}  // namespace
+
+at::Tensor planes_from_columns(const arma::cx_mat& columns, arma::uword n_rx, arma::uword n_tx,
+                               const at::Device& device) {
+  const at::Tensor complex = view_of(columns, n_rx, n_tx).to(at::kComplexFloat);
+  return planes_of(complex.to(device).transpose(1, 2));
+}
+
+void columns_from_planes(const at::Tensor& planes, arma::cx_mat& columns) {
+  view_of(columns, planes.size(2), planes.size(3)).copy_(complex_of(planes).transpose(1, 2).cpu());
+}
+
+at::Tensor to_angular(const at::Tensor& planes) {
+  return planes_of(at::fft_fft2(complex_of(planes), at::nullopt, {1, 2}, "ortho"));
+}
+
+at::Tensor to_antenna(const at::Tensor& planes) {
+  return planes_of(at::fft_ifft2(complex_of(planes), at::nullopt, {1, 2}, "ortho"));
+}
+
+}  // namespace chest::nn
