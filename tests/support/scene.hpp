@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <armadillo>
+#include <cmath>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include <chest/covariance.hpp>
 #include <chest/estimators/estimator.hpp>
@@ -37,6 +40,20 @@ inline arma::cx_mat random_covariance(arma::uword n, Rng& rng) {
   const arma::cx_mat B = rng.cx_normal(n, n);
   const arma::cx_mat C = B * B.t();
   return C * (static_cast<double>(n) / arma::trace(C).real());
+}
+
+/// Orthogonal pilots of unit power per slot, [n_tx, n_pilots]: P P^H = (n_pilots / n_tx) I where
+/// n_pilots >= n_tx.
+inline arma::cx_mat dft_pilots(arma::uword n_tx, arma::uword n_pilots) {
+  arma::cx_mat P(n_tx, n_pilots);
+  for (arma::uword j = 0; j < n_pilots; ++j) {
+    for (arma::uword i = 0; i < n_tx; ++i) {
+      P(i, j) = std::polar(1.0 / std::sqrt(static_cast<double>(n_tx)),
+                           -2.0 * arma::datum::pi * static_cast<double>(i * j) /
+                               static_cast<double>(std::max(n_tx, n_pilots)));
+    }
+  }
+  return P;
 }
 
 /// Mixture with distinct means and covariances, E||h||^2 near n_h.
