@@ -86,6 +86,12 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
                       std::string("first columns of the Hermitian Toeplitz matrices C_rx, C_tx; "
                                   "sample k is CN(0, C_tx kron C_rx)"));
   }
+  if (options.with_err_var) {
+    archive.create<double>("/err_var", {options.n_samples}, options.compress);
+    archive.attribute(
+        "/err_var", "meaning",
+        std::string("E|h_hat - h|^2 per entry of /channels, as the estimator predicts"));
+  }
   if (options.prior) save(archive, "/prior", *options.prior);
 }
 ChannelFileWriter::~ChannelFileWriter() = default;
@@ -108,6 +114,9 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
                 std::to_string(covariances.t_rx.n_cols) + " channels, expected " +
                 std::to_string(options.n_rx) + " and " + std::to_string(options.n_tx) + " for " +
                 std::to_string(count));
+  if (options.with_err_var && block.err_var.n_elem != count)
+    impl_->fail(std::to_string(block.err_var.n_elem) + " error variances for " +
+                std::to_string(count) + " channels");
   if (count == 0) return;
   const double power = std::pow(arma::norm(block.h, "fro"), 2);
   if (!std::isfinite(power))
@@ -125,6 +134,8 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
     impl_->archive.write_block("/covariance/t_tx", {{impl_->n_written, 0}, {count, options.n_tx}},
                                covariances.t_tx.memptr());
   }
+  if (options.with_err_var)
+    impl_->archive.write_block("/err_var", {{impl_->n_written}, {count}}, block.err_var.memptr());
   impl_->n_written += count;
   impl_->sum_power += power;
 }

@@ -9,6 +9,7 @@ macro(chest_find)
   endif()
 endmacro()
 
+enable_language(C)  # CMake's HDF5 module compiles a test program in C
 chest_find(Threads)
 chest_find(Armadillo)
 chest_find(HDF5 COMPONENTS C)

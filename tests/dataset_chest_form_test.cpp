@@ -89,6 +89,22 @@ TEST(ChannelFile, KeepsThePrior) {
                                  "absdiff", 1e-12));
 }
 
+TEST(ChannelFile, KeepsTheErrorVariancesOfEstimates) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "estimates.h5";
+  const auto generator = make_rayleigh(2, 2);
+  ChannelFileOptions options = options_for(*generator, 3);
+  options.with_err_var = true;
+  ChannelFileWriter writer(file, options);
+  ChannelBlock block = generator->generate(1, 0, 3);
+  EXPECT_EQ(message_of([&] { writer.append(block); }),
+            file.string() + ": 0 error variances for 3 channels");
+  block.err_var = {0.1, 0.2, 0.3};
+  writer.append(block);
+  writer.finish();
+  EXPECT_EQ(ArchiveReader(file).read_all<double>("/err_var"), (std::vector<double>{0.1, 0.2, 0.3}));
+}
+
 TEST(ChannelFile, CovariancesAreScaledLikeTheChannels) {
   const TemporaryFolder folder;
   const auto generator = make_kronecker({});

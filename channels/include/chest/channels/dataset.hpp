@@ -14,7 +14,8 @@
 
 namespace chest {
 
-/// How the power of stored channels is brought to E||h||^2 = n_h. Explicit, and recorded in results.
+/// How the power of stored channels is brought to E||h||^2 = n_h. Explicit, and recorded in
+/// results.
 enum class Normalisation {
   none,     ///< as stored; refused when the mean power per entry is not near 1 (0.25 .. 4)
   dataset,  ///< one factor for the whole dataset, from the mean power of all its samples
@@ -23,37 +24,39 @@ enum class Normalisation {
 };
 
 struct DatasetOptions {
-  std::string dataset;        ///< path inside the file; empty: found
+  std::string dataset;  ///< path inside the file; empty: found
   /// Order of the stored dimensions as h5py shows them, from "n" (sample), "r" (n_rx), "t" (n_tx),
   /// "0" (a further axis, first index taken): "trn" is a MATLAB array [n, n_rx, n_tx]. Empty: from
   /// the kind of file.
   std::string axes;
-  arma::uword n_rx = 0;       ///< for vectorised channels ("nv", v = vec(H)); 0: from the file
+  arma::uword n_rx = 0;  ///< for vectorised channels ("nv", v = vec(H)); 0: from the file
   Normalisation normalisation = Normalisation::none;
-  double factor = 1.0;        ///< for Normalisation::factor
+  double factor = 1.0;  ///< for Normalisation::factor
 };
 
 struct DatasetInfo {
   std::filesystem::path file;
-  std::string dataset;        ///< path inside the file, empty for .npy
-  std::string kind;           ///< "chest", "MATLAB v7.3", "h5py", "Octave", "quadriga-lib", "npy"
-  std::string axes;           ///< assumed or given order of the stored dimensions
-  std::string type_name;      ///< stored type, for people
+  std::string dataset;    ///< path inside the file, empty for .npy
+  std::string kind;       ///< "chest", "MATLAB v7.3", "h5py", "Octave", "quadriga-lib", "npy"
+  std::string axes;       ///< assumed or given order of the stored dimensions
+  std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   arma::uword n_skipped = 0;  ///< empty snapshots left out (quadriga-lib)
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;
   bool has_covariances = false;
   bool has_prior = false;
-  std::string model;          ///< generator and options, JSON, where chest generated the file
+  std::string model;  ///< generator and options, JSON, where chest generated the file
 };
 
-/// Channels stored in one file, read a block at a time (docs/formats.md). HDF5 in the forms of chest,
-/// MATLAB v7.3, h5py, Octave and quadriga-lib, and NumPy .npy. Reading is safe from several threads.
+/// Channels stored in one file, read a block at a time (docs/formats.md). HDF5 in the forms of
+/// chest, MATLAB v7.3, h5py, Octave and quadriga-lib, and NumPy .npy. Reading is safe from several
+/// threads.
 class Dataset {
  public:
   /// @throws Error(io)      if the file cannot be read
-  /// @throws Error(format)  if it is not of a known form, no dataset or more than one fits, values are
+  /// @throws Error(format)  if it is not of a known form, no dataset or more than one fits, values
+  /// are
   ///                        not complex, or the power is not near 1 and not normalised
   explicit Dataset(const std::filesystem::path& file, const DatasetOptions& options = {});
   ~Dataset();
@@ -62,11 +65,12 @@ class Dataset {
 
   const DatasetInfo& info() const;
   /// Samples first .. first + count - 1 as columns vec(H), [n_rx n_tx, count], normalised.
-  /// @throws Error(invalid_argument) beyond the end;  Error(numeric) naming the first sample that is
+  /// @throws Error(invalid_argument) beyond the end;  Error(numeric) naming the first sample that
+  /// is
   ///         not finite, or all zero
   arma::cx_mat read(arma::uword first, arma::uword count) const;
-  /// The covariances that samples first .. first + count - 1 were drawn with; empty when the file has
-  /// none. Scaled like the channels.
+  /// The covariances that samples first .. first + count - 1 were drawn with; empty when the file
+  /// has none. Scaled like the channels.
   ToeplitzKroneckerCovariances read_covariances(arma::uword first, arma::uword count) const;
   /// The mixture that the samples were drawn from, where the file holds it.
   std::optional<GaussianMixture> prior() const;
@@ -88,20 +92,23 @@ const char* to_string(Normalisation normalisation);
 struct ChannelBlock {
   arma::cx_mat h;                            ///< [n_rx n_tx, n]
   ToeplitzKroneckerCovariances covariances;  ///< empty when unknown
+  arma::vec err_var;  ///< of estimates: E|h_hat - h|^2 per entry, [n]; empty when unknown
 };
 
 struct ChannelFileOptions {
   arma::uword n_rx = 0, n_tx = 0, n_samples = 0;
-  bool single_precision = true;   ///< complex64 on disk
-  bool compress = false;          ///< gzip + shuffle
+  bool single_precision = true;  ///< complex64 on disk
+  bool compress = false;         ///< gzip + shuffle
   bool with_covariances = false;
-  std::string model;              ///< JSON: generator and options
+  bool with_err_var = false;
+  std::string model;  ///< JSON: generator and options
   std::optional<GaussianMixture> prior;
   Provenance provenance;
 };
 
-/// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r, i},
-/// /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /prior. In place only after finish().
+/// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
+/// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n], /prior. In place only
+/// after finish().
 class ChannelFileWriter {
  public:
   ChannelFileWriter(const std::filesystem::path& file, const ChannelFileOptions& options);

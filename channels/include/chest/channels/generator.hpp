@@ -20,8 +20,10 @@ class ChannelGenerator {
   virtual arma::uword n_tx() const = 0;
   /// Generator and options as JSON: recorded in files.
   virtual std::string describe() const = 0;
-  /// Samples first .. first + count - 1, with their covariances where the model has per-sample ones.
-  virtual ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const = 0;
+  /// Samples first .. first + count - 1, with their covariances where the model has per-sample
+  /// ones.
+  virtual ChannelBlock generate(std::uint64_t seed, std::uint64_t first,
+                                arma::uword count) const = 0;
   /// The exact prior, where it is a mixture of few Gaussians.
   virtual std::optional<GaussianMixture> prior() const { return {}; }
 };
@@ -31,8 +33,8 @@ class ChannelGenerator {
 struct ScmOptions {
   arma::uword n_rx = 64, n_tx = 16;
   arma::uword n_paths = 3;
-  double spread_rx_deg = 2.0;    ///< standard deviation of the Laplacian, base station
-  double spread_tx_deg = 35.0;   ///< mobile station
+  double spread_rx_deg = 2.0;   ///< standard deviation of the Laplacian, base station
+  double spread_tx_deg = 35.0;  ///< mobile station
   std::string why_invalid() const;
 };
 /// h ~ CN(0, C_tx kron C_rx) with C per channel from the cluster angles and gains; the covariances
@@ -44,12 +46,13 @@ std::unique_ptr<ChannelGenerator> make_scm(const ScmOptions& options);
 /// u = 2 pi (n + 1/3) / (100 n_antennas) - pi, where u = pi sin(angle from broadside).
 /// @param gains       path powers, sum 1, [n_paths]
 /// @param angles_deg  path angles in [-90, 90], [n_paths]
-/// @throws Error(invalid_argument) if the sizes differ, a value is out of range, or the spread is not
+/// @throws Error(invalid_argument) if the sizes differ, a value is out of range, or the spread is
+/// not
 ///         in 0.1 .. 180
 arma::vec scm_power_spectrum(const arma::vec& gains, const arma::vec& angles_deg, double spread_deg,
                              arma::uword n_antennas);
-/// First column of the Toeplitz covariance of one side of the SCM, [n_antennas]: the discrete Fourier
-/// transform of scm_power_spectrum. Parameters and errors as there.
+/// First column of the Toeplitz covariance of one side of the SCM, [n_antennas]: the discrete
+/// Fourier transform of scm_power_spectrum. Parameters and errors as there.
 arma::cx_vec scm_covariance(const arma::vec& gains, const arma::vec& angles_deg, double spread_deg,
                             arma::uword n_antennas);
 
@@ -64,13 +67,13 @@ struct KroneckerOptions {
 };
 std::unique_ptr<ChannelGenerator> make_kronecker(const KroneckerOptions& options);
 
-/// h from a Gaussian mixture of angular clusters, the prior whose conditional mean is known: component
-/// k is CN(0, C_tx,k kron C_rx,k), covariances drawn as the SCM draws them, from (seed).
+/// h from a Gaussian mixture of angular clusters, the prior whose conditional mean is known:
+/// component k is CN(0, C_tx,k kron C_rx,k), covariances drawn as the SCM draws them, from (seed).
 struct ClusterMixtureOptions {
   arma::uword n_rx = 8, n_tx = 4;
   arma::uword n_components = 8;
   double spread_rx_deg = 5.0, spread_tx_deg = 35.0;
-  std::uint64_t seed = 1;   ///< of the mixture; the samples have their own
+  std::uint64_t seed = 1;  ///< of the mixture; the samples have their own
   std::string why_invalid() const;
 };
 std::unique_ptr<ChannelGenerator> make_cluster_mixture(const ClusterMixtureOptions& options);
