@@ -147,7 +147,7 @@ TEST(ChannelFile, IsNotThereBeforeItIsFinished) {
     EXPECT_EQ(message_of([&] { writer.append(generator->generate(1, 4, 7)); }),
               file.string() + ": more than the 10 channels it was made for");
     EXPECT_EQ(message_of([&] {
-                writer.append({arma::cx_mat(3, 1), {}});
+                writer.append({arma::cx_mat(3, 1), {}, {}});
               }),
               file.string() + ": channels of 3 entries, expected 4");
   }

@@ -25,11 +25,11 @@ enum class Normalisation {
 
 struct DatasetOptions {
   std::string dataset;  ///< path inside the file; empty: found
-  /// Order of the stored dimensions as h5py shows them, from "n" (sample), "r" (n_rx), "t" (n_tx),
-  /// "0" (a further axis, first index taken): "trn" is a MATLAB array [n, n_rx, n_tx]. Empty: from
-  /// the kind of file.
+  /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample,
+  /// "r" and "t" antennas, "v" vec(H), "c" real and imaginary part, "0" first index taken. "trn" is
+  /// a MATLAB array [n, n_rx, n_tx]. Empty: from the kind of file (docs/formats.md).
   std::string axes;
-  arma::uword n_rx = 0;  ///< for vectorised channels ("nv", v = vec(H)); 0: from the file
+  arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
   Normalisation normalisation = Normalisation::none;
   double factor = 1.0;  ///< for Normalisation::factor
 };
@@ -38,7 +38,7 @@ struct DatasetInfo {
   std::filesystem::path file;
   std::string dataset;    ///< path inside the file, empty for .npy
   std::string kind;       ///< "chest", "MATLAB v7.3", "h5py", "Octave", "quadriga-lib", "npy"
-  std::string axes;       ///< assumed or given order of the stored dimensions
+  std::string axes;       ///< assumed or given; "ptr" in quadriga-lib, p being the summed paths
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   arma::uword n_skipped = 0;  ///< empty snapshots left out (quadriga-lib)
