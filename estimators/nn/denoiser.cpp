@@ -35,13 +35,14 @@ class NetworkDenoiser final : public Denoiser {
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
     }
-    // The CPU's caches hold the activations of a few channels; a GPU is filled by many.
-    if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : 8;
+    if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
     // TensorFloat-32 would cost three digits.
     if (device_.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
     use_one_torch_thread();
-    const c10::InferenceMode no_gradients;
-    network_ = network_of(config_, flat_weights(config_, model.weights).to(device_));
+    with_torch_errors("network denoiser", [&] {
+      const c10::InferenceMode no_gradients;
+      network_ = network_of(config_, flat_weights(config_, model.weights).to(device_));
+    });
   }
 
   std::string name() const override { return "network"; }
@@ -70,6 +71,11 @@ class NetworkDenoiser final : public Denoiser {
       }
     }
     if (steps.empty()) return;
+    with_torch_errors("network denoiser", [&] { run_checked(steps, z); });
+  }
+
+ private:
+  void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const {
     use_one_torch_thread();
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
@@ -88,7 +94,6 @@ class NetworkDenoiser final : public Denoiser {
     }
   }
 
- private:
   PreparedStep prepare(const ReverseStep& step) const {
     const at::Tensor index =
         at::full({1}, step.sigma2 > 0.0 ? schedule_.fractional_index(step.sigma2) : 0.0,

@@ -27,9 +27,6 @@ namespace {
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-// Channels per pass through the network on a CPU: their activations stay in its caches. Gradients
-// of micro-batches are added in their order, so a fit does not depend on the number of threads.
-constexpr std::int64_t cpu_micro_batch = 8;
 constexpr std::int64_t fewest_validation_draws = 1024;
 
 at::Tensor angular_planes(const SampleReader& samples) {
@@ -55,7 +52,8 @@ std::string hash_of(const at::Tensor& planes) {
   return hash_bytes(bytes.data_ptr<float>(), bytes.nbytes());
 }
 
-// What a fit sees: a loss and its gradient per batch, and the validation loss.
+// What a fit sees: a loss and its gradient per batch, and the validation loss. Micro-batches are
+// added in their order, so a fit does not depend on the number of threads.
 class Objective {
  public:
   Objective(const NetworkFitOptions& options, const NoiseSchedule& schedule, at::Tensor train,
@@ -66,7 +64,8 @@ class Objective {
         train_(std::move(train)),
         validation_(std::move(validation)),
         device_(device),
-        micro_batch_(device.is_cuda() ? static_cast<std::int64_t>(options.batch) : cpu_micro_batch),
+        micro_batch_(device.is_cuda() ? static_cast<std::int64_t>(options.batch)
+                                      : cpu_micro_batch(train_.size(2) * train_.size(3))),
         n_threads_(device.is_cuda() ? 1 : options.n_threads) {}
 
   std::int64_t n_batches() const {
@@ -385,8 +384,8 @@ at::Tensor squared_error(const NetworkConfig& config, Prediction prediction,
   at::Tensor target = eps;
   if (prediction == Prediction::sample) target = h;
   if (prediction == Prediction::velocity) target = eps * signal - h * noise;
-  const at::Tensor output =
-      forward(network_of(config, flat), x, noise_embedding(index.to(at::kFloat), config.embedding));
+  const at::Tensor output = forward(
+      network_of(config, flat), x, noise_embedding(index.to(flat.scalar_type()), config.embedding));
   return at::mse_loss(output, target, at::Reduction::Sum);
 }
 
@@ -401,12 +400,8 @@ void Adam::step(at::Tensor& flat, const at::Tensor& gradient, double learning_ra
   flat.addcdiv_(mean, deviation, -learning_rate / correction1);
 }
 
-}  // namespace nn
-
-NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
-                         const NetworkFitOptions& options, const RunControl& control) {
-  using namespace nn;
-  check(train, validation, options);
+static NetworkModel fit_checked(const SampleReader& train, const SampleReader& validation,
+                                const NetworkFitOptions& options, const RunControl& control) {
   const at::Device device = device_from_string(options.device, "fit");
   if (device.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
   use_one_torch_thread();
@@ -447,6 +442,17 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
   model.validation_losses = arma::vec(state.validation_losses);
   model.provenance.seed = options.seed;
   model.provenance.options = all_of(options).dump();
+  return model;
+}
+
+}  // namespace nn
+
+NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
+                         const NetworkFitOptions& options, const RunControl& control) {
+  nn::check(train, validation, options);
+  NetworkModel model;
+  nn::with_torch_errors("fit",
+                        [&] { model = nn::fit_checked(train, validation, options, control); });
   return model;
 }
 

@@ -1,0 +1,235 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <chest/angular.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/network.hpp>
+#include <chest/parallel.hpp>
+#include <chest/random.hpp>
+
+#include "estimators/nn/network.hpp"
+#include "estimators/nn/tensor_bridge.hpp"
+
+namespace chest {
+namespace {
+
+// A second implementation: the letter's network in double, loops as the formulas read.
+using Planes = std::vector<arma::mat>;
+
+Planes naive_convolution(const Planes& x, const NamedTensor& weight, const NamedTensor& bias) {
+  const auto n_out = weight.dims[0], n_in = weight.dims[1], kernel = weight.dims[2];
+  const auto n_rows = static_cast<std::int64_t>(x[0].n_rows);
+  const auto n_cols = static_cast<std::int64_t>(x[0].n_cols);
+  Planes y(n_out, arma::mat(n_rows, n_cols));
+  for (std::int64_t o = 0; o < n_out; ++o) {
+    for (std::int64_t r = 0; r < n_rows; ++r) {
+      for (std::int64_t c = 0; c < n_cols; ++c) {
+        double sum = bias.values[o];
+        for (std::int64_t i = 0; i < n_in; ++i) {
+          for (std::int64_t u = 0; u < kernel; ++u) {
+            for (std::int64_t v = 0; v < kernel; ++v) {
+              const std::int64_t row = r + u - kernel / 2, col = c + v - kernel / 2;
+              if (row < 0 || row >= n_rows || col < 0 || col >= n_cols) continue;
+              sum += weight.values[((o * n_in + i) * kernel + u) * kernel + v] * x[i](row, col);
+            }
+          }
+        }
+        y[o](r, c) = sum;
+      }
+    }
+  }
+  return y;
+}
+
+Planes naive_network(const NetworkModel& model, Planes x, double index) {
+  const auto tensor = [&](const std::string& name) -> const NamedTensor& {
+    for (const NamedTensor& candidate : model.weights) {
+      if (candidate.name == name) return candidate;
+    }
+    throw std::logic_error(name);
+  };
+  const auto relu = [](Planes& planes) {
+    for (arma::mat& plane : planes) plane = arma::clamp(plane, 0.0, arma::datum::inf);
+  };
+  const auto convolutions = [&](const std::string& name, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::string layer = name + std::to_string(i);
+      x = naive_convolution(x, tensor(layer + ".weight"), tensor(layer + ".bias"));
+      if (i + 1 < n) relu(x);
+    }
+  };
+  convolutions("cnn_pre.conv_pre", model.network.channels_pre.size() - 1);
+  const int n_features = model.network.embedding;
+  const NamedTensor& weight = tensor("time_mlp.time_linear1.weight");
+  const NamedTensor& bias = tensor("time_mlp.time_linear1.bias");
+  const auto modulation = [&](std::size_t channel) {
+    double sum = bias.values[channel];
+    for (int k = 0; k < n_features / 2; ++k) {
+      const double phase = index * std::exp(-k * std::log(1e4) / (n_features / 2 - 1));
+      sum += weight.values[channel * n_features + k] * std::sin(phase);
+      sum += weight.values[channel * n_features + n_features / 2 + k] * std::cos(phase);
+    }
+    return sum;
+  };
+  for (std::size_t c = 0; c < x.size(); ++c) {
+    x[c] = x[c] * (1.0 + modulation(c)) + modulation(x.size() + c);
+  }
+  convolutions("cnn_post.conv_post", model.network.channels_post.size() - 1);
+  return x;
+}
+
+NetworkModel small_model(Prediction prediction = Prediction::epsilon) {
+  NetworkModel model;
+  model.n_rx = 6;
+  model.n_tx = 5;
+  model.network = {
+      .channels_pre = {2, 4, 7, 6}, .channels_post = {6, 5, 2}, .kernel = 5, .embedding = 8};
+  model.prediction = prediction;
+  model.schedule = NoiseSchedule::linear(20, 1e-3, 0.3);
+  model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
+  return model;
+}
+
+arma::cx_mat channels(const NetworkModel& model, arma::uword n, std::uint64_t stream = 0) {
+  return Rng(3, {Purpose::test, stream}).cx_normal(model.n_rx * model.n_tx, n);
+}
+
+// D by the naive network: x = F z / sqrt(1 + sigma2), D = F^H (z_gain F z + o_gain o).
+arma::cx_mat naive_denoise(const NetworkModel& model, const arma::cx_mat& z, double sigma2) {
+  const AngularTransform transform(model.n_rx, model.n_tx);
+  arma::cx_mat out = transform.forward(z);
+  const PredictionGains gains = prediction_gains(model.prediction, sigma2);
+  for (arma::uword k = 0; k < z.n_cols; ++k) {
+    const arma::cx_mat Z = arma::reshape(out.col(k), model.n_rx, model.n_tx);
+    const arma::cx_mat X = Z / std::sqrt(1.0 + sigma2);
+    const Planes o = naive_network(model, {arma::real(X), arma::imag(X)},
+                                   model.schedule.fractional_index(sigma2));
+    out.col(k) = arma::vectorise(gains.z_gain * Z + gains.o_gain * arma::cx_mat(o[0], o[1]));
+  }
+  return transform.inverse(out);
+}
+
+// Values of order 1, float32.
+constexpr double rounding = 1e-5;
+
+TEST(Network, EqualsTheNaiveOneForEveryPredictionType) {
+  for (Prediction prediction : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
+    const NetworkModel model = small_model(prediction);
+    const auto denoiser = make_network_denoiser(model);
+    const arma::cx_mat z = channels(model, 3);
+    for (double sigma2 : {0.01, 0.3, 2.0}) {
+      EXPECT_LT(arma::abs(denoiser->denoise(z, sigma2) - naive_denoise(model, z, sigma2)).max(),
+                rounding)
+          << to_string(prediction) << ", sigma2 " << sigma2;
+    }
+  }
+}
+
+TEST(Network, RunsAChainAsItsStepsOneByOne) {
+  const NetworkModel model = small_model();
+  const auto denoiser = make_network_denoiser(model);
+  const arma::cx_mat z = channels(model, 4);
+  const std::vector<ReverseStep> steps{{1.0, 0.4}, {0.4, 0.1}, {0.04, 0.0}};
+  arma::cx_mat on_device = z, step_by_step = z;
+  denoiser->run(steps, on_device);
+  denoiser->Denoiser::run(steps, step_by_step);
+  EXPECT_LT(arma::abs(on_device - step_by_step).max(), rounding);
+  arma::cx_mat untouched = z;
+  denoiser->run({}, untouched);
+  EXPECT_EQ(arma::abs(untouched - z).max(), 0.0);
+}
+
+TEST(Network, TreatsABatchAsItsColumns) {
+  const NetworkModel model = small_model();
+  const arma::cx_mat z = channels(model, 11);
+  const arma::cx_mat together = make_network_denoiser(model)->denoise(z, 0.2);
+  // Other batch sizes may sum in another order.
+  const auto one_by_one = make_network_denoiser(model, {.device = "cpu", .micro_batch = 1});
+  const auto by_four = make_network_denoiser(model, {.device = "auto", .micro_batch = 4});
+  EXPECT_LT(arma::abs(together - one_by_one->denoise(z, 0.2)).max(), rounding);
+  EXPECT_LT(arma::abs(together - by_four->denoise(z, 0.2)).max(), rounding);
+}
+
+TEST(Network, GivesTheSameBitsFromAnyThread) {
+  const NetworkModel model = small_model();
+  const auto denoiser = make_network_denoiser(model);
+  const arma::cx_mat z = channels(model, 9);
+  const arma::cx_mat expected = denoiser->denoise(z, 0.2);
+  std::vector<arma::cx_mat> found(8);
+  parallel_for(found.size(), 4, [&](std::size_t i) {
+    denoiser->denoise(z, 0.2, found[i]);
+    // OpenMP keeps its number of threads per thread: workers that come later run alone, too.
+    EXPECT_EQ(at::get_num_threads(), 1);
+  });
+  for (const arma::cx_mat& h : found) EXPECT_TRUE(arma::approx_equal(h, expected, "absdiff", 0.0));
+}
+
+TEST(Network, LeavesNoiselessInputWithEpsilonPredictionAsItIs) {
+  const NetworkModel model = small_model();
+  const arma::cx_mat z = channels(model, 2);
+  EXPECT_LT(arma::abs(make_network_denoiser(model)->denoise(z, 0.0) - z).max(), rounding);
+}
+
+TEST(Network, BridgesToTheAngularTransformOfTheCore) {
+  const c10::InferenceMode no_gradients;
+  const arma::cx_mat h = channels(small_model(), 3);
+  const at::Tensor planes = nn::planes_from_columns(h, 6, 5, at::kCPU);
+  ASSERT_EQ(planes.sizes(), (std::vector<std::int64_t>{3, 2, 6, 5}));
+  EXPECT_FLOAT_EQ(planes[1][0][4][2].item<float>(), static_cast<float>(h(4 + 6 * 2, 1).real()));
+  EXPECT_FLOAT_EQ(planes[1][1][4][2].item<float>(), static_cast<float>(h(4 + 6 * 2, 1).imag()));
+  arma::cx_mat angular(30, 3), back(30, 3);
+  nn::columns_from_planes(nn::to_angular(planes), angular);
+  EXPECT_LT(arma::abs(angular - AngularTransform(6, 5).forward(h)).max(), rounding);
+  nn::columns_from_planes(nn::to_antenna(nn::to_angular(planes)), back);
+  EXPECT_LT(arma::abs(back - h).max(), rounding);
+}
+
+TEST(Network, BeginsWithThePublishedSizeAndPyTorchsSpread) {
+  const NetworkConfig config;
+  const at::Tensor flat = nn::initial_weights(config, 1);
+  EXPECT_EQ(flat.numel(), 55'025);
+  const nn::Network network = nn::network_of(config, flat);
+  for (const auto& [layer, fan_in] :
+       {std::pair(network.pre[1], 32 * 9), std::pair(network.time, 16)}) {
+    const double bound = 1.0 / std::sqrt(fan_in);
+    EXPECT_LE(layer.weight.abs().max().item<double>(), bound);
+    EXPECT_GT(layer.weight.abs().max().item<double>(), 0.99 * bound);
+    // Mean of 2048 uniform values: 0 within 6 standard errors.
+    EXPECT_LT(std::abs(layer.weight.mean().item<double>()),
+              6.0 * bound / std::sqrt(3.0 * static_cast<double>(layer.weight.numel())));
+  }
+}
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::invalid_argument);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Network, RejectsWhatDoesNotFit) {
+  const NetworkModel model = small_model();
+  EXPECT_NE(message_of([&] {
+              make_network_denoiser(model, {.device = "tpu", .micro_batch = 0});
+            }).find("there is no device 'tpu'; expected auto or one of those here: cpu"),
+            std::string::npos);
+  NetworkModel broken = model;
+  broken.weights.pop_back();
+  EXPECT_NE(message_of([&] { make_network_denoiser(broken); }).find("cnn_post.conv_post1.bias"),
+            std::string::npos);
+  const auto denoiser = make_network_denoiser(model);
+  EXPECT_NE(message_of([&] {
+              denoiser->denoise(arma::cx_mat(29, 1, arma::fill::zeros), 1.0);
+            }).find("z has 29 rows, the network is made for 30"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { denoiser->denoise(channels(model, 1), -1.0); }).find("sigma2 is -1"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace chest
