@@ -121,11 +121,10 @@ void Denoiser::run(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const
   arma::cx_mat denoised;
   for (const ReverseStep& step : steps) {
     denoise(z, step.sigma2, denoised);
-    if (step.keep == 0.0) {
-      z.swap(denoised);
-    } else {
-      z = denoised + step.keep * (z - denoised);
-    }
+    // In place: a caller's memory stays its own.
+    z -= denoised;
+    z *= step.keep;
+    z += denoised;
   }
 }
 

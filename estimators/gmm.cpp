@@ -44,7 +44,7 @@ class Gmm final : public Estimator {
     for (arma::uword k = 0; k < n_components; ++k) {
       arma::cx_mat d = y;
       d.each_col() -= A_means_.col(k);
-      whitened[k] = arma::solve(arma::trimatl((*factors)[k].L), d);
+      whitened[k] = arma::solve(arma::trimatl((*factors)[k].L), d, arma::solve_opts::fast);
       for (arma::uword j = 0; j < n_samples; ++j) {
         double distance = 0.0;
         for (const arma::cx_double& value : whitened[k].col(j)) distance += std::norm(value);
@@ -102,7 +102,7 @@ class Gmm final : public Estimator {
                         " is not positive definite at sigma2 = " + std::to_string(sigma2) +
                         ": its covariance is not one");
       }
-      factor.F = arma::solve(arma::trimatl(factor.L), AC_[k]);
+      factor.F = arma::solve(arma::trimatl(factor.L), AC_[k], arma::solve_opts::fast);
       factor.log_det = 2.0 * arma::accu(arma::log(arma::real(factor.L.diag())));
       factor.explained = std::pow(arma::norm(factor.F, "fro"), 2);
     }

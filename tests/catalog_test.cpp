@@ -1,0 +1,195 @@
+#include <gtest/gtest.h>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/catalog.hpp>
+#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/lmmse.hpp>
+#include <chest/file.hpp>
+
+#include "tests/support/scene.hpp"
+#include "tests/support/statistics.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace chest {
+namespace {
+
+constexpr arma::uword n_rx = 4, n_tx = 3;
+
+/// Model files of 4x3 channels and what an estimator is made from.
+class Catalog : public testing::Test {
+ protected:
+  Catalog() {
+    context.A = make_identity_observation(n_rx, n_tx);
+    context.n_rx = n_rx;
+    context.n_tx = n_tx;
+  }
+
+  std::filesystem::path lmmse_file(const std::string& name, arma::uword rx = n_rx,
+                                   arma::uword tx = n_tx) {
+    Rng rng = test_rng(1);
+    LmmseModel model;
+    model.n_rx = rx;
+    model.n_tx = tx;
+    model.C = random_covariance(rx * tx, rng);
+    save(folder / name, model);
+    return folder / name;
+  }
+  std::filesystem::path gmm_file(const std::string& name) {
+    Rng rng = test_rng(1);
+    save(folder / name, GmmModel{n_rx, n_tx, random_mixture(n_rx * n_tx, 2, rng), 1.0, "", {}});
+    return folder / name;
+  }
+  void give(const std::vector<std::filesystem::path>& files) {
+    context.models = std::make_shared<ModelStore>(files);
+  }
+  std::unique_ptr<Estimator> make(const std::string& text) {
+    return make_estimator(parse_named_options(text), context);
+  }
+  /// Message of the error that making it raises.
+  std::string error_of(const std::string& text) {
+    try {
+      make(text);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::invalid_argument) << error.what();
+      return error.what();
+    }
+    return "(no error)";
+  }
+
+  TemporaryFolder folder;
+  EstimatorContext context;
+};
+
+TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
+  EXPECT_EQ(
+      error_of("lmse"),
+      "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm and "
+      "dmse");
+  EXPECT_EQ(error_of("banana"),
+            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm and dmse");
+  EXPECT_EQ(
+      error_of("dmse:step=3"),
+      "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published "
+      "and prior");
+  EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
+}
+
+TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
+  EXPECT_EQ(error_of("dmse:steps=0"), "dmse:steps=0: steps is 0, it must be 1 .. 100000");
+  EXPECT_EQ(error_of("dmse:steps=two"), "dmse: steps: 'two' is not a whole number, 0 or more");
+  EXPECT_EQ(error_of("dmse:published=half"),
+            "dmse:published=half: published is 'half', it stands alone or is 'full'");
+  EXPECT_EQ(error_of("dmse:published,steps=2"),
+            "dmse:published,steps=2: published and steps exclude each other");
+  EXPECT_EQ(
+      error_of("dmse:prior=gmn"),
+      "dmse:prior=gmn: prior 'gmn' is unknown (did you mean gmm?); there are network, gmm and "
+      "lmmse");
+  EXPECT_EQ(error_of("lmmse:loading=-1"),
+            "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
+  EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");
+  EXPECT_EQ(error_of("ls@model.h5"), "ls@model.h5: ls takes no model file");
+}
+
+TEST_F(Catalog, SaysWhichCommandMakesAMissingModel) {
+  EXPECT_EQ(
+      error_of("lmmse"),
+      "lmmse: no model of kind lmmse was given; make one with 'chest fit lmmse --channels FILE "
+      "--out MODEL' and name it with --model MODEL");
+  EXPECT_EQ(
+      error_of("dmse:steps=1"),
+      "dmse:steps=1: no model of kind dmse was given; make one with 'chest fit dmse --channels "
+      "FILE --out MODEL' or 'chest import WEIGHTS --out MODEL' and name it with --model MODEL");
+  EXPECT_NE(error_of("gmm").find("no mixture is known"), std::string::npos);
+  EXPECT_NE(error_of("genie").find("without the covariances"), std::string::npos);
+}
+
+TEST_F(Catalog, NamesTheModelsWhenSeveralOfAKindWereGiven) {
+  const auto a = lmmse_file("a.h5"), b = lmmse_file("b.h5");
+  give({a, b});
+  EXPECT_EQ(error_of("lmmse"), "lmmse: 2 models of kind lmmse were given (" + a.string() + " and " +
+                                   b.string() + "); name the one to use, as in lmmse@" +
+                                   a.string());
+  EXPECT_EQ(make("lmmse@" + b.string())->name(), "lmmse@" + b.string());
+}
+
+TEST_F(Catalog, RefusesModelsOfOtherChannelSizesAndKinds) {
+  const auto other = lmmse_file("other.h5", 8, 2);
+  give({other});
+  EXPECT_EQ(error_of("lmmse"), "lmmse: the model " + other.string() +
+                                   " is for 8x2 channels, these are 4x3; fit a model on such "
+                                   "channels");
+  EXPECT_EQ(error_of("gmm@" + other.string()), "gmm@" + other.string() + ": " + other.string() +
+                                                   " is a model of kind lmmse, expected one of "
+                                                   "kind gmm");
+}
+
+TEST_F(Catalog, RefusesPilotsBeforeItLooksForAModel) {
+  context.A = make_kronecker_observation(dft_pilots(n_tx, 2), n_rx);
+  EXPECT_NE(error_of("dmse").find("use 3 or more orthogonal pilots"), std::string::npos);
+}
+
+TEST_F(Catalog, RefusesAnObservationOfAnotherSize) {
+  context.n_rx = 5;
+  EXPECT_EQ(error_of("ls"), "ls: the channels are 5x3, A (identity 4x3) is for n_h = 12");
+}
+
+TEST_F(Catalog, RefusesFilesThatAreNoModels) {
+  EXPECT_THROW(ModelStore({folder / "missing.h5"}), Error);
+  write_text_file(folder / "text.h5", "not HDF5");
+  EXPECT_THROW(ModelStore({folder / "text.h5"}), Error);
+  {
+    ArchiveWriter archive(folder / "channels.h5");
+    write_provenance(archive, "chest-channels", 1, {});
+    archive.commit();
+  }
+  try {
+    ModelStore({folder / "channels.h5"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::format);
+    EXPECT_NE(std::string(error.what()).find("expected a chest-model file"), std::string::npos);
+  }
+}
+
+TEST_F(Catalog, ReadsAModelOnceForAllSpecsThatShareIt) {
+  const auto file = lmmse_file("lmmse.h5");
+  give({file});
+  const auto first = make("lmmse");
+  std::filesystem::remove(file);
+  const auto second = make("lmmse:loading=0.5");
+  const auto third = make("dmse:prior=lmmse");
+  Rng rng = test_rng(2);
+  const Observation observation{rng.cx_normal(12, 3), 0.2, 0, {}};
+  EXPECT_LT(max_difference(first->estimate(observation).h, third->estimate(observation).h), 1e-12);
+  ASSERT_EQ(context.models->files().size(), 1u);
+  EXPECT_EQ(context.models->files()[0].kind, "lmmse");
+  EXPECT_EQ(context.models->files()[0].n_rx, 4u);
+}
+
+TEST_F(Catalog, MixtureOfAModelGoesBeforeThatOfTheChannels) {
+  Rng rng = test_rng(5);
+  const Observation observation{rng.cx_normal(12, 3), 0.2, 0, {}};
+  context.prior = std::make_shared<GaussianMixture>(random_mixture(12, 4, rng));
+  const auto of_channels = make("gmm");
+  const auto of_channels_dmse = make("dmse:prior=gmm");
+  const Estimate estimate = of_channels_dmse->estimate(observation);
+  EXPECT_LT(max_difference(of_channels->estimate(observation).h, estimate.h), 1e-10);
+  EXPECT_EQ(estimate.nfe, 1u);  // an exact prior needs no second call
+  give({gmm_file("gmm.h5")});
+  EXPECT_GT(max_difference(make("gmm")->estimate(observation).h, estimate.h), 1e-3);
+  EXPECT_EQ(make("dmse:prior=gmm,steps=4")->estimate(observation).nfe, 4u);
+}
+
+TEST_F(Catalog, DescribesEveryRow) {
+  for (const CatalogEntry& entry : estimator_catalog()) {
+    EXPECT_FALSE(entry.summary.empty()) << entry.name;
+    for (const CatalogOption& option : entry.options) {
+      EXPECT_FALSE(option.help.empty()) << entry.name << ":" << option.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace chest
