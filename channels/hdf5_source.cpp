@@ -189,8 +189,8 @@ class Finder {
         for (const Candidate& im : all_)
           if (im.path == base + end_im && im.stored.dims == re.stored.dims &&
               im.stored.type == ValueType::real)
-            found.push_back(
-                {suffix ? base.substr(0, base.size() - 1) : re.path, re.path, im.path, re.stored});
+            found.push_back({base.size() > 1 ? base.substr(0, base.size() - 1) : re.path, re.path,
+                             im.path, re.stored});
       }
     }
     return found;
@@ -212,6 +212,14 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
   const StoredDataset& stored = chosen.stored;
   if (archive->number_attribute(chosen.path, "MATLAB_empty").value_or(0.0) != 0.0)
     finder.fail(chosen.name + " is an empty MATLAB array");
+  if (is_octave_value(*archive, chosen.path) && stored.type == ValueType::complex &&
+      stored.type_name.find("float32") != std::string::npos) {
+    const std::vector<std::string> attributes = archive->list_attributes(parent(chosen.path));
+    if (std::find(attributes.begin(), attributes.end(), "OCTAVE_NEW_FORMAT") == attributes.end())
+      finder.fail(chosen.name +
+                  " was not written to its end: Octave cannot save complex single as HDF5; save "
+                  "double(H)");
+  }
   // gzip packs at most about 1030 to 1: what claims more is damaged, or was never written.
   if (stored.n_values() > 4096 &&
       stored.n_values() / 1100 >

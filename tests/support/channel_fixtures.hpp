@@ -1,5 +1,7 @@
 #pragma once
 
+#include <armadillo>
+#include <complex>
 #include <filesystem>
 #include <string>
 
@@ -28,6 +30,22 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// Path of a file that tests/golden/make_channel_fixtures.py wrote.
+inline std::string fixture(const std::string& name) {
+  return CHEST_SOURCE_DIR "/tests/golden/channels/" + name;
+}
+
+/// What those files hold: H[k, r, t] = exp(j (0.7 k + 1.3 r + 2.1 t)), as columns vec(H).
+inline arma::cx_mat fixture_channels(arma::uword n, arma::uword n_rx, arma::uword n_tx) {
+  arma::cx_cube H(n_rx, n_tx, n);
+  for (arma::uword k = 0; k < n; ++k)
+    for (arma::uword t = 0; t < n_tx; ++t)
+      for (arma::uword r = 0; r < n_rx; ++r)
+        H(r, t, k) = std::polar(1.0, 0.7 * static_cast<double>(k) + 1.3 * static_cast<double>(r) +
+                                         2.1 * static_cast<double>(t));
+  return arma::cx_mat(H.memptr(), n_rx * n_tx, n);
+}
 
 /// What the Error thrown by `action` says; "no error" when there is none.
 template <class Action>
