@@ -3,7 +3,8 @@
 add_library(chest_warnings INTERFACE)
 target_compile_options(chest_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
-  -Woverloaded-virtual)
+  -Woverloaded-virtual
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # GCC 12 takes std::string additions for overlaps
 if(CHEST_WERROR)
   target_compile_options(chest_warnings INTERFACE -Werror)
 endif()

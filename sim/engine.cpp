@@ -48,11 +48,11 @@ struct ChannelBlockData {
 class ChannelSource {
  public:
   ChannelSource(const SampleReader& samples, const CovarianceReader& covariances,
-                const Results& results)
+                const Results& results, std::size_t cache_bytes)
       : samples_(samples), covariances_(covariances), results_(results) {
     const double bytes =
         double(results.end - results.first) * double(samples.n_h()) * sizeof(std::complex<double>);
-    if (bytes > double(most_cached_bytes)) return;
+    if (bytes > double(cache_bytes)) return;
     for (arma::uword i = 0; i < results.n_blocks(); ++i)
       kept_.push_back(results.in_shard(i) ? read(i) : ChannelBlockData{});
   }
@@ -107,6 +107,7 @@ std::string identity_of(const Results& results, const SweepOptions& options,
   nlohmann::ordered_json json;
   json["run"] = results.kind == ResultKind::sweep ? "sweep" : "link";
   json["chest"] = version();
+  json["seed"] = options.seed;
   json["channels"] = std::to_string(results.n_rx) + "x" + std::to_string(results.n_tx);
   json["inputs"] = parse_object(options.inputs, "inputs");
   json["samples"] = std::to_string(results.first) + ":" + std::to_string(results.end);
@@ -116,7 +117,6 @@ std::string identity_of(const Results& results, const SweepOptions& options,
     json["pilots"].push_back(pilots.name + " " +
                              hash_bytes(pilots.P.memptr(), pilots.P.n_elem * sizeof(pilots.P(0))));
   json["pilot_power"] = options.pilot_power;
-  json["seed"] = options.seed;
   json["block"] = results.block;
   json["stop_rel"] = options.stop_rel;
   json.update(parse_object(experiment.options, "options"));
@@ -548,7 +548,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
 
   // Written before the work starts: a place that cannot be written is found now.
   if (!options.out.empty()) save(options.out, results);
-  const ChannelSource source(samples, covariances, results);
+  const ChannelSource source(samples, covariances, results, options.cache_bytes);
   const unsigned n_workers = options.n_threads ? options.n_threads : available_threads();
   Schedule schedule(results, options, experiment, control);
   schedule.set_workers(n_workers);

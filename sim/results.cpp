@@ -382,11 +382,11 @@ Results load_results(const std::filesystem::path& file) {
 std::string difference(const Results& here, const Results& there) {
   if (here.provenance.options == there.provenance.options) return {};
   const auto flat = [](const Results& results) {
-    const auto json = nlohmann::json::parse(results.provenance.options, nullptr, false);
-    return json.is_discarded() ? nlohmann::json::object() : json.flatten();
+    const auto json = nlohmann::ordered_json::parse(results.provenance.options, nullptr, false);
+    return json.is_discarded() ? nlohmann::ordered_json::object() : json.flatten();
   };
-  const nlohmann::json mine = flat(here), theirs = flat(there);
-  const auto show = [](const nlohmann::json& json, const std::string& key) {
+  const nlohmann::ordered_json mine = flat(here), theirs = flat(there);
+  const auto show = [](const nlohmann::ordered_json& json, const std::string& key) {
     if (!json.contains(key)) return std::string("absent");
     return json[key].is_string() ? json[key].get<std::string>() : json[key].dump();
   };

@@ -37,6 +37,8 @@ struct SweepOptions {
   double stop_rel = 0.0;
   Shard shard;
   unsigned n_threads = 1;  ///< 0: all processors
+  /// Channels are kept in memory up to this size; longer ranges are read again for each point.
+  std::size_t cache_bytes = std::size_t{128} << 20;
   /// Wall-clock instead of thread CPU time for Row::seconds_per_channel: estimators on a device.
   bool wall_clock = false;
   /// Results file: every finished point is there at once, and a run that was stopped or killed
@@ -59,9 +61,6 @@ using CovarianceReader =
 /// Makes the estimator of a name for one observation.
 using EstimatorFactory = std::function<std::shared_ptr<const Estimator>(
     const std::string& name, const std::shared_ptr<const ObservationOperator>& A)>;
-
-/// Most bytes of channels that are kept in memory; longer ranges are read again for each point.
-inline constexpr std::size_t most_cached_bytes = std::size_t{128} << 20;
 
 /// NMSE of estimators over pilots and SNR. All of them see the same channels and the same noise.
 /// When stopped by `control`, returns with the finished points (and what is done of the others is

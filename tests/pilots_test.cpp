@@ -1,0 +1,116 @@
+#include <gtest/gtest.h>
+
+#include <chest/archive.hpp>
+#include <chest/sim/pilots.hpp>
+
+#include "tests/support/run.hpp"
+#include "tests/support/statistics.hpp"
+
+namespace chest::sim {
+namespace {
+
+Pilots make(const std::string& text, arma::uword n_tx, std::uint64_t seed = 1) {
+  return make_pilots(parse_pilots(text), n_tx, seed);
+}
+
+constexpr double rounding = 1e-13;
+
+TEST(Pilots, ColumnsHaveUnitPowerAndPAllRanks) {
+  for (const std::string kind : {"dft", "hadamard", "zadoff-chu", "qpsk"}) {
+    for (arma::uword n_tx : {1, 2, 3, 4, 7, 16}) {
+      for (arma::uword n_pilots : {1, 2, 3, 5, 8, 16, 17, 33}) {
+        const Pilots pilots = make(kind + ":" + std::to_string(n_pilots), n_tx);
+        ASSERT_EQ(pilots.P.n_rows, n_tx);
+        ASSERT_EQ(pilots.P.n_cols, n_pilots);
+        const arma::rowvec power = arma::sum(arma::square(arma::abs(pilots.P)), 0);
+        EXPECT_LT(arma::abs(power - 1.0).max(), rounding) << kind;
+        EXPECT_NEAR(pilots.gain(), double(n_pilots) / double(n_tx), rounding);
+        if (kind != "qpsk") {
+          EXPECT_EQ(arma::rank(pilots.P), std::min(n_tx, n_pilots)) << kind << n_tx << n_pilots;
+        }
+      }
+    }
+  }
+}
+
+TEST(Pilots, RowsAreOrthogonalWithEnoughPilots) {
+  for (const std::string text : {"dft:16", "dft:5", "dft:17", "zadoff-chu:17", "zadoff-chu:8",
+                                 "zadoff-chu:5", "hadamard:8", "hadamard:16", "identity"}) {
+    const Pilots pilots = make(text, 5 - (text == "identity"));
+    const arma::cx_mat gram = pilots.P * pilots.P.t();
+    EXPECT_LT(max_difference(
+                  gram, arma::cx_mat(pilots.gain() * arma::eye<arma::cx_mat>(arma::size(gram)))),
+              rounding)
+        << text;
+  }
+}
+
+TEST(Pilots, ColumnsAreOrthogonalWithFewPilots) {
+  for (const std::string text : {"dft:8", "dft:5", "zadoff-chu:6", "hadamard:4"}) {
+    const Pilots pilots = make(text, 16);
+    const arma::cx_mat gram = pilots.P.t() * pilots.P;
+    EXPECT_LT(max_difference(gram, arma::cx_mat(arma::eye<arma::cx_mat>(arma::size(gram)))),
+              rounding)
+        << text;
+  }
+}
+
+TEST(Pilots, ObservationIsHP) {
+  const Pilots pilots = make("zadoff-chu:7", 4);
+  const arma::cx_mat H = Rng(3, {Purpose::test}).cx_normal(3, 4);
+  const arma::cx_mat y = make_observation(pilots, 3)->apply(arma::vectorise(H));
+  EXPECT_LT(max_difference(y, arma::cx_mat(arma::vectorise(H * pilots.P))), 1e-14);
+  EXPECT_EQ(make_observation(make("identity", 4), 3)->gram_scale().value_or(0.0), 1.0);
+}
+
+TEST(Pilots, QpskDependsOnTheSeedAndIsNested) {
+  const Pilots long_one = make("qpsk:16", 4, 7), short_one = make("qpsk:8", 4, 7);
+  EXPECT_EQ(max_difference(arma::cx_mat(long_one.P.head_cols(8)), short_one.P), 0.0);
+  EXPECT_GT(max_difference(long_one.P, make("qpsk:16", 4, 8).P), 0.1);
+}
+
+TEST(Pilots, PowerScalesTheGain) {
+  EXPECT_NEAR(make_pilots(parse_pilots("dft:8"), 4, 1, 2.5).gain(), 2.5 * 2.0, rounding);
+  const Pilots identity = make_pilots(parse_pilots("identity"), 4, 1, 2.5);
+  EXPECT_NEAR(make_observation(identity, 3)->gram_scale().value_or(0.0), 2.5, rounding);
+}
+
+TEST(Pilots, StoredMatrixIsTakenAsItIs) {
+  const TemporaryFolder folder;
+  const arma::cx_mat P = Rng(5, {Purpose::test}).cx_normal(4, 6);
+  {
+    ArchiveWriter archive(folder / "P.h5");
+    archive.write("/P", P);
+    archive.write("/power", arma::mat(2, 2));
+    archive.commit();
+  }
+  const std::string file = (folder / "P.h5").string();
+  EXPECT_EQ(max_difference(make("file=" + file, 4).P, P), 0.0);
+  EXPECT_EQ(max_difference(make("file=" + file + ":/P", 4).P, P), 0.0);
+  EXPECT_EQ(make("file=" + file, 4).name, "file=P.h5");
+  EXPECT_NE(error_of([&] {
+              make("file=" + file, 5);
+            }).find("dimensions [4, 6], expected [n_tx, n_pilots] with n_tx = 5"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { make("file=" + file + ":/power", 2); }).find("expected complex values"),
+            std::string::npos);
+}
+
+TEST(Pilots, BadInputIsExplained) {
+  EXPECT_EQ(error_of([] { parse_pilots("dtf:16"); }),
+            "pilots: unknown kind 'dtf', did you mean dft? Known are identity, dft, hadamard, "
+            "zadoff-chu, qpsk and file=FILE.");
+  EXPECT_EQ(error_of([] { parse_pilots("dft:0"); }),
+            "pilots: 'dft:0' asks for 0 pilots, expected 1 .. 4096");
+  EXPECT_NE(error_of([] { parse_pilots("dft:x"); }).find("number of pilots in 'dft:x'"),
+            std::string::npos);
+  EXPECT_NE(error_of([] { parse_pilots("file="); }).find("names no file"), std::string::npos);
+  EXPECT_NE(
+      error_of([] { make("identity:8", 4); }).find("identity:8 does not fit channels of n_tx = 4"),
+      std::string::npos);
+  EXPECT_NE(error_of([] { make_pilots(parse_pilots("dft"), 4, 1, 0.0); }).find("expected > 0"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace chest::sim
