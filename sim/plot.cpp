@@ -51,12 +51,16 @@ std::string style_of(std::size_t i, const std::string& entry) {
   static constexpr std::array colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#7F3C8D"};
   static constexpr std::array marks{6, 4, 8, 12, 10, 7, 5, 9, 13, 11, 14};
-  // Bounds, which are not methods, are black and dashed.
-  const bool bound = entry.rfind("genie", 0) == 0 || entry.rfind("perfect", 0) == 0;
   std::ostringstream style;
-  style << "lc rgb '" << (bound ? "#000000" : colours[i % colours.size()]) << "' dt "
-        << (bound ? 2 : 1 + int(i / colours.size()) * 3) << " lw " << (bound ? 1.5 : 2) << " pt "
-        << (bound ? 2 : marks[i % marks.size()]) << " ps " << (bound ? 0.7 : 1.0);
+  // Bounds are not methods: black and grey, dashed.
+  if (entry.rfind("genie", 0) == 0) {
+    style << "lc rgb '#000000' dt 2 lw 1.5 pt 2 ps 0.8";
+  } else if (entry.rfind("perfect", 0) == 0) {
+    style << "lc rgb '#707070' dt 4 lw 1.5 pt 1 ps 0.8";
+  } else {
+    style << "lc rgb '" << colours[i % colours.size()] << "' dt " << 1 + 3 * (i / colours.size())
+          << " lw 2 pt " << marks[i % marks.size()] << " ps 1";
+  }
   return style.str();
 }
 
@@ -65,6 +69,9 @@ struct Drawing {
   std::vector<std::string> entries;  // legend, in order of first appearance
   std::vector<Panel> panels;
 };
+
+/// "dft" of "dft:16".
+std::string kind_of(const std::string& pilots) { return pilots.substr(0, pilots.find(':')); }
 
 Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
   Drawing drawing;
@@ -78,8 +85,11 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
     throw Error(ErrorKind::invalid_argument,
                 "plot: sweep and link results do not go into one figure; draw them one by one");
   drawing.link = kinds.count(ResultKind::link) > 0;
-  std::vector<double> panel_order;
   std::set<arma::uword> pilot_counts;
+  std::set<std::string> pilot_kinds;
+  for (const NamedResults& named : all) {
+    for (const Pilots& pilots : named.results.pilots) pilot_kinds.insert(kind_of(pilots.name));
+  }
   for (const NamedResults& named : all) {
     for (const Row& row : rows(named.results)) {
       std::string entry = row.estimator;
@@ -89,8 +99,7 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
         title = "pilots " + row.pilots;
       } else {
         title = "SNR " + db_text(row.snr_db);
-        const std::string kind = row.pilots.substr(0, row.pilots.find(':'));
-        entry += ", " + kind;
+        if (pilot_kinds.size() > 1) entry += ", " + kind_of(row.pilots);
       }
       if (drawing.link) title += ", " + row.modulation;
       pilot_counts.insert(row.n_pilots);
@@ -133,7 +142,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
                    const std::string& ending, const PlotOptions& options) {
   const Drawing drawing = collect(results, options.x);
   const std::size_t n_panels = drawing.panels.size();
-  const std::size_t n_columns = n_panels == 1 ? 1 : n_panels <= 4 ? 2 : 3;
+  const std::size_t n_columns = n_panels <= 3 ? n_panels : n_panels == 4 ? 2 : 3;
   const std::size_t n_rows = (n_panels + n_columns - 1) / n_columns;
 
   // Layout in inches; the legend has a strip of its own below the panels.
@@ -152,14 +161,14 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
   std::ostringstream out;
   out << "# drawn by chest; gnuplot 5.2 or later\n";
   if (ending == ".png")
-    out << "set terminal pngcairo noenhanced size " << std::lround(150 * width) << ","
+    out << "set terminal pngcairo enhanced size " << std::lround(150 * width) << ","
         << std::lround(150 * height) << " font 'DejaVu Sans,10' fontscale 1.55 linewidth 1.6 "
         << "pointscale 1.6\n";
   else if (ending == ".pdf")
-    out << "set terminal pdfcairo noenhanced size " << width << "in," << height
+    out << "set terminal pdfcairo enhanced size " << width << "in," << height
         << "in font 'DejaVu Sans,10' linewidth 1.2 pointscale 0.65 fontscale 0.75\n";
   else
-    out << "set terminal svg noenhanced size " << std::lround(96 * width) << ","
+    out << "set terminal svg enhanced size " << std::lround(96 * width) << ","
         << std::lround(96 * height) << " font 'DejaVu Sans,12' linewidth 1 background '#ffffff'\n";
   out << "set output " << quoted(output.string()) << "\n"
       << "set encoding utf8\nset minussign\n";
@@ -174,10 +183,10 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
       out << "EOD\n";
     }
 
-  out << "set multiplot\nset grid lc rgb '#d8d8d8' lw 0.7 dt 1\nset border 31 lw 0.8\n"
+  out << "set multiplot\nset grid lt 1 lc rgb '#d8d8d8' lw 0.7\nset border 31 lw 0.8\n"
       << "set tics scale 0.6\nset errorbars small\nunset key\n";
   if (drawing.link)
-    out << "set logscale y\nset format y '10^{%T}'\nset ytics enhanced\n"
+    out << "set logscale y\nset format y '10^{%T}'\n"
         << "set ylabel 'bit error rate'\n";
   else
     out << "set ylabel 'NMSE in dB'\n";
@@ -187,7 +196,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
     out << "set xlabel 'number of pilots'\nset logscale x 2\n";
   if (!options.title.empty())
     out << "set label 1 " << quoted(options.title) << " at screen 0.5, screen "
-        << 1.0 - 0.55 * title_height / height << " center font ',12'\n";
+        << 1.0 - 0.55 * title_height / height << " center noenhanced font ',12'\n";
 
   for (std::size_t p = 0; p < n_panels; ++p) {
     const std::size_t row = p / n_columns, column = p % n_columns;
@@ -197,7 +206,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
         << (left + panel_width - 0.18) / width << "\nset tmargin at screen "
         << (top - 0.32) / height << "\nset bmargin at screen "
         << (top - panel_height + 0.55) / height << "\nset title " << quoted(drawing.panels[p].title)
-        << " offset 0,-0.6\n";
+        << " noenhanced offset 0,-0.6\n";
     double x_min = INFINITY, x_max = -INFINITY;
     for (const auto& [entry, points] : drawing.panels[p].curves)
       for (const CurvePoint& point : points) {
@@ -229,7 +238,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
   out << "set lmargin at screen 0\nset rmargin at screen 1\nset bmargin at screen 0\n"
       << "set tmargin at screen " << legend_height / height << "\nunset logscale\nunset title\n"
       << "unset xlabel\nunset ylabel\nunset tics\nunset border\nunset grid\nset xrange [0:1]\n"
-      << "set yrange [0:1]\nset key center center horizontal maxcols " << per_line
+      << "set yrange [0:1]\nset key center center horizontal reverse Left maxcols " << per_line
       << " samplen 2.5 width 1 noenhanced\n";
   for (std::size_t e = 0; e < drawing.entries.size(); ++e)
     out << (e == 0 ? "plot " : ", \\\n     ") << "NaN with linespoints "

@@ -97,7 +97,8 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.n_pilots = pilots.n_pilots();
   row.snr_db = results.snr_db[i_point % n_snr];
   row.snr_measured_db = to_db(sums.signal / sums.noise);
-  row.snr_effective_db = row.snr_db + to_db(pilots.gain());
+  // Rounded to 1e-9 dB: -10 and not -9.999999999999998 for pilots of gain 1.
+  row.snr_effective_db = std::round(1e9 * (row.snr_db + to_db(pilots.gain()))) / 1e9;
   row.n_samples = arma::uword(sums.n);
   row.nmse = nmse(sums);
   row.nmse_db = to_db(row.nmse);
@@ -219,9 +220,9 @@ std::string to_table(const Results& results) {
     for (arma::uword i = 0; i < results.n_points(); ++i) {
       if (i % n_snr == 0) {
         const Pilots& pilots = results.pilots[i / n_snr];
-        std::snprintf(cell, sizeof cell, "%.2f", to_db(pilots.gain()));
+        std::snprintf(cell, sizeof cell, "%+.2f", to_db(pilots.gain()));
         text += "\npilots " + pilots.name + (link ? ", " + results.modulations[m] : "") +
-                ", effective SNR = snr_db + " + cell + " dB\n  snr_db";
+                ", effective SNR = snr_db " + cell + " dB\n  snr_db";
         for (std::size_t e = 0; e < results.estimators.size(); ++e) {
           const std::string& name = results.estimators[e];
           text += std::string(std::size_t(widths[e]) - name.size(), ' ') + name;
