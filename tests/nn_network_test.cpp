@@ -152,6 +152,18 @@ TEST(Network, TreatsABatchAsItsColumns) {
   EXPECT_LT(arma::abs(together - by_four->denoise(z, 0.2)).max(), rounding);
 }
 
+TEST(Network, EstimatesNearlyTheSameInBfloat16) {
+  const NetworkModel model = small_model();
+  const arma::cx_mat z = channels(model, 11);
+  const auto exact = make_network_denoiser(model);
+  const auto rounded =
+      make_network_denoiser(model, {.device = "cpu", .micro_batch = 0, .bfloat16 = true});
+  const arma::cx_mat difference = rounded->denoise(z, 0.25) - exact->denoise(z, 0.25);
+  // eps of order 1 with 8 bits through six layers, times sigma = 0.5.
+  EXPECT_LT(arma::norm(difference, "fro") / std::sqrt(difference.n_elem), 0.01 * 0.5);
+  EXPECT_GT(arma::norm(difference, "fro"), 0.0);
+}
+
 TEST(Network, GivesTheSameBitsFromAnyThread) {
   const NetworkModel model = small_model();
   const auto denoiser = make_network_denoiser(model);

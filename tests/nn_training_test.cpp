@@ -116,6 +116,18 @@ TEST(Training, GivesTheSameModelForAnyNumberOfThreads) {
   EXPECT_FALSE(equal(one, fit_network(train, validation, options)));
 }
 
+TEST(Training, LearnsTheSameInBfloat16) {
+  NetworkFitOptions options = small_fit();
+  const SampleReader train = gaussian_channels(330, 1), validation = gaussian_channels(70, 2);
+  const NetworkModel exact = fit_network(train, validation, options);
+  options.bfloat16 = true;
+  const NetworkModel rounded = fit_network(train, validation, options);
+  EXPECT_FALSE(equal(rounded, exact));
+  // 8 bits in the activations, unbiased over a batch: the validation loss (float32) hardly moves.
+  EXPECT_TRUE(
+      arma::approx_equal(rounded.validation_losses, exact.validation_losses, "reldiff", 0.005));
+}
+
 TEST(Training, ResumedEqualsUninterrupted) {
   const Folder folder;
   const SampleReader train = gaussian_channels(330, 1), validation = gaussian_channels(70, 2);

@@ -28,7 +28,8 @@ class NetworkDenoiser final : public Denoiser {
         n_rx_(model.n_rx),
         n_tx_(model.n_tx),
         device_(device_from_string(options.device, "network denoiser")),
-        micro_batch_(options.micro_batch) {
+        micro_batch_(options.micro_batch),
+        precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat) {
     if (const std::string why = config_.why_invalid(); !why.empty()) {
       throw Error(ErrorKind::invalid_argument, why);
     }
@@ -99,7 +100,7 @@ class NetworkDenoiser final : public Denoiser {
         at::full({1}, step.sigma2 > 0.0 ? schedule_.fractional_index(step.sigma2) : 0.0,
                  network_.time.weight.options());
     const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
-    return {FixedLevelNetwork(network_, noise_embedding(index, config_.embedding)),
+    return {FixedLevelNetwork(network_, noise_embedding(index, config_.embedding), precision_),
             1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
             (1.0 - step.keep) * gains.o_gain};
   }
@@ -110,6 +111,7 @@ class NetworkDenoiser final : public Denoiser {
   arma::uword n_rx_, n_tx_;
   at::Device device_;
   arma::uword micro_batch_;
+  at::ScalarType precision_;
   Network network_;
 };
 

@@ -9,8 +9,10 @@
 namespace chest::nn {
 namespace {
 
+// In the precision of x.
 at::Tensor convolve(const at::Tensor& x, const Layer& layer) {
-  return at::conv2d(x, layer.weight, layer.bias, 1, layer.weight.size(2) / 2);
+  const at::ScalarType type = x.scalar_type();
+  return at::conv2d(x, layer.weight.to(type), layer.bias.to(type), 1, layer.weight.size(2) / 2);
 }
 
 }  // namespace
@@ -91,7 +93,8 @@ at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embed
     x = convolve(x, network.pre[i]);
     if (i + 1 < network.pre.size()) x = x.relu_();
   }
-  const at::Tensor film = at::linear(embedding, network.time.weight, network.time.bias);
+  const at::Tensor film =
+      at::linear(embedding, network.time.weight, network.time.bias).to(x.scalar_type());
   const std::int64_t n_channels = film.size(1) / 2;
   const at::Tensor scale = film.narrow(1, 0, n_channels).unsqueeze(-1).unsqueeze(-1);
   const at::Tensor shift = film.narrow(1, n_channels, n_channels).unsqueeze(-1).unsqueeze(-1);
@@ -103,7 +106,8 @@ at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embed
   return x;
 }
 
-FixedLevelNetwork::FixedLevelNetwork(const Network& network, const at::Tensor& embedding)
+FixedLevelNetwork::FixedLevelNetwork(const Network& network, const at::Tensor& embedding,
+                                     at::ScalarType precision)
     : layers_(network.pre), i_modulated_(network.pre.size() - 1) {
   const at::Tensor film = at::linear(embedding, network.time.weight, network.time.bias).squeeze(0);
   const std::int64_t n_channels = film.size(0) / 2;
@@ -112,16 +116,19 @@ FixedLevelNetwork::FixedLevelNetwork(const Network& network, const at::Tensor& e
   modulated.weight = modulated.weight * gain.view({-1, 1, 1, 1});
   modulated.bias = modulated.bias * gain + film.narrow(0, n_channels, n_channels);
   layers_.insert(layers_.end(), network.post.begin(), network.post.end());
-  for (Layer& layer : layers_)
-    layer.weight = layer.weight.contiguous(at::MemoryFormat::ChannelsLast);
+  for (Layer& layer : layers_) {
+    layer.weight = layer.weight.to(precision).contiguous(at::MemoryFormat::ChannelsLast);
+    layer.bias = layer.bias.to(precision);
+  }
 }
 
-at::Tensor FixedLevelNetwork::forward(at::Tensor x) const {
+at::Tensor FixedLevelNetwork::forward(const at::Tensor& input) const {
+  at::Tensor x = input.to(layers_.front().weight.scalar_type());
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     x = convolve(x, layers_[i]);
     if (i != i_modulated_ && i + 1 < layers_.size()) x = x.relu_();
   }
-  return x;
+  return x.to(input.scalar_type());
 }
 
 }  // namespace chest::nn

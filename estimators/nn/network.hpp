@@ -35,7 +35,7 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat);
 /// (n_features / 2 - 1)).  @param index  float32 [n];  @return [n, n_features]
 at::Tensor noise_embedding(const at::Tensor& index, std::int64_t n_features);
 
-/// @param x          planes [n, 2, n_rx, n_tx]
+/// @param x          planes [n, 2, n_rx, n_tx]; the convolutions run in its precision
 /// @param embedding  one row per sample, [n, n_features]
 at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embedding);
 
@@ -43,8 +43,10 @@ at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embed
 class FixedLevelNetwork {
  public:
   /// @param embedding  [1, n_features]
-  FixedLevelNetwork(const Network& network, const at::Tensor& embedding);
-  at::Tensor forward(at::Tensor x) const;
+  /// @param precision  of the convolutions; inputs and outputs of forward() keep theirs
+  FixedLevelNetwork(const Network& network, const at::Tensor& embedding,
+                    at::ScalarType precision = at::kFloat);
+  at::Tensor forward(const at::Tensor& input) const;
 
  private:
   std::vector<Layer> layers_;

@@ -91,9 +91,10 @@ class Objective {
       std::vector<std::int64_t> order(order_.begin() + begin, order_.begin() + end);
       const Draws draws = draw(Purpose::training, epoch, begin, end - begin);
       const at::Tensor leaf = flat.detach().requires_grad_();
-      const at::Tensor error = squared_error(options_.network, options_.prediction, levels_, leaf,
-                                             train_.index_select(0, at::tensor(order).to(device_)),
-                                             draws.eps, at::tensor(draws.index).to(device_));
+      const at::Tensor error =
+          squared_error(options_.network, options_.prediction, levels_, leaf,
+                        train_.index_select(0, at::tensor(order).to(device_)), draws.eps,
+                        at::tensor(draws.index).to(device_), options_.bfloat16);
       gradients[i] = torch::autograd::grad({error}, {leaf})[0];
       errors[i] = error.item<double>();
     });
@@ -203,6 +204,7 @@ Json identity_of(const NetworkFitOptions& options) {
           {"learning_rate", options.learning_rate},
           {"batch", options.batch},
           {"ema_decay", options.ema_decay},
+          {"bfloat16", options.bfloat16},
           {"seed", options.seed}};
 }
 
@@ -377,16 +379,17 @@ NoiseLevels::NoiseLevels(const NoiseSchedule& schedule, const at::Device& device
 
 at::Tensor squared_error(const NetworkConfig& config, Prediction prediction,
                          const NoiseLevels& levels, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, const at::Tensor& index) {
+                         const at::Tensor& eps, const at::Tensor& index, bool bfloat16) {
   const at::Tensor signal = levels.signal.index_select(0, index).view({-1, 1, 1, 1});
   const at::Tensor noise = levels.noise.index_select(0, index).view({-1, 1, 1, 1});
-  const at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
+  at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
+  if (bfloat16) x = x.to(at::kBFloat16);
   at::Tensor target = eps;
   if (prediction == Prediction::sample) target = h;
   if (prediction == Prediction::velocity) target = eps * signal - h * noise;
   const at::Tensor output = forward(
       network_of(config, flat), x, noise_embedding(index.to(flat.scalar_type()), config.embedding));
-  return at::mse_loss(output, target, at::Reduction::Sum);
+  return at::mse_loss(output.to(target.scalar_type()), target, at::Reduction::Sum);
 }
 
 void Adam::step(at::Tensor& flat, const at::Tensor& gradient, double learning_rate) {

@@ -17,9 +17,10 @@ struct NoiseLevels {
 /// @param flat    weights, [n_parameters]
 /// @param h, eps  planes of the angular domain, [n, 2, n_rx, n_tx]
 /// @param index   noise index per sample, int64 [n]
+/// @param bfloat16  convolve in bfloat16; weights, targets and the sum stay as they are
 at::Tensor squared_error(const NetworkConfig& config, Prediction prediction,
                          const NoiseLevels& levels, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, const at::Tensor& index);
+                         const at::Tensor& eps, const at::Tensor& index, bool bfloat16 = false);
 
 /// Adam with PyTorch's defaults: beta 0.9 and 0.999, epsilon 1e-8.
 /// Source: [Kingma2015]
