@@ -87,8 +87,8 @@ TEST(Results, CsvOfALinkRunHasBerAndRate) {
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(
       lines[0],
-      "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,modulation,ser,ber,"
-      "ber_ci95_low,ber_ci95_high,rate_bits_per_use,n_bits,n_samples,nmse,nmse_db,nmse_ci95_low,"
+      "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,modulation,"
+      "ser,ber,ber_ci95_low,ber_ci95_high,rate_bits_per_use,n_bits,nmse,nmse_db,nmse_ci95_low,"
       "nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,seed,"
       "snr_definition");
   EXPECT_EQ(lines[2].rfind("perfect,identity,2,0,", 0), 0u);
