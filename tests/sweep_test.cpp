@@ -1,12 +1,8 @@
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
+#include <atomic>
 #include <cmath>
 #include <set>
-#include <thread>
 
 #include <chest/estimators/genie.hpp>
 #include <chest/metrics.hpp>
@@ -335,72 +331,6 @@ TEST(Sweep, BadOptionsAreExplained) {
             std::string::npos);
   EXPECT_NE(message([](O& o) { o.pilot_power = -1; }).find("expected > 0"), std::string::npos);
   EXPECT_NE(message([](O& o) { o.inputs = "[1"; }).find("is not a JSON object"), std::string::npos);
-}
-
-/// Starts the program; its output goes nowhere.
-pid_t start(const std::vector<std::string>& words) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  const int nowhere = ::open("/dev/null", O_WRONLY);
-  ::dup2(nowhere, 1);
-  ::dup2(nowhere, 2);
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  ::execv(argv[0], argv.data());
-  ::_exit(127);
-}
-
-int finish(pid_t child) {
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-TEST(SweepProgram, ContinuesAfterKill) {
-  const TemporaryFolder folder;
-  const std::string channels = (folder / "channels.h5").string();
-  ASSERT_EQ(finish(start({CHEST_PROGRAM, "generate", "scm", "--n-rx", "16", "--n-tx", "4",
-                          "--n-samples", "2000", "--out", channels})),
-            0);
-  const auto command = [&](const std::string& out) {
-    return std::vector<std::string>{CHEST_PROGRAM,
-                                    "sweep",
-                                    "--channels",
-                                    channels,
-                                    "--estimators",
-                                    "ls,genie",
-                                    "--snr=-10:5:20",
-                                    "--pilots",
-                                    "dft:4,dft:6",
-                                    "--threads",
-                                    "2",
-                                    "--out",
-                                    (folder / out).string()};
-  };
-  ASSERT_EQ(finish(start(command("whole.h5"))), 0);
-
-  const pid_t victim = start(command("killed.h5"));
-  const std::filesystem::path killed = folder / "killed.h5";
-  // Results are replaced in one step, so the file can be read while the run goes on.
-  arma::uword n_finished = 0;
-  for (int i = 0; i < 2000 && n_finished == 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    if (std::filesystem::exists(killed))
-      for (std::uint32_t used : load_results(killed).used) n_finished += used != 0;
-  }
-  ::kill(victim, SIGKILL);
-  EXPECT_EQ(finish(victim), -SIGKILL);
-  ASSERT_GT(n_finished, 0u);
-  EXPECT_FALSE(load_results(killed).finished());
-
-  ASSERT_EQ(finish(start(command("killed.h5"))), 0);
-  EXPECT_EQ(content_without_timings(killed), content_without_timings(folder / "whole.h5"));
-
-  // Another command does not touch it, and says so as misuse.
-  std::vector<std::string> other = command("killed.h5");
-  other.insert(other.end(), {"--seed", "2"});
-  EXPECT_EQ(finish(start(other)), 2);
 }
 
 }  // namespace

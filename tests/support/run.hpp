@@ -1,9 +1,6 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <armadillo>
-#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -17,28 +14,9 @@
 #include <chest/samples.hpp>
 #include <chest/sim/sweep.hpp>
 
+#include "tests/support/temporary_folder.hpp"
+
 namespace chest::sim {
-
-/// A folder that is removed with its content.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    static std::atomic<int> count{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("chest-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline SampleReader rayleigh_samples(arma::uword n_rx, arma::uword n_tx, arma::uword n,
                                      std::uint64_t seed = 1) {

@@ -1,0 +1,170 @@
+// chest sweep, link, merge and plot as a user runs them.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <chest/file.hpp>
+#include <chest/sim/results.hpp>
+
+#include "tests/support/program.hpp"
+#include "tests/support/run.hpp"
+
+namespace chest::sim {
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// SCM channels 16x4, made once for all tests of this program.
+class RunProgram : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    Program generate({"generate", "scm", "--n-rx", "16", "--n-tx", "4", "--n-samples", "2000",
+                      "--out", file("channels.h5")});
+    ASSERT_EQ(generate.status(), 0) << generate.err();
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+  static std::string file(const std::string& name) { return (*folder_ / name).string(); }
+  /// "sweep" on these channels, with more words.
+  static Words words(const std::string& command, const Words& more) {
+    Words all{command, "--channels", file("channels.h5")};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  /// stderr of a run that must end with this status.
+  static std::string message(int status, const Words& all) {
+    Program program(all);
+    EXPECT_EQ(program.status(), status) << program.err();
+    return program.err();
+  }
+
+ private:
+  static TemporaryFolder* folder_;
+};
+TemporaryFolder* RunProgram::folder_ = nullptr;
+
+TEST_F(RunProgram, SweepContinuesAfterKill) {
+  const auto sweep = [](const std::string& out) {
+    return words("sweep", {"--estimators", "ls,genie", "--snr=-10:5:20", "--pilots", "dft:4,dft:6",
+                           "--threads", "2", "--out", file(out)});
+  };
+  EXPECT_EQ(Program(sweep("whole.h5")).status(), 0);
+  Program victim(sweep("killed.h5"));
+  // Results are replaced in one step, so the file can be read while the run goes on.
+  arma::uword n_finished = 0;
+  for (int i = 0; i < 4000 && n_finished == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (!std::filesystem::exists(file("killed.h5"))) continue;
+    for (std::uint32_t used : load_results(file("killed.h5")).used) n_finished += used != 0;
+  }
+  victim.signal(SIGKILL);
+  EXPECT_EQ(victim.status(), -SIGKILL);
+  ASSERT_GT(n_finished, 0u);
+  EXPECT_FALSE(load_results(file("killed.h5")).finished());
+  EXPECT_EQ(Program(sweep("killed.h5")).status(), 0);
+  EXPECT_EQ(content_without_timings(file("killed.h5")), content_without_timings(file("whole.h5")));
+
+  Words other = sweep("killed.h5");
+  other.insert(other.end(), {"--seed", "2"});
+  EXPECT_NE(message(2, other).find("holds results of another command (seed is 2 here, 1 there)"),
+            std::string::npos);
+}
+
+TEST_F(RunProgram, SweepEndsCleanlyOnInterrupt) {
+  const Words sweep = words("sweep", {"--estimators", "genie", "--snr=-20:1:40", "--block", "8",
+                                      "--out", file("interrupted.h5")});
+  Program program(sweep);
+  while (!std::filesystem::exists(file("interrupted.h5")))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.signal(SIGINT);
+  EXPECT_EQ(program.status(), 1);
+  EXPECT_NE(program.err().find("sweep: interrupted; run the same command again to continue"),
+            std::string::npos);
+  EXPECT_NE(program.out().find("not finished"), std::string::npos);
+  EXPECT_FALSE(load_results(file("interrupted.h5")).finished());
+}
+
+TEST_F(RunProgram, ShardsMergeToTheWhole) {
+  const Words what{"--estimators", "ls,genie", "--snr", "0,10", "--pilots", "zadoff-chu:5"};
+  const auto sweep = [&](const std::string& out, const Words& more) {
+    Words all = words("sweep", what);
+    all.insert(all.end(), {"--out", file(out)});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  EXPECT_EQ(Program(sweep("one.h5", {})).status(), 0);
+  for (const std::string i : {"1", "2", "3"})
+    EXPECT_EQ(Program(sweep("s" + i + ".h5", {"--shard", i + "/3"})).status(), 0);
+  Program merge({"merge", file("s3.h5"), file("s1.h5"), file("s2.h5"), "--out", file("merged.h5"),
+                 "--csv", file("merged.csv")});
+  EXPECT_EQ(merge.status(), 0) << merge.err();
+  EXPECT_EQ(content_without_timings(file("merged.h5")), content_without_timings(file("one.h5")));
+  EXPECT_EQ(text_of(file("merged.csv")), to_csv(load_results(file("merged.h5"))));
+  EXPECT_NE(message(2, {"merge", file("s1.h5"), "--out", file("no.h5")})
+                .find("merge: shard 2/3 and 3/3 is missing"),
+            std::string::npos);
+}
+
+TEST_F(RunProgram, TableCsvAndConfigFile) {
+  write_text_file(file("sweep.ini"), "estimators=ls\nsnr=0,10\npilots=hadamard:4\n");
+  Program sweep(words("sweep", {"--config", file("sweep.ini"), "--samples", "100:200", "--csv",
+                                file("table.csv")}));
+  EXPECT_EQ(sweep.status(), 0) << sweep.err();
+  EXPECT_NE(sweep.out().find("pilots hadamard:4, effective SNR = snr_db +0.00 dB"),
+            std::string::npos);
+  const std::string csv = text_of(file("table.csv"));
+  EXPECT_EQ(csv.rfind("estimator,pilots,n_pilots,", 0), 0u);
+  EXPECT_NE(csv.find("\nls,hadamard:4,4,10,"), std::string::npos);
+  EXPECT_NE(csv.find(",10,100,"), std::string::npos);  // effective SNR, n_samples
+}
+
+TEST_F(RunProgram, LinkHasPerfectKnowledgeLast) {
+  Program link(
+      words("link", {"--estimators", "ls,genie", "--snr", "10", "--pilots", "dft", "--modulation",
+                     "qpsk,64qam", "--samples", "0:200", "--out", file("link.h5")}));
+  EXPECT_EQ(link.status(), 0) << link.err();
+  const std::vector<Row> all = rows(load_results(file("link.h5")));
+  ASSERT_EQ(all.size(), 6u);
+  EXPECT_EQ(all[4].estimator, "perfect");
+  EXPECT_LT(all[4].ber, all[0].ber);
+  EXPECT_GT(all[5].rate_bits_per_use, all[1].rate_bits_per_use);
+}
+
+TEST_F(RunProgram, BadInputIsExplainedBeforeWorkStarts) {
+  const auto of_sweep = [](const Words& more) { return message(2, words("sweep", more)); };
+  const auto expect_in = [](const std::string& part, const std::string& text) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
+  expect_in("chest sweep: --channels is missing", message(2, {"sweep"}));
+  expect_in("unknown option --estimator; did you mean --estimators?",
+            of_sweep({"--estimator", "ls"}));
+  expect_in("did you mean genie?", of_sweep({"--estimators", "ls,geni"}));
+  expect_in("pilots: unknown kind 'dct', did you mean dft?", of_sweep({"--pilots", "dct:8"}));
+  expect_in("--snr: the range '10:5:0' is empty or endless", of_sweep({"--snr", "10:5:0"}));
+  expect_in("--samples: the range '1990:2010' reaches beyond the end; there are 2000 samples",
+            of_sweep({"--samples", "1990:2010"}));
+  expect_in("shard is '3/2', expected i/n", of_sweep({"--shard", "3/2"}));
+  expect_in("stop_rel does not go with shards", of_sweep({"--shard", "1/2", "--stop-rel", "0.1"}));
+  expect_in("figure.jpg ends in '.jpg'", of_sweep({"--plot", file("figure.jpg")}));
+  expect_in("modulation: unknown name '256qam'",
+            message(2, words("link", {"--modulation", "256qam"})));
+  expect_in("there is no folder", message(1, words("sweep", {"--out", file("no/results.h5")})));
+  write_text_file(file("notes.csv"), "my notes\n");
+  expect_in("notes.csv: exists; give --force to replace it",
+            of_sweep({"--csv", file("notes.csv")}));
+  EXPECT_EQ(text_of(file("notes.csv")), "my notes\n");
+  expect_in("expected a chest-results file",
+            message(1, words("sweep", {"--out", file("channels.h5")})));
+  expect_in("expected a chest-results file",
+            message(1, {"plot", file("channels.h5"), "--out", file("f.svg")}));
+  expect_in("--x is 'ber', expected snr or n_pilots",
+            message(2, {"plot", file("channels.h5"), "--out", file("f.svg"), "--x", "ber"}));
+}
+
+}  // namespace
+}  // namespace chest::sim

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "tests/support/temporary_folder.hpp"
+
+namespace chest {
+
+inline std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+/// The chest program at work, with its output in files.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& words) {
+    const std::string out = (folder_ / "out").string(), err = (folder_ / "err").string();
+    std::vector<char*> argv{const_cast<char*>(CHEST_PROGRAM)};
+    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    process_ = ::fork();
+    if (process_ != 0) return;
+    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
+    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  ~Program() {
+    if (process_ != 0) {
+      ::kill(process_, SIGKILL);
+      status();
+    }
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const { ::kill(process_, number); }
+  /// Waits for the end: the exit status, or minus the signal that ended it.
+  int status() {
+    if (process_ != 0) {
+      int status = 0;
+      ::waitpid(process_, &status, 0);
+      process_ = 0;
+      status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    }
+    return status_;
+  }
+  std::string out() const { return text_of(folder_ / "out"); }
+  std::string err() const { return text_of(folder_ / "err"); }
+
+ private:
+  TemporaryFolder folder_;
+  pid_t process_ = 0;
+  int status_ = 0;
+};
+
+}  // namespace chest
