@@ -25,8 +25,5 @@ chest sweep "${on_others[@]}" "${models[@]}" --estimators "ls,lmmse,$networks" "
   --pilots dft:16,dft:32 --out dft.h5 --csv dft.csv --plot dft.png
 chest sweep "${on_others[@]}" "${models[@]}" --estimators ls,lmmse "$snr" \
   --pilots dft:8 --out dft8.h5 --csv dft8.csv --plot dft8.png
-for modulation in qpsk 16qam; do
-  chest link "${on_others[@]}" "${models[@]}" --estimators ls,lmmse,dmse@own.h5,dmse:published@published.h5 \
-    "$snr" --modulation "$modulation" --out "link_$modulation.h5" --csv "link_$modulation.csv" \
-    --plot "link_$modulation.png"
-done
+chest link "${on_others[@]}" "${models[@]}" --estimators ls,lmmse,dmse@own.h5,dmse:published@published.h5 \
+  "$snr" --modulation qpsk,16qam,64qam --out link.h5 --csv link.csv --plot link.png
