@@ -91,7 +91,11 @@ struct ModelStore::Impl {
 
 ModelStore::ModelStore(const std::vector<std::filesystem::path>& files)
     : impl_(std::make_unique<Impl>()) {
-  for (const std::filesystem::path& file : files) impl_->files.push_back(look_at(file));
+  for (const std::filesystem::path& file : files) {
+    const bool known = std::any_of(impl_->files.begin(), impl_->files.end(),
+                                   [&](const Info& info) { return info.file == file; });
+    if (!known) impl_->files.push_back(look_at(file));
+  }
 }
 
 ModelStore::~ModelStore() = default;

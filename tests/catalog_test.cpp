@@ -112,6 +112,8 @@ TEST_F(Catalog, NamesTheModelsWhenSeveralOfAKindWereGiven) {
                                    b.string() + "); name the one to use, as in lmmse@" +
                                    a.string());
   EXPECT_EQ(make("lmmse@" + b.string())->name(), "lmmse@" + b.string());
+  give({a, a});  // one file named twice is one model
+  EXPECT_EQ(make("lmmse")->name(), "lmmse");
 }
 
 TEST_F(Catalog, RefusesModelsOfOtherChannelSizesAndKinds) {
