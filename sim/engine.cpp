@@ -25,9 +25,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double thread_cpu_seconds() {
+/// Clock of the timings: CPU time of the calling thread, which other programs do not change, or
+/// wall clock for work done on a device.
+double seconds_now(bool wall_clock) {
   timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(wall_clock ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
@@ -137,12 +139,9 @@ class Schedule {
         prefix_(results.n_points(), Prefix{}) {
     for (arma::uword i = 0; i < results.n_points(); ++i) {
       prefix_[i].sums.assign(n_series_ * results.n_sums, 0.0);
-      for (arma::uword b = 0; b < results.n_blocks(); ++b)
-        n_units_ += results.in_shard(b) && results.used[i] == 0;
-    }
-    for (arma::uword i = 0; i < results.n_points(); ++i)
       for (arma::uword b = 0; b < results.n_blocks() && results.used[i] == 0; ++b)
-        n_units_ -= results.in_shard(b) && results.done[i * results.n_blocks() + b];
+        n_units_ += results.in_shard(b) && !results.done[i * results.n_blocks() + b];
+    }
     for (arma::uword i = 0; i < results.n_points(); ++i) advance(i);
   }
 
@@ -173,9 +172,10 @@ class Schedule {
 
   /// Takes over the sums of a block.
   void put(const Unit& unit, const std::vector<double>& sums, const std::vector<double>& seconds,
-           double seconds_in_estimators) {
+           double seconds_total) {
     const std::lock_guard lock(mutex_);
-    results_.seconds_in_estimators += seconds_in_estimators;
+    results_.seconds_total += seconds_total;
+    for (double each : seconds) results_.seconds_in_estimators += each;
     ++n_put_;
     const arma::uword at = unit.i_point * results_.n_blocks() + unit.i_block;
     if (results_.used[unit.i_point] == 0) {
@@ -198,11 +198,8 @@ class Schedule {
   /// Writes what is done.
   void save_now() {
     const std::lock_guard lock(mutex_);
-    account_time();
     if (!options_.out.empty()) save(options_.out, results_);
   }
-
-  void set_workers(unsigned n) { n_workers_ = n; }
 
  private:
   struct Prefix {
@@ -277,16 +274,9 @@ class Schedule {
     const double now = seconds_since(start_);
     const double pause = point_finished ? 20.0 * seconds_to_save_ : 30.0;
     if (now - saved_ < pause) return;
-    account_time();
     save(options_.out, results_);
     saved_ = seconds_since(start_);
     seconds_to_save_ = saved_ - now;
-  }
-
-  void account_time() {
-    const double now = seconds_since(start_);
-    results_.seconds_total += (now - accounted_) * n_workers_;
-    accounted_ = now;
   }
 
   Results& results_;
@@ -299,10 +289,9 @@ class Schedule {
   std::vector<Prefix> prefix_;
   arma::uword i_point_ = 0, i_block_ = 0;
   bool ended_ = false;
-  unsigned n_workers_ = 1;
   std::size_t n_units_ = 0, n_put_ = 0;
   Clock::time_point start_ = Clock::now();
-  double reported_ = -1.0, saved_ = 0.0, seconds_to_save_ = 0.0, accounted_ = 0.0;
+  double reported_ = -1.0, saved_ = 0.0, seconds_to_save_ = 0.0;
 };
 
 /// One worker's buffers.
@@ -334,15 +323,18 @@ class Run {
     space.sums.resize(results_.n_series() * results_.n_sums);
     space.seconds.resize(results_.estimators.size());
     if (experiment_.make_meter) space.meter = experiment_.make_meter();
+    double start = seconds_now(options_.wall_clock);
     for (Schedule::Unit unit; schedule.take(unit);) {
-      const double seconds = measure(unit, space);
-      schedule.put(unit, space.sums, space.seconds, seconds);
+      measure(unit, space);
+      const double now = seconds_now(options_.wall_clock);
+      schedule.put(unit, space.sums, space.seconds, now - start);
+      start = now;
     }
   }
 
  private:
-  /// Fills the sums of one block; returns the wall-clock time inside the estimators.
-  double measure(const Schedule::Unit& unit, Workspace& space) const {
+  /// Fills the sums of one block and the time inside each estimator.
+  void measure(const Schedule::Unit& unit, Workspace& space) const {
     const arma::uword n_snr = results_.snr_db.size();
     const arma::uword i_pilots = unit.i_point / n_snr;
     const double snr_db = results_.snr_db[unit.i_point % n_snr];
@@ -367,18 +359,13 @@ class Run {
     const Scene scene{h, observation, results_.n_rx, results_.n_tx, first, options_.seed, stream};
     if (space.meter) space.meter->begin(scene);
     std::fill(space.sums.begin(), space.sums.end(), 0.0);
-    double seconds_in_estimators = 0.0;
     for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
       Estimate& estimate = space.estimates[i];
       space.seconds[i] = 0.0;
       if (const Estimator* estimator = estimators_[i_pilots][i].get()) {
-        const Clock::time_point start = Clock::now();
-        const double cpu_start = thread_cpu_seconds();
+        const double start = seconds_now(options_.wall_clock);
         estimator->estimate(observation, estimate);
-        const double cpu = thread_cpu_seconds() - cpu_start;
-        const double wall = seconds_since(start);
-        space.seconds[i] = options_.wall_clock ? wall : cpu;
-        seconds_in_estimators += wall;
+        space.seconds[i] = seconds_now(options_.wall_clock) - start;
       } else {
         estimate.h = h;
         estimate.mse.zeros(h.n_cols);
@@ -404,7 +391,6 @@ class Run {
       for (arma::uword m = 0; m < n_modulations; ++m) sums.write(row + m * results_.n_sums);
       if (space.meter) space.meter->measure(scene, estimate, row);
     }
-    return seconds_in_estimators;
   }
 
   const Results& results_;
@@ -551,7 +537,6 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   const ChannelSource source(samples, covariances, results, options.cache_bytes);
   const unsigned n_workers = options.n_threads ? options.n_threads : available_threads();
   Schedule schedule(results, options, experiment, control);
-  schedule.set_workers(n_workers);
   const Run run(results, options, experiment, source, observations, estimators);
   try {
     parallel_for(n_workers, n_workers, [&](std::size_t) {

@@ -54,7 +54,7 @@ struct Results {
   // Timings: the only part that differs between two runs of one command, with the attributes
   // command_line, made_at and made_by.
   std::vector<double> seconds;         ///< in each estimator, [n_points, n_blocks, n_estimators]
-  double seconds_total = 0.0;          ///< wall-clock time of the run times its threads
+  double seconds_total = 0.0;          ///< of all workers, by the clock of `seconds`
   double seconds_in_estimators = 0.0;  ///< part of it spent inside the estimators
 
   std::vector<std::string> warnings;  ///< of the estimators about noise levels; not stored
@@ -73,7 +73,8 @@ struct Results {
   }
   /// Every point is finished.
   bool finished() const;
-  /// Part of the run's time that was spent outside the estimators, 0 .. 1.
+  /// Part of the workers' time that was spent outside the estimators, 0 .. 1: noise, errors, sums,
+  /// results files (and the detection of a link run).
   double share_outside_estimators() const;
   /// Identity of the command: a hash of provenance.options.
   std::string command_hash() const;
