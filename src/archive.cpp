@@ -287,6 +287,8 @@ struct ArchiveReader::Impl {
   Handle handle;
 
   Handle open_dataset(const std::string& path) const;
+  /// All of a StoredDataset but stored_bytes.
+  StoredDataset describe(hid_t dataset, const std::string& path) const;
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(ErrorKind::format, file.string() + ": " + what);
   }
@@ -366,7 +368,9 @@ std::vector<std::string> ArchiveReader::list_datasets(const std::string& group,
   CHEST_LOCK_HDF5;
   be_quiet();
   std::vector<std::string> out;
-  // Depth is bounded: hard links may form a cycle.
+  // Each object once: hard links may form cycles, and so many of them that a bound on the depth
+  // alone would not end the walk in a lifetime.
+  std::set<std::pair<unsigned long, haddr_t>> visited;
   const auto visit = [&](const auto& self, const std::string& path, int depth) -> void {
     for (const std::string& name : list(path)) {
       if (out.size() >= most) return;
@@ -375,10 +379,15 @@ std::vector<std::string> ArchiveReader::list_datasets(const std::string& group,
       H5O_info_t object;
       if (H5Oget_info_by_name(impl_->handle.get(), child.c_str(), &object, H5P_DEFAULT) < 0)
         continue;
+      if (!visited.insert({object.fileno, object.addr}).second) continue;
       if (object.type == H5O_TYPE_DATASET) out.push_back(child);
       if (object.type == H5O_TYPE_GROUP && depth < 16) self(self, child, depth + 1);
     }
   };
+  H5O_info_t start;
+  if (H5Oget_info_by_name(impl_->handle.get(), group.c_str(), &start, H5P_DEFAULT) >= 0) {
+    visited.insert({start.fileno, start.addr});
+  }
   visit(visit, group, 0);
   return out;
 }
@@ -394,8 +403,44 @@ Handle ArchiveReader::Impl::open_dataset(const std::string& path) const {
           " cannot be opened: it is a group, damaged, or of a type that this HDF5 library does not "
           "know (the native complex type of HDF5 2.0; store a compound {r, i} instead)");
     }
+    // HDF5 1.10 reads a dataset that its header stores with too few bytes through a null pointer.
+    const Handle creation(H5Dget_create_plist(dataset.get()), &H5Pclose);
+    const H5D_layout_t layout = creation ? H5Pget_layout(creation.get()) : H5D_LAYOUT_ERROR;
+    if (layout == H5D_COMPACT || layout == H5D_CONTIGUOUS) {
+      const Handle type(H5Dget_type(dataset.get()), &H5Tclose);
+      const Handle space(H5Dget_space(dataset.get()), &H5Sclose);
+      std::vector<std::uint64_t> factors = extent(space.get());
+      factors.push_back(H5Tget_size(type.get()));
+      const hsize_t stored = H5Dget_storage_size(dataset.get());
+      const bool never_written = layout == H5D_CONTIGUOUS && stored == 0;
+      if (H5Sget_simple_extent_type(space.get()) != H5S_NULL && !never_written &&
+          stored < saturated_product(factors)) {
+        fail(path + " claims " + shape(extent(space.get())) + " values but stores " +
+             std::to_string(stored) + " bytes; the file is damaged");
+      }
+    }
   }
   return dataset;
+}
+
+StoredDataset ArchiveReader::Impl::describe(hid_t dataset, const std::string& path) const {
+  const Handle type(H5Dget_type(dataset), &H5Tclose);
+  const Handle space(H5Dget_space(dataset), &H5Sclose);
+  if (!type || !space) fail(path + ": the type or shape is damaged");
+  StoredDataset out;
+  out.dims = extent(space.get());
+  if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) out.dims = {0};
+  out.type = classify(type.get());
+  out.bytes_per_value = H5Tget_size(type.get());
+  out.type_name = describe_type(type.get());
+  const Handle creation(H5Dget_create_plist(dataset), &H5Pclose);
+  if (creation && H5Pget_layout(creation.get()) == H5D_CHUNKED) {
+    std::vector<hsize_t> chunk(out.dims.size());
+    if (H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) > 0) {
+      out.chunk.assign(chunk.begin(), chunk.end());
+    }
+  }
+  return out;
 }
 
 StoredDataset ArchiveReader::info(const std::string& dataset) const {
@@ -406,31 +451,18 @@ StoredDataset ArchiveReader::info(const std::string& dataset) const {
     impl_->fail("there is no dataset " + dataset +
                 (there.empty() ? "; the file holds none" : "; there are " + enumerate(there)));
   }
-  const Handle type(H5Dget_type(handle.get()), &H5Tclose);
-  const Handle space(H5Dget_space(handle.get()), &H5Sclose);
-  if (!type || !space) impl_->fail(dataset + ": the type or shape is damaged");
-  StoredDataset out;
-  out.dims = extent(space.get());
-  if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) out.dims = {0};
-  out.type = classify(type.get());
-  out.bytes_per_value = H5Tget_size(type.get());
-  out.type_name = describe_type(type.get());
+  StoredDataset out = impl_->describe(handle.get(), dataset);
+  // Not in describe: for chunked data this walks over the whole index.
   out.stored_bytes = H5Dget_storage_size(handle.get());
-  const Handle creation(H5Dget_create_plist(handle.get()), &H5Pclose);
-  if (creation && H5Pget_layout(creation.get()) == H5D_CHUNKED) {
-    std::vector<hsize_t> chunk(out.dims.size());
-    if (H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) > 0) {
-      out.chunk.assign(chunk.begin(), chunk.end());
-    }
-  }
   return out;
 }
 
 template <class T>
 void ArchiveReader::read(const std::string& dataset, const Hyperslab& slab, T* out) const {
   CHEST_LOCK_HDF5;
-  const StoredDataset stored = info(dataset);
   const Handle handle = impl_->open_dataset(dataset);
+  const StoredDataset stored =
+      handle ? impl_->describe(handle.get(), dataset) : info(dataset);  // info says what there is
   const bool fits = MemoryType<T>::is_complex ? stored.type == ValueType::complex
                     : std::is_floating_point_v<T>
                         ? stored.type == ValueType::real || stored.type == ValueType::integer

@@ -273,5 +273,11 @@ TEST(DatasetBadInput, ShapesThatTheFileCannotHold) {
             "bytes; the file is damaged, or was not completely written");
 }
 
+TEST(DatasetBadInput, FoundByFuzzing) {
+  EXPECT_EQ(Dataset(fixture("cycles.h5")).info().dataset, "/h");
+  EXPECT_EQ(complaint("hollow_compact.h5"),
+            "/h claims (5, 4, 3) values but stores 0 bytes; the file is damaged");
+}
+
 }  // namespace
 }  // namespace chest

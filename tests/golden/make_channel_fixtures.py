@@ -167,4 +167,24 @@ float64 = bytes([0x11, 0x20, 0x3f, 0x00, 8, 0, 0, 0])
 assert data.count(float64) == 1
 (FOLDER / "native_complex.h5").write_bytes(data.replace(float64, bytes([0x5b]) + float64[1:]))
 
+# Found by fuzzing: groups that contain each other, in so many ways that no walk over all paths ends; and a
+# dataset that is stored in its own header with no bytes at all.
+with h5py.File(FOLDER / "cycles.h5", "w") as out:
+    out.create_dataset("h", data=single, track_times=False)
+    for a in "abcdef":
+        group = out.create_group(a)
+        for b in "uvwxyz":
+            group[b] = out["/"]
+with h5py.File(FOLDER / "hollow_compact.h5", "w") as out:
+    compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    compact.set_layout(h5py.h5d.COMPACT)
+    compact.set_obj_track_times(False)
+    h = h5py.h5d.create(out.id, b"h", h5py.h5t.py_create(single.dtype),
+                        h5py.h5s.create_simple(single.shape), compact)
+    h.write(h5py.h5s.ALL, h5py.h5s.ALL, single)
+data = (FOLDER / "hollow_compact.h5").read_bytes()
+layout = bytes([3, 0]) + single.nbytes.to_bytes(2, "little")
+assert data.count(layout) == 1
+(FOLDER / "hollow_compact.h5").write_bytes(data.replace(layout, bytes([3, 0, 0, 0])))
+
 print(sum(f.stat().st_size for f in FOLDER.iterdir()) // 1000, "kB in all")
