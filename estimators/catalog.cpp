@@ -243,6 +243,9 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
     options.n_steps = steps;
   }
   const std::string prior = maker.text("prior", "network");
+  if (prior != "network" && maker.has("bfloat16")) {
+    refuse(text + ": bfloat16 is for prior=network; an exact prior is computed in double");
+  }
   std::shared_ptr<const Denoiser> denoiser;
   if (prior == "network") {
     const std::filesystem::path file = maker.need_model(
@@ -251,8 +254,12 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
     options.calibration = model->calibration;
     options.schedule = model->schedule;
     const std::string& device = maker.context().device;
-    denoiser = maker.models().kept(maker.models().denoisers, {file, device}, [&] {
-      return std::shared_ptr<const Denoiser>(make_network_denoiser(*model, {device, 0}));
+    NetworkRunOptions run;
+    run.device = device;
+    run.bfloat16 = maker.has("bfloat16");
+    const std::string place = device + (run.bfloat16 ? " bfloat16" : "");
+    denoiser = maker.models().kept(maker.models().denoisers, {file, place}, [&] {
+      return std::shared_ptr<const Denoiser>(make_network_denoiser(*model, run));
     });
   } else if (prior == "gmm") {
     const auto [mixture, file] = maker.need_mixture();
@@ -302,8 +309,8 @@ const std::vector<Row>& rows() {
         "dmse",
         {{"steps", "N", "N calls on the log-SNR grid; 1 is Tweedie's formula"},
          {"published", "", "the letter's loop, as its code runs it (=full: as its equation reads)"},
-         {"prior", "network|gmm|lmmse",
-          "what denoises: the fitted network (default), or exactly"}}},
+         {"prior", "network|gmm|lmmse", "what denoises: the fitted network (default), or exactly"},
+         {"bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"}}},
        make_dmse_row}};
   return table;
 }

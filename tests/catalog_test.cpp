@@ -70,8 +70,8 @@ TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
             "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm and dmse");
   EXPECT_EQ(
       error_of("dmse:step=3"),
-      "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published "
-      "and prior");
+      "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "
+      "prior and bfloat16");
   EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
 }
 
@@ -86,6 +86,9 @@ TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
       error_of("dmse:prior=gmn"),
       "dmse:prior=gmn: prior 'gmn' is unknown (did you mean gmm?); there are network, gmm and "
       "lmmse");
+  EXPECT_EQ(error_of("dmse:bfloat16,prior=gmm"),
+            "dmse:bfloat16,prior=gmm: bfloat16 is for prior=network; an exact prior is computed in "
+            "double");
   EXPECT_EQ(error_of("lmmse:loading=-1"),
             "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
   EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");

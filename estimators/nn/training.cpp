@@ -197,14 +197,14 @@ class Objective {
   std::int64_t shuffled_epoch_ = -1;
 };
 
-// Options that shape the weights, and the data: what a checkpoint must agree with.
+// Options of what is computed, and the data: what a checkpoint must agree with. Where and how fast
+// it is computed (threads, device, bfloat16) may change, and so may the limits.
 Json identity_of(const NetworkFitOptions& options) {
   return {{"network", Json::parse(to_json(options.network))},
           {"prediction", to_string(options.prediction)},
           {"learning_rate", options.learning_rate},
           {"batch", options.batch},
           {"ema_decay", options.ema_decay},
-          {"bfloat16", options.bfloat16},
           {"seed", options.seed}};
 }
 
@@ -215,6 +215,7 @@ Json all_of(const NetworkFitOptions& options) {
   json["patience"] = options.patience;
   json["n_threads"] = options.n_threads;
   json["device"] = options.device;
+  json["bfloat16"] = options.bfloat16;
   return json;
 }
 

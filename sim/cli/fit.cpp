@@ -91,7 +91,8 @@ int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& o
   TerminalControl terminal;
   NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
   const arma::uword n_epochs = model.validation_losses.n_elem;
-  const arma::uword best = model.validation_losses.index_min() + 1;
+  // No epoch when stopped within the first one: the weights reached then are those of the model.
+  const arma::uword best = n_epochs == 0 ? 0 : model.validation_losses.index_min() + 1;
   const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
 
   const auto denoiser = make_network_denoiser(model, {fit.device, 0});
@@ -107,9 +108,13 @@ int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& o
     std::filesystem::remove(fit.checkpoint, ignored);
   }
 
-  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", " << n_epochs
-      << " epochs, best " << best << " with validation loss " << model.validation_losses(best - 1)
-      << '\n';
+  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", ";
+  if (n_epochs == 0) {
+    out << "stopped within the first epoch\n";
+  } else {
+    out << n_epochs << " epochs, best " << best << " with validation loss "
+        << model.validation_losses(best - 1) << '\n';
+  }
   out << "calls per estimate, from validation channels " << range_text(validation) << ":\n";
   for (arma::uword i = 0; i < model.calibration.snr_db.n_elem; ++i) {
     out << "  " << model.calibration.snr_db(i) << " dB: " << model.calibration.n_steps(i)
@@ -153,6 +158,8 @@ int fit(const Args& args, std::ostream& out) {
   flag("seed", field(network.seed), "dmse: initial weights, batches and noise");
   flag("threads", field(options.threads), "worker threads; 0: all processors");
   flag("device", field(network.device), "dmse: cpu, cuda, cuda:N or auto");
+  flag("bfloat16", po::bool_switch(&network.bfloat16),
+       "dmse: convolve in bfloat16, up to 3 times faster where the processor can");
   line.positional("kind", 1);
   if (!line.parse(args, out)) return 0;
   line.require("kind", "write chest fit lmmse or chest fit dmse");
