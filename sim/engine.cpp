@@ -516,6 +516,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
 
   std::vector<std::shared_ptr<const ObservationOperator>> observations;
   std::vector<std::vector<std::shared_ptr<const Estimator>>> estimators;
+  std::set<std::string> warned;
   for (const Pilots& pilots : results.pilots) {
     observations.push_back(make_observation(pilots, samples.n_rx));
     estimators.emplace_back();
@@ -523,9 +524,8 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
       estimators.back().push_back(make_estimator(name, observations.back()));
       for (double snr_db : results.snr_db) {
         const std::string warning = estimators.back().back()->warning(from_db(-snr_db));
-        if (!warning.empty() && std::find(results.warnings.begin(), results.warnings.end(),
-                                          warning) == results.warnings.end())
-          results.warnings.push_back(warning);
+        if (!warning.empty() && warned.insert(warning).second && control.on_warning)
+          control.on_warning(warning);
       }
     }
     if (experiment.with_perfect) estimators.back().push_back(nullptr);

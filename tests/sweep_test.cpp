@@ -269,6 +269,31 @@ TEST(Sweep, RefusesAFileThatIsNotItsOwn) {
   EXPECT_NE(error_of([&] { run(); }).find("cannot be created"), std::string::npos);
 }
 
+TEST(Sweep, PassesOnWarningsOnceAndBeforeTheWork) {
+  class Warning : public AlteredLs {
+   public:
+    using AlteredLs::AlteredLs;
+    std::string warning(double sigma2) const override {
+      return sigma2 > 1.0 ? "the noise is strong" : "";
+    }
+  };
+  SmallRun run;
+  run.options.estimators = {"warning"};
+  std::vector<std::string> told;
+  RunControl control;
+  control.on_warning = [&](const std::string& text) { told.push_back(text); };
+  control.on_progress = [&](const Progress&) { told.push_back("working"); };
+  run_sweep(
+      run.samples, {},
+      [](const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
+        return std::make_shared<Warning>(name, A, [](arma::cx_mat&) {});
+      },
+      run.options, control);
+  ASSERT_GE(told.size(), 2u);
+  EXPECT_EQ(told[0], "the noise is strong");
+  EXPECT_EQ(told[1], "working");
+}
+
 TEST(Sweep, NamesTheEstimatorThatGivesNaN) {
   SmallRun run;
   run.options.estimators = {"ls", "broken"};

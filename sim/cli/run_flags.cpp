@@ -128,9 +128,10 @@ int execute(const CommandLine& line, RunFlags& flags, std::ostream& out,
   sim::Results results;
   {
     TerminalControl terminal;
-    results = run(dataset.samples(), covariances, make, options, terminal.control());
+    RunControl control = terminal.control();
+    control.on_warning = &warn;
+    results = run(dataset.samples(), covariances, make, options, control);
   }
-  for (const std::string& warning : results.warnings) warn(warning);
   write_csv_and_plot(results, flags.csv, results.finished() ? flags.plot : "");
   out << sim::to_table(results);
   if (results.finished()) return 0;

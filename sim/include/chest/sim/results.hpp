@@ -57,8 +57,6 @@ struct Results {
   double seconds_total = 0.0;          ///< of all workers, by the clock of `seconds`
   double seconds_in_estimators = 0.0;  ///< part of it spent inside the estimators
 
-  std::vector<std::string> warnings;  ///< of the estimators about noise levels; not stored
-
   arma::uword n_points() const { return pilots.size() * snr_db.size(); }
   arma::uword n_blocks() const { return block == 0 ? 0 : (end - first + block - 1) / block; }
   arma::uword n_modulations() const { return kind == ResultKind::link ? modulations.size() : 1; }
