@@ -10,6 +10,7 @@
 #include <chest/text.hpp>
 
 #include "args.hpp"
+#include "run_flags.hpp"
 
 namespace chest::cli {
 namespace {
@@ -43,13 +44,14 @@ int estimate(const Args& args, std::ostream& out) {
       "chest estimate --observations FILE --snr DB --out FILE [--estimator NAME] [options]",
       "Estimates channels from received pilots Y = H P + N, stored as [n, n_rx, n_pilots] "
       "complex at the scale\nE||h||^2 = n_rx n_tx. Writes /channels [n, n_rx, n_tx] and, "
-      "where predicted, /err_var [n], the error variance per entry.");
+      "where predicted, /err_var [n], the error variance per entry." +
+          estimator_help());
   auto flag = line.flags().add_options();
   flag("observations", optional_field(options.observations), "FILE[:DATASET] with received pilots");
   flag("axes", optional_field(options.axes), "order of the stored dimensions, as for --channels");
   flag("snr", optional_field(options.snr_db), "-10 log10(noise variance per received entry), dB");
   flag("out", optional_field(options.out), "file to write (HDF5)");
-  flag("estimator", field(options.estimator), "one of those that chest sweep --help lists");
+  flag("estimator", field(options.estimator), "which, with options; one of those listed above");
   flag("model", optional_field(options.models), "model file; repeatable");
   flag("pilots", field(options.pilots), "what was sent: identity, dft:16, file=P.h5 ...");
   flag("pilot-power", field(options.pilot_power), "||p||^2 per pilot slot");

@@ -21,7 +21,8 @@ int link(const Args& args, std::ostream& out) {
                    "SER, BER and achievable rate of data sent over the same channels after the "
                    "pilots, one stream\nper transmit antenna, detected by linear MMSE with the "
                    "estimate and its error variance;\nperfect channel knowledge is the last row of "
-                   "every point.");
+                   "every point." +
+                       estimator_help());
   flags.add(line);
   auto flag = line.flags().add_options();
   flag("modulation", field(modulations), "list of qpsk, 16qam, 64qam");

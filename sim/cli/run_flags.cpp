@@ -44,6 +44,19 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
 
 }  // namespace
 
+std::string estimator_help() {
+  std::string text = "\n\nestimators:";
+  for (const CatalogEntry& entry : estimator_catalog()) {
+    text += "\n  " + entry.name +
+            std::string(8 - std::min<std::size_t>(entry.name.size(), 7), ' ') + entry.summary;
+    for (const CatalogOption& option : entry.options) {
+      text += "\n          " + entry.name + ":" + option.name +
+              (option.value.empty() ? "" : "=" + option.value) + "  " + option.help;
+    }
+  }
+  return text;
+}
+
 void RunFlags::add(CommandLine& line) {
   channels.add(line.flags());
   auto flag = line.flags().add_options();

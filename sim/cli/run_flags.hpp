@@ -24,8 +24,12 @@ struct RunFlags {
       "stop a point when the 95 % interval of the NMSE of every estimator is "
       "within +- this part; 0: use all samples";
 
+  RunFlags() { options.n_threads = 0; }
   void add(CommandLine& line);
 };
+
+/// The estimators and their options, a line each, for --help.
+std::string estimator_help();
 
 /// Opens the channels, runs, and hands out the results: table on stdout, CSV and plot where asked
 /// for.
