@@ -14,6 +14,9 @@
 namespace chest::cli {
 namespace {
 
+// Power is what is asked about, so any power is shown.
+constexpr const char* as_stored = "1";
+
 void print_provenance(const Provenance& provenance, std::ostream& out) {
   out << "  made by   " << provenance.made_by << " at " << provenance.made_at << '\n';
   if (!provenance.command_line.empty()) out << "  command   " << provenance.command_line << '\n';
@@ -79,8 +82,11 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   }
   power /= n_h * static_cast<double>(end - first);
   out << "  power     " << power << " per entry in samples " << first << ":" << end
-      << ", single channels " << to_db(weakest) << " to " << to_db(strongest)
-      << " dB; normalisation " << to_string(info.normalisation) << ", scale " << info.scale << '\n';
+      << ", single channels " << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
+  if (flags.normalise != as_stored) {
+    out << "  scaled    h = " << info.scale << " * stored (" << to_string(info.normalisation)
+        << ")\n";
+  }
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
@@ -93,7 +99,7 @@ int info(const Args& args, std::ostream& out) {
   CommandLine line(
       "info", "chest info FILE [options]",
       "Says what a file holds: channels (axes, type, count, power), a model or results.");
-  flags.normalise = "1";  // power is what is asked about, so any power is shown
+  flags.normalise = as_stored;
   flags.add(line.flags());
   line.positional("channels", 1);
   if (!line.parse(args, out)) return 0;
