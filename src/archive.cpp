@@ -117,11 +117,25 @@ std::string member_name(hid_t type, unsigned index) {
   return name;
 }
 
+/// Whether a type is a float that all machines know. HDF5 can describe others, and in a damaged
+/// file does so, but its conversions then leave their buffers.
+bool is_standard_float(hid_t type) {
+  if (H5Tget_class(type) != H5T_FLOAT) return false;
+  for (const hid_t standard : {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_IEEE_F32BE, H5T_IEEE_F64BE}) {
+    if (H5Tequal(type, standard) > 0) return true;
+  }
+  return false;
+}
+
 std::optional<ComplexMembers> complex_members(hid_t type) {
   if (H5Tget_class(type) != H5T_COMPOUND || H5Tget_nmembers(type) != 2) return {};
+  const std::size_t size = H5Tget_size(type);
+  if (size > 64) return {};  // two doubles and some padding
   ComplexMembers members;
   for (unsigned i = 0; i < 2; ++i) {
-    if (H5Tget_member_class(type, i) != H5T_FLOAT) return {};
+    const Handle member(H5Tget_member_type(type, i), &H5Tclose);
+    if (!member || !is_standard_float(member.get())) return {};
+    if (H5Tget_member_offset(type, i) + H5Tget_size(member.get()) > size) return {};
     const std::string name = member_name(type, i);
     std::string lower = name;
     for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -168,9 +182,9 @@ std::string describe_type(hid_t type) {
 ValueType classify(hid_t type) {
   switch (H5Tget_class(type)) {
     case H5T_FLOAT:
-      return ValueType::real;
+      return is_standard_float(type) ? ValueType::real : ValueType::other;
     case H5T_INTEGER:
-      return ValueType::integer;
+      return H5Tget_size(type) <= 8 ? ValueType::integer : ValueType::other;
     case H5T_STRING:
       return ValueType::string;
     default:
