@@ -319,6 +319,13 @@ Results load_results(const std::filesystem::path& file) {
     return Error(ErrorKind::format,
                  file.string() + ": is damaged: " + what + "; delete it and run the command again");
   };
+  // What a file says it holds it must be long enough to hold: damaged sizes do not become memory.
+  const std::uintmax_t file_bytes = std::filesystem::file_size(file);
+  const auto check_bytes = [&](const std::string& path) {
+    const StoredDataset info = archive.info(path);
+    if (info.n_values() > file_bytes / std::max<std::size_t>(info.bytes_per_value, 1))
+      throw damaged("dataset " + path + " is larger than the file");
+  };
   const auto count = [&](const char* name, double least) {
     const std::optional<double> value = archive.number_attribute("/", name);
     if (!value || !(*value >= least && *value < 9e15))
@@ -346,6 +353,7 @@ Results load_results(const std::filesystem::path& file) {
     const std::string path = "/pilots/" + std::to_string(results.pilots.size());
     Pilots pilots;
     pilots.name = name;
+    check_bytes(path);
     pilots.P = archive.read_cx_mat(path);
     pilots.identity = archive.number_attribute(path, "identity").value_or(0.0) == 1.0;
     if (pilots.P.n_rows != results.n_tx || pilots.P.is_empty())
@@ -353,9 +361,10 @@ Results load_results(const std::filesystem::path& file) {
     results.pilots.push_back(std::move(pilots));
   }
   const std::uint64_t n_points = results.n_points(), n_blocks = results.n_blocks();
-  const auto check = [&](const char* path, const std::vector<std::uint64_t>& dims) {
+  const auto check = [&](const std::string& path, const std::vector<std::uint64_t>& dims) {
+    check_bytes(path);
     if (archive.info(path).dims != dims)
-      throw damaged(std::string("dataset ") + path + " does not have the size of its axes");
+      throw damaged("dataset " + path + " does not have the size of its axes");
   };
   const StoredDataset sums = archive.info("/blocks/sums");
   if (sums.dims.size() != 4) throw damaged("dataset /blocks/sums does not have four dimensions");
