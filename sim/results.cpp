@@ -332,6 +332,11 @@ Results load_results(const std::filesystem::path& file) {
       throw damaged(std::string("attribute ") + name + " is missing or out of range");
     return arma::uword(*value);
   };
+  // The attribute is read as a double, which does not hold every seed; the options do.
+  const auto options = nlohmann::json::parse(results.provenance.options, nullptr, false);
+  if (!options.is_object() || !options.contains("seed") || !options["seed"].is_number_unsigned())
+    throw damaged("attribute options does not hold the seed");
+  results.provenance.seed = options["seed"];
   const std::string run = archive.text_attribute("/", "run").value_or("");
   if (run != "sweep" && run != "link") throw damaged("attribute run is '" + run + "'");
   results.kind = run == "link" ? ResultKind::link : ResultKind::sweep;

@@ -338,6 +338,8 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::mak
     }
     impl_->fail("is not an HDF5 file");
   }
+  // The library does not survive every damage to what it decodes.
+  if (!checksum_holds(file)) impl_->fail("is damaged: its content does not match its checksum");
   impl_->handle = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), &H5Fclose);
   if (!impl_->handle)
     impl_->fail("is an HDF5 file that cannot be opened; it is truncated or damaged");
@@ -830,6 +832,11 @@ void ArchiveWriter::commit() {
   impl_->create_groups.reset();
   if (H5Fflush(impl_->handle.get(), H5F_SCOPE_GLOBAL) < 0) impl_->fail("writing failed");
   if (impl_->handle.reset() < 0) give_up("closing failed");
+  try {
+    append_checksum(impl_->temporary);
+  } catch (const Error&) {
+    give_up("writing to the device failed");
+  }
   const int descriptor = ::open(impl_->temporary.c_str(), O_RDONLY);
   if (descriptor < 0 || ::fsync(descriptor) != 0) give_up("writing to the device failed");
   ::close(descriptor);

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -25,11 +27,11 @@ std::string to_hex(XXH128_hash_t hash) {
   return text;
 }
 
-}  // namespace
+constexpr const char* checksum_start = "\nchest xxh3-128 ";
+constexpr std::uintmax_t most_checked_bytes = std::uintmax_t{256} << 20;
 
-std::string hash_bytes(const void* bytes, std::size_t n) { return to_hex(XXH3_128bits(bytes, n)); }
-
-std::string hash_file(const std::filesystem::path& file) {
+/// Hash of the first n bytes of a file, or of all when it has fewer.
+std::string hash_start(const std::filesystem::path& file, std::uintmax_t n) {
   std::ifstream in(file, std::ios::binary);
   if (!in || std::filesystem::is_directory(file)) {
     throw Error(ErrorKind::io, file.string() + ": cannot be read: " + std::strerror(errno));
@@ -38,12 +40,48 @@ std::string hash_file(const std::filesystem::path& file) {
                                                                               &XXH3_freeState);
   XXH3_128bits_reset(state.get());
   std::vector<char> buffer(1 << 20);
-  while (in) {
-    in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+  while (in && n > 0) {
+    in.read(buffer.data(),
+            static_cast<std::streamsize>(std::min<std::uintmax_t>(n, buffer.size())));
     XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(in.gcount()));
+    n -= static_cast<std::uintmax_t>(in.gcount());
   }
   if (in.bad()) throw Error(ErrorKind::io, file.string() + ": reading failed");
   return to_hex(XXH3_128bits_digest(state.get()));
+}
+
+}  // namespace
+
+std::string hash_bytes(const void* bytes, std::size_t n) { return to_hex(XXH3_128bits(bytes, n)); }
+
+std::string hash_file(const std::filesystem::path& file) {
+  return hash_start(file, std::numeric_limits<std::uintmax_t>::max());
+}
+
+void append_checksum(const std::filesystem::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error) throw Error(ErrorKind::io, file.string() + ": cannot be read: " + error.message());
+  if (size > most_checked_bytes) return;
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  out << checksum_start << hash_file(file) << '\n' << std::flush;
+  if (!out) throw Error(ErrorKind::io, file.string() + ": writing failed");
+}
+
+bool checksum_holds(const std::filesystem::path& file) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error) throw Error(ErrorKind::io, file.string() + ": cannot be read: " + error.message());
+  const std::string start = checksum_start;
+  const std::size_t line = start.size() + 33;
+  if (size < line || size - line > most_checked_bytes) return true;
+  std::string found(line, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(size - line));
+  in.read(found.data(), static_cast<std::streamsize>(line));
+  if (!in) throw Error(ErrorKind::io, file.string() + ": reading failed");
+  if (found.compare(0, start.size(), start) != 0) return true;
+  return found == start + hash_start(file, size - line) + "\n";
 }
 
 std::filesystem::path temporary_beside(const std::filesystem::path& file) {
