@@ -121,6 +121,7 @@ TEST_F(NetworkModelFile, NamesWhatIsWrongWithAFile) {
     const std::size_t at = bytes.find(from);
     EXPECT_NE(at, std::string::npos) << from;
     bytes.replace(at, to.size(), to);
+    bytes.resize(bytes.rfind("\nchest xxh3-128 "));  // it would tell that something was changed
     const std::filesystem::path damaged = folder_ / "damaged.h5";
     std::ofstream(damaged, std::ios::binary) << bytes;
     return message_of([&] { load_network_model(damaged); });
