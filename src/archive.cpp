@@ -602,19 +602,35 @@ std::optional<std::string> ArchiveReader::text_attribute(const std::string& obje
   });
 }
 
-std::optional<double> ArchiveReader::number_attribute(const std::string& object,
-                                                      const std::string& name) const {
-  CHEST_LOCK_HDF5;
-  const Handle attribute = open_attribute(impl_->handle.get(), object, name);
+namespace {
+
+// One number, which HDF5 converts (and clamps) to the type of `value`.
+template <class T>
+std::optional<T> read_number(hid_t file, const std::string& object, const std::string& name) {
+  const Handle attribute = open_attribute(file, object, name);
   if (!attribute) return {};
   const Handle type(H5Aget_type(attribute.get()), &H5Tclose);
   const Handle space(H5Aget_space(attribute.get()), &H5Sclose);
   if (!type || !space || H5Sget_simple_extent_npoints(space.get()) != 1) return {};
-  const H5T_class_t kind = H5Tget_class(type.get());
-  if (kind != H5T_INTEGER && kind != H5T_FLOAT) return {};
-  double value = 0.0;
-  if (H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value) < 0) return {};
+  const ValueType kind = classify(type.get());
+  if (kind != ValueType::integer && kind != ValueType::real) return {};
+  T value{};
+  if (H5Aread(attribute.get(), MemoryType<T>::real(), &value) < 0) return {};
   return value;
+}
+
+}  // namespace
+
+std::optional<double> ArchiveReader::number_attribute(const std::string& object,
+                                                      const std::string& name) const {
+  CHEST_LOCK_HDF5;
+  return read_number<double>(impl_->handle.get(), object, name);
+}
+
+std::optional<std::int64_t> ArchiveReader::integer_attribute(const std::string& object,
+                                                             const std::string& name) const {
+  CHEST_LOCK_HDF5;
+  return read_number<std::int64_t>(impl_->handle.get(), object, name);
 }
 
 std::vector<std::string> ArchiveReader::list_attributes(const std::string& object) const {

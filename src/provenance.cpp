@@ -30,17 +30,6 @@ void write_provenance(ArchiveWriter& archive, const std::string& format, int for
   archive.attribute("/", "made_at", provenance.made_at.empty() ? now : provenance.made_at);
 }
 
-namespace {
-
-// The nearest that a uint64 can hold: a damaged file may say anything, and the cast alone is
-// undefined.
-std::uint64_t whole_number(double value) {
-  if (!(value > 0.0)) return 0;
-  return value < 0x1.0p63 ? static_cast<std::uint64_t>(value) : std::uint64_t{1} << 63;
-}
-
-}  // namespace
-
 Provenance read_provenance(const ArchiveReader& archive, const std::string& format,
                            int newest_format_version) {
   const std::string file = archive.file().string();
@@ -50,16 +39,16 @@ Provenance read_provenance(const ArchiveReader& archive, const std::string& form
                                        (found ? "a " + *found + " file" : "not a file of chest") +
                                        ", expected a " + format + " file");
   }
-  const auto file_version = archive.number_attribute("/", "format_version");
+  const auto file_version = archive.integer_attribute("/", "format_version");
   if (!file_version || *file_version < 1 || *file_version > newest_format_version) {
-    throw Error(ErrorKind::format,
-                file + ": format version " +
-                    (file_version ? std::to_string(whole_number(*file_version)) : "missing") +
-                    ", this chest reads up to " + std::to_string(newest_format_version));
+    throw Error(ErrorKind::format, file + ": format version " +
+                                       (file_version ? std::to_string(*file_version) : "missing") +
+                                       ", this chest reads up to " +
+                                       std::to_string(newest_format_version));
   }
   Provenance out;
   out.command_line = archive.text_attribute("/", "command_line").value_or("");
-  out.seed = whole_number(archive.number_attribute("/", "seed").value_or(0.0));
+  out.seed = static_cast<std::uint64_t>(archive.integer_attribute("/", "seed").value_or(0));
   out.options = archive.text_attribute("/", "options").value_or("");
   out.made_by = archive.text_attribute("/", "made_by").value_or("");
   out.made_at = archive.text_attribute("/", "made_at").value_or("");

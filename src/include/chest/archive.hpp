@@ -86,6 +86,9 @@ class ArchiveReader {
   std::optional<std::string> text_attribute(const std::string& object,
                                             const std::string& name) const;
   std::optional<double> number_attribute(const std::string& object, const std::string& name) const;
+  /// Exact, where a double is not; a value that is not an integer is truncated.
+  std::optional<std::int64_t> integer_attribute(const std::string& object,
+                                                const std::string& name) const;
   /// Names of the attributes.
   std::vector<std::string> list_attributes(const std::string& object) const;
 
