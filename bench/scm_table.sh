@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The published network on generated SCM channels, 64x16: NMSE over SNR against LS, LMMSE and genie.
-#   bench/scm_table.sh WEIGHTS.h5 FOLDER      (chest on PATH; about 10 minutes on two cores)
+#   bench/scm_table.sh WEIGHTS.h5 FOLDER      (chest on PATH; a few minutes on two cores)
 # WEIGHTS.h5: the authors' 3GPP weights as HDF5 (dmse_3gpp_path3_weights.h5).
 set -euo pipefail
 weights=$(realpath "$1")
