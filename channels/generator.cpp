@@ -57,9 +57,11 @@ class Rayleigh final : public ChannelGenerator {
     for (arma::uword k = 0; k < count; ++k)
       Rng(seed, {Purpose::channel, 0, first + k}).fill_cx_normal(block.h.colptr(k), n_rx_ * n_tx_);
     block.covariances.t_rx.zeros(n_rx_, count);
-    block.covariances.t_rx.row(0).ones();
     block.covariances.t_tx.zeros(n_tx_, count);
-    block.covariances.t_tx.row(0).ones();
+    // First columns of I; row(0) of no columns at all would not do.
+    for (arma::uword k = 0; k < count; ++k) {
+      block.covariances.t_rx(0, k) = block.covariances.t_tx(0, k) = 1.0;
+    }
     return block;
   }
 
