@@ -291,6 +291,16 @@ TerminalControl::~TerminalControl() {
 
 bool TerminalControl::interrupted() const { return stop_signal != 0; }
 
+void TerminalControl::report_channels(arma::uword done, arma::uword total) const {
+  Progress progress;
+  progress.fraction = static_cast<double>(done) / static_cast<double>(total);
+  progress.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  progress.seconds_left = progress.seconds * (1.0 / progress.fraction - 1.0);
+  progress.text = std::to_string(done) + " channels";
+  control_.on_progress(progress);
+}
+
 void warn(const std::string& text) { std::cerr << "chest: warning: " << text << '\n'; }
 
 }  // namespace chest::cli

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <boost/program_options.hpp>
+#include <chrono>
 #include <filesystem>
 #include <iosfwd>
 #include <string>
@@ -105,12 +106,15 @@ class TerminalControl {
   TerminalControl& operator=(const TerminalControl&) = delete;
   const RunControl& control() const { return control_; }
   bool interrupted() const;
+  /// Reports `done` of `total` channels, at the rate seen since this object was made.
+  void report_channels(arma::uword done, arma::uword total) const;
 
  private:
   RunControl control_;
   bool is_terminal_;
   bool line_open_ = false;
   double last_seconds_ = -1e9;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 /// One line on stderr.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <ostream>
 
 #include <chest/error.hpp>
@@ -99,8 +98,7 @@ int estimate(const Args& args, std::ostream& out) {
   const arma::uword n_samples = dataset.info().n_samples;
   const unsigned threads = n_threads(options.threads);
   std::unique_ptr<ChannelFileWriter> writer;
-  TerminalControl terminal;
-  const auto start = std::chrono::steady_clock::now();
+  const TerminalControl terminal;
   for (arma::uword first = 0; first < n_samples;) {
     const arma::uword left = n_samples - first;
     const arma::uword n_blocks = std::min<arma::uword>(threads, (left + block - 1) / block);
@@ -133,13 +131,7 @@ int estimate(const Args& args, std::ostream& out) {
     if (terminal.interrupted()) {
       throw Error(ErrorKind::interrupted, "estimate: interrupted; nothing was written");
     }
-    Progress progress;
-    progress.fraction = static_cast<double>(first) / static_cast<double>(n_samples);
-    progress.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    progress.seconds_left = progress.seconds * (1.0 / progress.fraction - 1.0);
-    progress.text = std::to_string(first) + " channels";
-    terminal.control().on_progress(progress);
+    terminal.report_channels(first, n_samples);
   }
   writer->finish();
   out << options.out << ": " << n_samples << " estimates " << n_rx << "x" << n_tx << " by "

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <ostream>
 
 #include <chest/channels/generator.hpp>
@@ -90,8 +89,7 @@ int generate(const Args& args, std::ostream& out) {
   file.provenance = line.provenance(options.seed);
   ChannelFileWriter writer(options.out, file);
 
-  TerminalControl terminal;
-  const auto start = std::chrono::steady_clock::now();
+  const TerminalControl terminal;
   for (arma::uword first = 0; first < options.n_samples;) {
     const arma::uword left = options.n_samples - first;
     std::vector<ChannelBlock> blocks(std::min<arma::uword>(threads, (left + block - 1) / block));
@@ -106,13 +104,7 @@ int generate(const Args& args, std::ostream& out) {
     if (terminal.interrupted()) {
       throw Error(ErrorKind::interrupted, "generate: interrupted; nothing was written");
     }
-    Progress progress;
-    progress.fraction = static_cast<double>(first) / static_cast<double>(options.n_samples);
-    progress.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    progress.seconds_left = progress.seconds * (1.0 / progress.fraction - 1.0);
-    progress.text = std::to_string(first) + " channels";
-    terminal.control().on_progress(progress);
+    terminal.report_channels(first, options.n_samples);
   }
   writer.finish();
   out << options.out << ": " << options.n_samples << " channels " << options.n_rx << "x"
