@@ -105,10 +105,11 @@ DmseOptions rule(ReverseRule rule, arma::uword n_steps = 3) {
   return options;
 }
 
-MakeEstimator network(const DmseOptions& options) {
-  return [options](const Setting& setting, std::shared_ptr<const ObservationOperator> A) {
-    return make_dmse(A, make_network_denoiser(random_network_model(setting.n_rx, setting.n_tx)),
-                     options);
+MakeEstimator network(const DmseOptions& options, const NetworkConfig& config) {
+  return [=](const Setting& setting, std::shared_ptr<const ObservationOperator> A) {
+    return make_dmse(
+        A, make_network_denoiser(random_network_model(setting.n_rx, setting.n_tx, config)),
+        options);
   };
 }
 
@@ -146,11 +147,12 @@ const bool registered = [] {
     add("dmse:prior=gmm", {n_rx, n_tx, 64, "identity", 0.0}, exact_dmse);
     for (const double snr_db : {-10.0, 10.0}) {
       const Setting setting{n_rx, n_tx, 16, "identity", snr_db};
-      add("dmse", setting, network(rule(ReverseRule::calibrated)));
-      add("dmse:steps=1", setting, network(rule(ReverseRule::fixed_steps, 1)));
-      add("dmse:published", setting, network(rule(ReverseRule::published)));
+      add("dmse", setting, network(rule(ReverseRule::calibrated), {}));
+      add("dmse:steps=1", setting, network(rule(ReverseRule::fixed_steps, 1), {}));
+      add("dmse:published", setting,
+          network(rule(ReverseRule::published), NetworkConfig::letter()));
     }
-    add("dmse", {n_rx, n_tx, 1, "identity", 0.0}, network(rule(ReverseRule::calibrated)));
+    add("dmse", {n_rx, n_tx, 1, "identity", 0.0}, network(rule(ReverseRule::calibrated), {}));
   }
   return true;
 }();

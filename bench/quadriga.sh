@@ -12,7 +12,7 @@ cd "$3"
 on_others=(--channels "$channels" --samples 8000:9000)
 [ -e published.h5 ] || chest import "$weights" --out published.h5
 [ -e lmmse.h5 ] || chest fit lmmse --channels "$channels" --samples 0:8000 --out lmmse.h5
-[ -e own.h5 ] || chest fit dmse --channels "$channels" --samples 0:8000 --learning-rate 1e-3 \
+[ -e own.h5 ] || chest fit dmse --channels "$channels" --samples 0:8000 --network letter --learning-rate 1e-3 \
   --epochs 1000 --patience 1000 --minutes "$minutes" --out own.h5
 models=(--model lmmse.h5)
 networks=dmse@own.h5,dmse@published.h5,dmse:published@published.h5,dmse:steps=1@published.h5,dmse:steps=1@own.h5

@@ -92,6 +92,16 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
         "/err_var", "meaning",
         std::string("E|h_hat - h|^2 per entry of /channels, as the estimator predicts"));
   }
+  if (options.with_err_var_angular) {
+    archive.create<double>("/err_var_angular", dims, options.compress);
+    archive.attribute("/err_var_angular", "meaning",
+                      std::string("the same for each entry of the unitary two-dimensional DFT"));
+  }
+  if (options.with_sigma2) {
+    archive.create<double>("/sigma2", {options.n_samples}, options.compress);
+    archive.attribute("/sigma2", "meaning",
+                      std::string("noise variance per received entry, as the estimator found it"));
+  }
   if (options.prior) save(archive, "/prior", *options.prior);
 }
 ChannelFileWriter::~ChannelFileWriter() = default;
@@ -117,6 +127,13 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
   if (options.with_err_var && block.err_var.n_elem != count)
     impl_->fail(std::to_string(block.err_var.n_elem) + " error variances for " +
                 std::to_string(count) + " channels");
+  if (options.with_err_var_angular &&
+      arma::size(block.err_var_angular) != arma::SizeMat(n_h, count))
+    impl_->fail(std::to_string(block.err_var_angular.n_cols) + " angular error variances for " +
+                std::to_string(count) + " channels");
+  if (options.with_sigma2 && block.sigma2.n_elem != count)
+    impl_->fail(std::to_string(block.sigma2.n_elem) + " noise variances for " +
+                std::to_string(count) + " channels");
   if (count == 0) return;
   const double power = std::pow(arma::norm(block.h, "fro"), 2);
   if (!std::isfinite(power))
@@ -136,6 +153,19 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
   }
   if (options.with_err_var)
     impl_->archive.write_block("/err_var", {{impl_->n_written}, {count}}, block.err_var.memptr());
+  if (options.with_err_var_angular) {
+    // n_rx is the fastest dimension of a column, n_tx that of the file.
+    arma::mat swapped(n_h, count);
+    for (arma::uword k = 0; k < count; ++k) {
+      swapped.col(k) = arma::vectorise(
+          arma::reshape(block.err_var_angular.col(k), options.n_rx, options.n_tx).st());
+    }
+    impl_->archive.write_block("/err_var_angular",
+                               {{impl_->n_written, 0, 0}, {count, options.n_rx, options.n_tx}},
+                               swapped.memptr());
+  }
+  if (options.with_sigma2)
+    impl_->archive.write_block("/sigma2", {{impl_->n_written}, {count}}, block.sigma2.memptr());
   impl_->n_written += count;
   impl_->sum_power += power;
 }

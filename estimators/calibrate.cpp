@@ -40,6 +40,8 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   const arma::uword n_blocks = (n + block - 1) / block;
   const std::size_t n_items = n_blocks * snr_db.n_elem;
   arma::cube errors(max_steps, snr_db.n_elem, n_blocks);
+  arma::mat predicted(snr_db.n_elem, n_blocks);
+  const bool predicts = denoiser.predicts_error();
 
   const auto start = std::chrono::steady_clock::now();
   std::size_t n_done = 0;
@@ -60,7 +62,9 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
     for (arma::uword n_steps = 1; n_steps <= max_steps; ++n_steps) {
       const ReverseChain chain = log_snr_chain(sigma2, sigma2_end, n_steps);
       z = chain.start_scale * y;
-      denoiser.run(chain.steps, z);
+      DenoiserError error;
+      denoiser.run(chain.steps, z, predicts && n_steps == 1 ? &error : nullptr);
+      if (predicts && n_steps == 1) predicted(i_snr, i_block) = arma::accu(error.mse);
       errors(n_steps - 1, i_snr, i_block) = arma::accu(squared_errors(z, h));
     }
     const std::lock_guard lock(mutex);
@@ -80,13 +84,20 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   if (!total.is_finite()) {
     throw Error(ErrorKind::numeric, "calibrate: the error is not finite; the denoiser is unusable");
   }
-  Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem)};
+  Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem), {}};
   for (arma::uword i_snr = 0; i_snr < snr_db.n_elem; ++i_snr) {
     const double least = total.col(i_snr).min();
     arma::uword n_steps = 1;
     while (total(n_steps - 1, i_snr) > tie * least) ++n_steps;
     calibration.n_steps(i_snr) = n_steps;
     calibration.mse(i_snr) = total(n_steps - 1, i_snr);
+  }
+  if (predicts) {
+    calibration.mse_ratio =
+        calibration.mse / (arma::sum(predicted, 1) / static_cast<double>(n * validation.n_h()));
+    if (!calibration.mse_ratio.is_finite()) {
+      throw Error(ErrorKind::numeric, "calibrate: the predicted error is not finite");
+    }
   }
   return calibration;
 }

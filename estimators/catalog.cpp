@@ -14,6 +14,7 @@
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/ls.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/estimators/noise.hpp>
 #include <chest/provenance.hpp>
 
 #include "contract.hpp"
@@ -242,6 +243,13 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
     }
     options.n_steps = steps;
   }
+  if (maker.has("probes")) {
+    const auto probes = to_count(maker.text("probes", ""), "dmse: probes");
+    if (probes < 1 || probes > 10'000) {
+      refuse(text + ": probes is " + std::to_string(probes) + ", it must be 1 .. 10000");
+    }
+    options.n_probes = probes;
+  }
   const std::string prior = maker.text("prior", "network");
   if (prior != "network" && maker.has("bfloat16")) {
     refuse(text + ": bfloat16 is for prior=network; an exact prior is computed in double");
@@ -284,6 +292,23 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
   return make_dmse(maker.context().A, std::move(denoiser), options);
 }
 
+// The noise variance that the estimator works with, other than the true one.
+const CatalogOption snr_option{"snr", "unknown|+X|-X",
+                               "estimates the noise variance itself, or is told an SNR X dB off"};
+
+std::unique_ptr<Estimator> with_other_snr(const Maker& maker,
+                                          std::unique_ptr<Estimator> estimator) {
+  std::string text = maker.text("snr", "");
+  if (text == "unknown") return make_noise_blind(maker.context().A, std::move(estimator));
+  const bool signed_number = text.size() > 1 && (text[0] == '+' || text[0] == '-');
+  if (!signed_number) {
+    refuse(maker.spec().text + ": snr is '" + text +
+           "', it must be unknown, or an error in dB with its sign: +3, -3");
+  }
+  if (text[0] == '+') text.erase(0, 1);
+  return make_misinformed(std::move(estimator), to_number(text, maker.spec().name + ": snr"));
+}
+
 struct Row {
   CatalogEntry entry;
   std::unique_ptr<Estimator> (*make)(const Maker&);
@@ -295,14 +320,15 @@ const std::vector<Row>& rows() {
       {{"lmmse",
         "linear MMSE with a fitted covariance",
         "lmmse",
-        {{"loading", "X", "added to the diagonal of C, relative to its mean (default 0)"}}},
+        {{"loading", "X", "added to the diagonal of C, relative to its mean (default 0)"},
+         snr_option}},
        make_lmmse_row},
       {{"genie", "LMMSE with the true covariance of every channel: a bound, not a method", "", {}},
        make_genie_row},
       {{"gmm",
         "conditional mean of a Gaussian mixture, from a model or from the channel file",
         "gmm",
-        {}},
+        {snr_option}},
        make_gmm_row},
       {{"dmse",
         "diffusion prior along a log-SNR grid, calls calibrated per SNR",
@@ -310,7 +336,9 @@ const std::vector<Row>& rows() {
         {{"steps", "N", "N calls on the log-SNR grid; 1 is Tweedie's formula"},
          {"published", "", "the letter's loop, as its code runs it (=full: as its equation reads)"},
          {"prior", "network|gmm|lmmse", "what denoises: the fitted network (default), or exactly"},
-         {"bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"}}},
+         {"probes", "N", "predicts the error of a prior that does not, from N random directions"},
+         {"bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"},
+         snr_option}},
        make_dmse_row}};
   return table;
 }
@@ -372,7 +400,10 @@ std::unique_ptr<Estimator> make_estimator(const NamedOptions& spec,
     refuse(spec.name + ": the channels are " + array_size(context.n_rx, context.n_tx) + ", A (" +
            context.A->name() + ") is for n_h = " + std::to_string(context.A->n_h()));
   }
-  return std::make_unique<Named>(spec.text, found->make(Maker(spec, context)));
+  const Maker maker(spec, context);
+  std::unique_ptr<Estimator> estimator = found->make(maker);
+  if (maker.has(snr_option.name)) estimator = with_other_snr(maker, std::move(estimator));
+  return std::make_unique<Named>(spec.text, std::move(estimator));
 }
 
 }  // namespace chest

@@ -1,9 +1,11 @@
 #include <chest/estimators/denoiser.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/random.hpp>
 
 namespace chest {
 namespace {
@@ -37,6 +39,16 @@ class GaussianDenoiser final : public Denoiser {
 
   std::string name() const override { return "Gaussian prior"; }
   arma::uword n_h() const override { return l_.n_elem; }
+
+  bool predicts_error() const override { return true; }
+
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    denoise(z, sigma2, out);
+    error.mse.set_size(z.n_cols);
+    error.mse.fill(sigma2 == 0.0 ? 0.0 : sigma2 * arma::accu(l_ / (l_ + sigma2)));
+    error.angular.reset();
+  }
 
   void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
     check_denoiser_input("Gaussian denoiser", n_h(), z, sigma2);
@@ -73,8 +85,22 @@ class GaussianMixtureDenoiser final : public Denoiser {
   std::string name() const override { return "Gaussian mixture prior"; }
   arma::uword n_h() const override { return means_.n_rows; }
 
+  bool predicts_error() const override { return true; }
+
   void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    compute(z, sigma2, out, nullptr);
+  }
+
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    error.angular.reset();
+    compute(z, sigma2, out, &error.mse);
+  }
+
+ private:
+  void compute(const arma::cx_mat& z, double sigma2, arma::cx_mat& out, arma::vec* mse) const {
     check_denoiser_input("Gaussian-mixture denoiser", n_h(), z, sigma2);
+    if (mse) mse->zeros(z.n_cols);
     if (sigma2 == 0.0) {
       out = z;
       return;
@@ -105,10 +131,17 @@ class GaussianMixtureDenoiser final : public Denoiser {
       arma::vec share = arma::exp(log_terms.col(j) - log_terms.col(j).max());
       share /= arma::accu(share);
       for (arma::uword k = 0; k < n_components; ++k) out.col(j) += share(k) * filtered[k].col(j);
+      if (!mse) continue;
+      // Variance within the components and of their means.
+      for (arma::uword k = 0; k < n_components; ++k) {
+        const double within = sigma2 * arma::accu(l_.col(k) / (l_.col(k) + sigma2));
+        (*mse)(j) += share(k) * (within + squared_norm(filtered[k].col(j) - out.col(j)));
+      }
     }
   }
 
- private:
+  static double squared_norm(const arma::cx_vec& x) { return std::real(arma::cdot(x, x)); }
+
   arma::vec log_weights_;
   arma::cx_mat means_;           ///< [n_h, n_components]
   arma::mat l_;                  ///< eigenvalues, [n_h, n_components]
@@ -117,10 +150,22 @@ class GaussianMixtureDenoiser final : public Denoiser {
 
 }  // namespace
 
-void Denoiser::run(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const {
+void Denoiser::denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                                  DenoiserError& error) const {
+  denoise(z, sigma2, out);
+  error.mse.reset();
+  error.angular.reset();
+}
+
+void Denoiser::run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+                   DenoiserError* error) const {
   arma::cx_mat denoised;
   for (const ReverseStep& step : steps) {
-    denoise(z, step.sigma2, denoised);
+    if (error && &step == &steps.front()) {
+      denoise_with_error(z, step.sigma2, denoised, *error);
+    } else {
+      denoise(z, step.sigma2, denoised);
+    }
     // In place: a caller's memory stays its own.
     z -= denoised;
     z *= step.keep;
@@ -132,6 +177,30 @@ arma::cx_mat Denoiser::denoise(const arma::cx_mat& z, double sigma2) const {
   arma::cx_mat out;
   denoise(z, sigma2, out);
   return out;
+}
+
+arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
+                       arma::uword n_probes, std::uint64_t stream, const arma::cx_mat& D) {
+  if (n_probes == 0) {
+    throw Error(ErrorKind::invalid_argument, "probed error: n_probes is 0; expected at least 1");
+  }
+  // A step well above the rounding of float32 and well below the noise.
+  const double step = 0.03 * std::sqrt(sigma2);
+  const arma::cx_mat at_z = D.is_empty() ? denoiser.denoise(z, sigma2) : D;
+  arma::vec traces(z.n_cols, arma::fill::zeros);
+  arma::cx_mat directions(arma::size(z)), moved;
+  for (arma::uword i = 0; i < n_probes; ++i) {
+    Rng rng(0, {Purpose::estimator, stream, i});
+    for (std::complex<double>& v : directions) {
+      const std::uint64_t bits = rng();
+      v = {bits & 1 ? 1.0 : -1.0, bits & 2 ? 1.0 : -1.0};
+    }
+    denoiser.denoise(z + step * directions, sigma2, moved);
+    for (arma::uword k = 0; k < z.n_cols; ++k) {
+      traces(k) += std::real(arma::cdot(directions.col(k), moved.col(k) - at_z.col(k))) / step;
+    }
+  }
+  return arma::clamp(0.5 * sigma2 / static_cast<double>(n_probes) * traces, 0.0, arma::datum::inf);
 }
 
 std::unique_ptr<Denoiser> make_gaussian_denoiser(const arma::cx_mat& C) {

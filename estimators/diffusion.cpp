@@ -47,15 +47,26 @@ class Dmse final : public Estimator {
     const ReverseChain chain = chain_for(sigma2);
     A_->pseudo_inverse(observation.y, out.h);
     if (chain.start_scale != 1.0) out.h *= chain.start_scale;
-    denoiser_->run(chain.steps, out.h);
     out.nfe = chain.steps.size();
-    const double mse = options_.calibration.mse_at(sigma2);
-    if (mse < 0.0) {
-      out.mse.reset();
-    } else {
-      out.mse.set_size(observation.y.n_cols);
-      out.mse.fill(mse * static_cast<double>(A_->n_h()));
+    DenoiserError error;
+    error.per_angle = observation.per_angle;
+    const bool predicts = denoiser_->predicts_error() && !chain.steps.empty();
+    if (!predicts && options_.n_probes > 0) {
+      error.mse = probed_error(*denoiser_, out.h, sigma2, options_.n_probes, observation.stream);
+      out.nfe += options_.n_probes + 1;
     }
+    denoiser_->run(chain.steps, out.h, predicts ? &error : nullptr);
+    const double mean = options_.calibration.mse_at(sigma2);
+    if (error.mse.is_empty() && mean > 0.0) {
+      error.mse.set_size(observation.y.n_cols);
+      error.mse.fill(mean * static_cast<double>(A_->n_h()));
+    } else if (predicts) {
+      const double ratio = options_.calibration.mse_ratio_at(sigma2);
+      error.mse *= ratio;
+      error.angular *= ratio;
+    }
+    out.mse = std::move(error.mse);
+    out.angular_mse = std::move(error.angular);
   }
 
   std::string warning(double sigma2) const override {
@@ -202,15 +213,22 @@ arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
   return n_steps(arma::index_min(arma::abs(snr_db + to_db(sigma2))));
 }
 
-double Calibration::mse_at(double sigma2) const {
-  if (empty()) return -1.0;
-  const double at = -to_db(sigma2);
-  if (at <= snr_db.front()) return mse.front();
-  if (at >= snr_db.back()) return mse.back();
+// Log-log interpolation of positive values over SNRs, clamped at the ends.
+static double interpolate(const arma::vec& snr_db, const arma::vec& values, double at) {
+  if (at <= snr_db.front()) return values.front();
+  if (at >= snr_db.back()) return values.back();
   const arma::uword upper =
       static_cast<arma::uword>(std::upper_bound(snr_db.begin(), snr_db.end(), at) - snr_db.begin());
   const double share = (at - snr_db(upper - 1)) / (snr_db(upper) - snr_db(upper - 1));
-  return std::exp((1.0 - share) * std::log(mse(upper - 1)) + share * std::log(mse(upper)));
+  return std::exp((1.0 - share) * std::log(values(upper - 1)) + share * std::log(values(upper)));
+}
+
+double Calibration::mse_at(double sigma2) const {
+  return empty() ? -1.0 : interpolate(snr_db, mse, -to_db(sigma2));
+}
+
+double Calibration::mse_ratio_at(double sigma2) const {
+  return mse_ratio.is_empty() ? 1.0 : interpolate(snr_db, mse_ratio, -to_db(sigma2));
 }
 
 std::string DmseOptions::why_invalid() const {
@@ -219,7 +237,9 @@ std::string DmseOptions::why_invalid() const {
     return "sigma2_end is " + std::to_string(sigma2_end) + ", it must be positive and finite";
   }
   if (calibration.n_steps.n_elem != calibration.snr_db.n_elem ||
-      calibration.mse.n_elem != calibration.snr_db.n_elem) {
+      calibration.mse.n_elem != calibration.snr_db.n_elem ||
+      (!calibration.mse_ratio.is_empty() &&
+       calibration.mse_ratio.n_elem != calibration.snr_db.n_elem)) {
     return "calibration holds " + std::to_string(calibration.snr_db.n_elem) + " SNRs, " +
            std::to_string(calibration.n_steps.n_elem) + " step counts and " +
            std::to_string(calibration.mse.n_elem) + " errors, the numbers must be equal";

@@ -20,6 +20,7 @@ ModelHeader read_model_header(const ArchiveReader& archive, const std::string& k
                               int newest_version) {
   ModelHeader header;
   header.provenance = read_provenance(archive, "chest-model", newest_version);
+  header.version = static_cast<int>(archive.integer_attribute("/", "format_version").value_or(0));
   const std::string file = archive.file().string();
   const std::string found = archive.text_attribute("/", "kind").value_or("(none)");
   if (found != kind) {

@@ -14,6 +14,7 @@ struct ModelHeader {
   double channel_scale = 1.0;
   std::string training_data;
   Provenance provenance;
+  int version = 0;  ///< of the file, when read
 };
 
 void write_model_header(ArchiveWriter& archive, const std::string& kind, int version,

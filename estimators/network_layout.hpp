@@ -12,6 +12,9 @@ namespace chest {
 /// Names and dimensions of a network's arrays, in the order in which a fit keeps them; no values.
 std::vector<NamedTensor> network_layout(const NetworkConfig& config);
 
+/// The name that an array of the letter's network has in the authors' code.
+std::string published_name(const NetworkConfig& config, const std::string& name);
+
 /// Number of values of an array of these dimensions.
 std::int64_t n_values(const std::vector<std::int64_t>& dims);
 
@@ -21,7 +24,7 @@ std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
                                           const std::vector<NamedTensor>& weights, ErrorKind kind,
                                           const std::string& who);
 
-/// {"channels_pre": [..], ..}: in model files, checkpoints and provenance.
+/// {"hidden": [..], ..}: in model files, checkpoints and provenance.
 std::string to_json(const NetworkConfig& config);
 
 }  // namespace chest

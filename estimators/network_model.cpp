@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
@@ -18,7 +20,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int newest_model_version = 1;
+// Version 1 held the letter's network alone, under the names of the authors' code.
+constexpr int newest_model_version = 2;
 // What a model file may ask for, so that a damaged one cannot ask for all memory.
 constexpr std::int64_t most_parameters = std::int64_t{1} << 26;
 constexpr arma::uword most_noise_levels = 100'000;
@@ -29,19 +32,6 @@ std::string shape(const std::vector<std::int64_t>& dims) {
     text += (i ? ", " : "") + std::to_string(dims[i]);
   }
   return text + "]";
-}
-
-std::string why_layers_invalid(const std::vector<int>& channels, const std::string& name) {
-  if (channels.size() < 2 || channels.size() > 64) {
-    return "network: " + name + " has " + std::to_string(channels.size()) +
-           " entries; expected 2 to 64";
-  }
-  for (int n : channels) {
-    if (n < 1 || n > 4096) {
-      return "network: " + name + " has the entry " + std::to_string(n) + "; expected 1 to 4096";
-    }
-  }
-  return {};
 }
 
 [[noreturn]] void throw_format(const std::filesystem::path& file, const std::string& what) {
@@ -130,11 +120,13 @@ NamedTensor read_tensor(const ArchiveReader& archive, const std::string& dataset
 }
 
 std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::string& prefix,
-                                      const NetworkConfig& config) {
+                                      const NetworkConfig& config, bool published_names) {
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(archive.file(), why);
   std::vector<NamedTensor> weights;
   for (const NamedTensor& expected : network_layout(config)) {
-    weights.push_back(read_tensor(archive, prefix + expected.name, expected));
+    const std::string name =
+        published_names ? published_name(config, expected.name) : expected.name;
+    weights.push_back(read_tensor(archive, prefix + name, expected));
   }
   return arranged_weights(config, weights, ErrorKind::format, archive.file().string());
 }
@@ -155,6 +147,44 @@ NoiseSchedule schedule_from(const std::filesystem::path& file, const arma::vec& 
   }
 }
 
+/// The letter's layers from those before and after the modulation, as its code lists them.
+NetworkConfig letter_config(const std::filesystem::path& file, const std::vector<int>& pre,
+                            const std::vector<int>& post, int kernel, int embedding) {
+  const bool fits = pre.size() >= 2 && post.size() >= 2 && pre.front() == 2 && post.back() == 2 &&
+                    pre.back() == post.front();
+  if (!fits) {
+    throw_format(file, "the layers before and after the modulation, " + Json(pre).dump() + " and " +
+                           Json(post).dump() +
+                           ", do not lead from 2 planes over a common layer to 2 planes");
+  }
+  NetworkConfig config = NetworkConfig::letter();
+  config.hidden.assign(pre.begin() + 1, pre.end());
+  config.modulated = {static_cast<int>(config.hidden.size()) - 1};
+  config.hidden.insert(config.hidden.end(), post.begin() + 1, post.end() - 1);
+  config.kernel = kernel;
+  config.embedding = embedding;
+  return config;
+}
+
+NetworkConfig read_config(const std::filesystem::path& file, const Settings& network) {
+  const auto yes = [&](const char* name) { return network.get<bool>(name); };
+  NetworkConfig config;
+  config.hidden = network.counts("hidden");
+  config.modulated = network.counts("modulated");
+  config.kernel = static_cast<int>(network.count("kernel", 31));
+  config.embedding = static_cast<int>(network.count("embedding", 1024));
+  config.relu_after_modulation = yes("relu_after_modulation");
+  config.log_snr = yes("log_snr");
+  config.circular = yes("circular");
+  config.magnitude = yes("magnitude");
+  config.gate = yes("gate");
+  config.variance = yes("variance");
+  config.snr_low_db = network.get<double>("snr_low_db");
+  config.snr_high_db = network.get<double>("snr_high_db");
+  if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
+  return config;
+}
+
 void check_size(const NetworkModel& model) {
   if (model.n_rx == 0 || model.n_tx == 0) {
     throw Error(ErrorKind::invalid_argument,
@@ -168,22 +198,36 @@ void check_size(const NetworkModel& model) {
 
 }  // namespace
 
+NetworkConfig NetworkConfig::letter() {
+  NetworkConfig config;
+  config.hidden = {32, 64, 43, 22};
+  config.modulated = {1};
+  config.relu_after_modulation = config.log_snr = config.circular = false;
+  config.magnitude = config.gate = config.variance = false;
+  return config;
+}
+
+std::int64_t NetworkConfig::n_parameters() const {
+  std::int64_t n = 0;
+  for (const NamedTensor& tensor : network_layout(*this)) n += n_values(tensor.dims);
+  return n;
+}
+
 std::string NetworkConfig::why_invalid() const {
-  if (const std::string why = why_layers_invalid(channels_pre, "channels_pre"); !why.empty()) {
-    return why;
+  if (hidden.empty() || hidden.size() > 64) {
+    return "network: hidden names " + std::to_string(hidden.size()) + " layers; expected 1 to 64";
   }
-  if (const std::string why = why_layers_invalid(channels_post, "channels_post"); !why.empty()) {
-    return why;
+  for (int n : hidden) {
+    if (n < 1 || n > 4096) {
+      return "network: hidden has the entry " + std::to_string(n) + "; expected 1 to 4096";
+    }
   }
-  if (channels_pre.front() != 2 || channels_post.back() != 2) {
-    return "network: channels_pre begins with " + std::to_string(channels_pre.front()) +
-           " and channels_post ends with " + std::to_string(channels_post.back()) +
-           "; expected 2 and 2, the real and the imaginary plane";
-  }
-  if (channels_pre.back() != channels_post.front()) {
-    return "network: channels_pre ends with " + std::to_string(channels_pre.back()) +
-           ", but channels_post begins with " + std::to_string(channels_post.front()) +
-           "; expected the same number";
+  const auto n_hidden = static_cast<int>(hidden.size());
+  const bool ascending = std::adjacent_find(modulated.begin(), modulated.end(),
+                                            std::greater_equal<>()) == modulated.end();
+  if (modulated.empty() || !ascending || modulated.front() < 0 || modulated.back() >= n_hidden) {
+    return "network: modulated is " + Json(modulated).dump() +
+           "; expected ascending indices of hidden layers, 0 to " + std::to_string(n_hidden - 1);
   }
   if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
     return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
@@ -192,13 +236,106 @@ std::string NetworkConfig::why_invalid() const {
     return "network: embedding is " + std::to_string(embedding) +
            "; expected an even number, 4 to 1024";
   }
-  std::int64_t n_parameters = 0;
-  for (const NamedTensor& tensor : network_layout(*this)) n_parameters += n_values(tensor.dims);
-  if (n_parameters > most_parameters) {
-    return "network: " + std::to_string(n_parameters) + " parameters; expected at most " +
+  if (!(snr_low_db < snr_high_db) || snr_low_db < -100.0 || snr_high_db > 100.0) {
+    return "network: the range of SNRs is " + std::to_string(snr_low_db) + " to " +
+           std::to_string(snr_high_db) + " dB; expected an ascending one within -100 to 100 dB";
+  }
+  if (const std::int64_t n = n_parameters(); n > most_parameters) {
+    return "network: " + std::to_string(n) + " parameters; expected at most " +
            std::to_string(most_parameters);
   }
   return {};
+}
+
+NetworkConfig parse_network(const std::string& text) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::invalid_argument, "network '" + text + "': " + what);
+  };
+  const NamedOptions spec = parse_named_options(text);
+  if (spec.name != "letter" && spec.name != "gated") {
+    refuse("there is no network '" + spec.name + "'; there are letter and gated");
+  }
+  NetworkConfig config = spec.name == "letter" ? NetworkConfig::letter() : NetworkConfig{};
+  const auto counts = [&](const std::string& list) {
+    std::vector<int> values;
+    for (const std::string& part : split(list, '-')) {
+      values.push_back(static_cast<int>(
+          std::min<unsigned long long>(to_count(part, "network: hidden"), 1u << 20)));
+    }
+    return values;
+  };
+  const std::map<std::string, std::function<void(const std::string&)>> options{
+      {"hidden",
+       [&](const std::string& value) {
+         config.hidden = counts(value);
+         if (spec.name == "letter" || spec.options.contains("modulated")) return;
+         config.modulated.resize(config.hidden.size());
+         std::iota(config.modulated.begin(), config.modulated.end(), 0);
+       }},
+      {"modulated", [&](const std::string& value) { config.modulated = counts(value); }},
+      {"kernel", [&](const std::string& value) { config.kernel = counts(value).front(); }},
+      {"embedding", [&](const std::string& value) { config.embedding = counts(value).front(); }},
+      {"index", [&](const std::string&) { config.log_snr = false; }},
+      {"zero-padding", [&](const std::string&) { config.circular = false; }},
+      {"no-magnitude", [&](const std::string&) { config.magnitude = false; }},
+      {"no-gate", [&](const std::string&) { config.gate = false; }},
+      {"no-variance", [&](const std::string&) { config.variance = false; }}};
+  std::vector<std::string> names;
+  for (const auto& [name, set] : options) names.push_back(name);
+  for (const auto& [name, value] : spec.options) {
+    const auto option = options.find(name);
+    if (option == options.end()) {
+      const std::string near = nearest(name, names);
+      refuse("there is no option '" + name + "'" +
+             (near.empty() ? "" : " (did you mean " + near + "?)") + "; there are " +
+             enumerate(names));
+    }
+    option->second(value);
+  }
+  if (const std::string why = config.why_invalid(); !why.empty()) refuse(why);
+  return config;
+}
+
+FitObjective fit_objective_from_string(const std::string& text) {
+  if (text == "nmse") return FitObjective::nmse;
+  if (text == "prediction") return FitObjective::prediction;
+  throw Error(ErrorKind::invalid_argument,
+              "objective '" + text + "' is unknown: use nmse or prediction");
+}
+
+const char* to_string(Augmentation augmentation) {
+  switch (augmentation) {
+    case Augmentation::none:
+      return "none";
+    case Augmentation::phase:
+      return "phase";
+    case Augmentation::mirror:
+      break;
+  }
+  return "mirror";
+}
+
+Augmentation augmentation_from_string(const std::string& text) {
+  for (const Augmentation a : {Augmentation::none, Augmentation::phase, Augmentation::mirror}) {
+    if (text == to_string(a)) return a;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "augmentation '" + text + "' is unknown: use none, phase or mirror");
+}
+
+NetworkFitOptions NetworkFitOptions::letter() {
+  NetworkFitOptions options;
+  options.network = NetworkConfig::letter();
+  options.prediction = Prediction::epsilon;
+  options.objective = FitObjective::prediction;
+  options.learning_rate = 1e-4;
+  options.anneal = false;
+  options.augmentation = Augmentation::none;
+  options.batch = 128;
+  options.ema_decay = 0.999;
+  options.max_epochs = 500;
+  options.patience = 20;
+  return options;
 }
 
 std::string NetworkFitOptions::why_invalid() const {
@@ -231,15 +368,24 @@ std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
     layout.push_back({name + ".weight", dims, {}});
     layout.push_back({name + ".bias", {dims.front()}, {}});
   };
-  const auto convolutions = [&](const std::string& name, const std::vector<int>& channels) {
-    for (std::size_t i = 0; i + 1 < channels.size(); ++i) {
-      layer(name + std::to_string(i), {channels[i + 1], channels[i], config.kernel, config.kernel});
-    }
-  };
-  convolutions("cnn_pre.conv_pre", config.channels_pre);
-  layer("time_mlp.time_linear1", {2 * config.channels_pre.back(), config.embedding});
-  convolutions("cnn_post.conv_post", config.channels_post);
+  std::int64_t n_in = config.n_inputs(), n_modulated = 0;
+  for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
+    const std::int64_t n_out = i < config.hidden.size() ? config.hidden[i] : config.n_outputs();
+    layer("conv" + std::to_string(i), {n_out, n_in, config.kernel, config.kernel});
+    n_in = n_out;
+  }
+  for (int i : config.modulated) n_modulated += config.hidden[i];
+  layer("modulation", {2 * n_modulated, config.embedding});
   return layout;
+}
+
+std::string published_name(const NetworkConfig& config, const std::string& name) {
+  const std::string layer = name.substr(0, name.find('.'));
+  const std::string rest = name.substr(layer.size());
+  if (layer == "modulation") return "time_mlp.time_linear1" + rest;
+  const int i = std::stoi(layer.substr(4)), n_pre = config.modulated.front() + 1;
+  return i < n_pre ? "cnn_pre.conv_pre" + std::to_string(i) + rest
+                   : "cnn_post.conv_post" + std::to_string(i - n_pre) + rest;
 }
 
 std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
@@ -271,10 +417,18 @@ std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
 }
 
 std::string to_json(const NetworkConfig& config) {
-  return Json{{"channels_pre", config.channels_pre},
-              {"channels_post", config.channels_post},
+  return Json{{"hidden", config.hidden},
+              {"modulated", config.modulated},
               {"kernel", config.kernel},
-              {"embedding", config.embedding}}
+              {"embedding", config.embedding},
+              {"relu_after_modulation", config.relu_after_modulation},
+              {"log_snr", config.log_snr},
+              {"circular", config.circular},
+              {"magnitude", config.magnitude},
+              {"gate", config.gate},
+              {"variance", config.variance},
+              {"snr_low_db", config.snr_low_db},
+              {"snr_high_db", config.snr_high_db}}
       .dump();
 }
 
@@ -301,6 +455,9 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
     write_vec(archive, "/calibration/snr_db", model.calibration.snr_db);
     write_vec(archive, "/calibration/n_steps", n_steps);
     write_vec(archive, "/calibration/mse", model.calibration.mse);
+    if (!model.calibration.mse_ratio.is_empty()) {
+      write_vec(archive, "/calibration/mse_ratio", model.calibration.mse_ratio);
+    }
   }
   if (!model.train_losses.empty()) write_vec(archive, "/losses/train", model.train_losses);
   if (!model.validation_losses.empty()) {
@@ -320,28 +477,36 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   model.provenance = header.provenance;
   const Settings network(file, "network",
                          required_attribute(archive, "network", "the layers of the network"));
-  model.network = {.channels_pre = network.counts("channels_pre"),
-                   .channels_post = network.counts("channels_post"),
-                   .kernel = static_cast<int>(network.count("kernel", 31)),
-                   .embedding = static_cast<int>(network.count("embedding", 1024))};
+  model.network =
+      header.version == 1
+          ? letter_config(file, network.counts("channels_pre"), network.counts("channels_post"),
+                          static_cast<int>(network.count("kernel", 31)),
+                          static_cast<int>(network.count("embedding", 1024)))
+          : read_config(file, network);
   try {
     model.prediction = prediction_from_string(
         required_attribute(archive, "prediction", "what the network's output means"));
   } catch (const Error& error) {
     throw_format(file, error.what());
   }
-  model.weights = read_weights(archive, "/weights/", model.network);
+  model.weights = read_weights(archive, "/weights/", model.network, header.version == 1);
   model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
   if (archive.has("/calibration/snr_db")) {
     Calibration& calibration = model.calibration;
     calibration.snr_db = read_vec(archive, "/calibration/snr_db", 10'000);
     const arma::vec n_steps = read_vec(archive, "/calibration/n_steps", 10'000);
     calibration.mse = read_vec(archive, "/calibration/mse", 10'000);
+    if (archive.has("/calibration/mse_ratio")) {
+      calibration.mse_ratio = read_vec(archive, "/calibration/mse_ratio", 10'000);
+    }
     const arma::uword n = calibration.snr_db.n_elem;
-    const bool fits = n_steps.n_elem == n && calibration.mse.n_elem == n &&
-                      calibration.snr_db.is_finite() && calibration.snr_db.is_sorted() &&
-                      arma::all(n_steps >= 1.0) && arma::all(n_steps <= 10'000.0) &&
-                      calibration.mse.is_finite() && arma::all(calibration.mse > 0.0);
+    const arma::vec& ratio = calibration.mse_ratio;
+    const bool fits =
+        (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
+        n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
+        calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
+        arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
+        arma::all(calibration.mse > 0.0);
     if (!fits) throw_format(file, "the calibration is damaged; calibrate the model again");
     calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
   }
@@ -388,10 +553,9 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
                            params.at("unet_dict.kernel_size").dump() +
                            "; expected two equal numbers");
   }
-  model.network = {.channels_pre = params.counts("unet_dict.ch_layers_pre"),
-                   .channels_post = params.counts("unet_dict.ch_layers_post"),
-                   .kernel = kernel[0],
-                   .embedding = static_cast<int>(params.count("unet_dict.ch_init_time", 1024))};
+  model.network = letter_config(file, params.counts("unet_dict.ch_layers_pre"),
+                                params.counts("unet_dict.ch_layers_post"), kernel[0],
+                                static_cast<int>(params.count("unet_dict.ch_init_time", 1024)));
   const auto objective = params.get<std::string>("diff_model_dict.objective");
   const std::map<std::string, Prediction> objectives{{"pred_noise", Prediction::epsilon},
                                                      {"pred_x_0", Prediction::sample}};
@@ -420,9 +584,11 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
     model.schedule = linear;
   }
 
-  model.weights = read_weights(archive, "/state_dict/model.", model.network);
+  model.weights = read_weights(archive, "/state_dict/model.", model.network, true);
   for (const std::string& name : archive.list("/state_dict")) {
-    const auto known = [&](const NamedTensor& tensor) { return "model." + tensor.name == name; };
+    const auto known = [&](const NamedTensor& tensor) {
+      return "model." + published_name(model.network, tensor.name) == name;
+    };
     if (name.starts_with("model.") &&
         std::none_of(model.weights.begin(), model.weights.end(), known)) {
       throw_format(file, "weights " + name + " belong to no layer of the network; expected those " +

@@ -50,7 +50,7 @@ class LinkMeter : public Meter {
     const arma::uword n_tx = scene.n_tx, n_data = options_.n_data;
     const arma::uword n_sums = LinkSums::count(n_tx);
     for (arma::uword k = 0; k < scene.h.n_cols; ++k) {
-      double sigma2 = scene.observation.sigma2;
+      double sigma2 = estimate.sigma2.is_empty() ? scene.observation.sigma2 : estimate.sigma2(k);
       if (options_.error_variance && !estimate.mse.is_empty())
         sigma2 += std::max(0.0, estimate.mse(k)) / double(scene.n_rx * n_tx);
       detector_.prepare(channel(estimate.h, k, scene), sigma2);

@@ -71,7 +71,7 @@ TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
   EXPECT_EQ(
       error_of("dmse:step=3"),
       "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "
-      "prior and bfloat16");
+      "prior, probes, bfloat16 and snr");
   EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
 }
 
@@ -93,6 +93,17 @@ TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
             "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
   EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");
   EXPECT_EQ(error_of("ls@model.h5"), "ls@model.h5: ls takes no model file");
+  EXPECT_EQ(error_of("dmse:probes=0"), "dmse:probes=0: probes is 0, it must be 1 .. 10000");
+}
+
+TEST_F(Catalog, TakesAnSnrThatIsUnknownOrOff) {
+  give({lmmse_file("lmmse.h5")});
+  EXPECT_EQ(error_of("lmmse:snr=3"),
+            "lmmse:snr=3: snr is '3', it must be unknown, or an error in dB with its sign: +3, -3");
+  EXPECT_EQ(error_of("lmmse:snr=+x"), "lmmse: snr: 'x' is not a number");
+  const arma::cx_mat y = test_rng(2).cx_normal(n_rx * n_tx, 3, 2.0);
+  EXPECT_EQ(make("lmmse:snr=unknown")->estimate({y, 1.0, 0, {}, false}).sigma2.n_elem, 3u);
+  EXPECT_TRUE(make("lmmse:snr=+3")->estimate({y, 1.0, 0, {}, false}).sigma2.is_empty());
 }
 
 TEST_F(Catalog, SaysWhichCommandMakesAMissingModel) {

@@ -104,6 +104,48 @@ TEST(GaussianMixtureDenoiser, JacobianTraceIsThePredictedErrorOfTheMixtureEstima
   EXPECT_NEAR(0.5 * sigma2 * trace, make_gmm(A, prior)->estimate({z, sigma2, 0, {}}).mse(0), 1e-7);
 }
 
+TEST(Denoiser, PredictsTheErrorOfTheConditionalMean) {
+  Rng rng = test_rng(2);
+  const GaussianMixture prior = random_mixture(12, 4, rng);
+  const Scene gaussian = correlated_scene({}), mixture = mixture_scene(prior, {});
+  const auto check = [](const Denoiser& denoiser, const Scene& scene, const Estimator& estimator) {
+    EXPECT_TRUE(denoiser.predicts_error());
+    arma::cx_mat D;
+    DenoiserError error;
+    denoiser.denoise_with_error(scene.observation.y, scene.observation.sigma2, D, error);
+    const Estimate expected = estimator.estimate(scene.observation);
+    EXPECT_LT(max_difference(D, expected.h), 1e-10);
+    EXPECT_LT(arma::abs(error.mse - expected.mse).max(), 1e-10);
+    EXPECT_TRUE(error.angular.is_empty());
+  };
+  check(*make_gaussian_denoiser(gaussian.C), gaussian, *make_lmmse(gaussian.A, gaussian.C));
+  check(*make_gaussian_mixture_denoiser(prior), mixture, *make_gmm(mixture.A, prior));
+}
+
+TEST(Denoiser, ProbesTellThePredictedErrorInTheMean) {
+  Rng rng = test_rng(3);
+  const GaussianMixture prior = random_mixture(12, 4, rng);
+  const Scene scene = mixture_scene(prior, {.n_samples = 4, .sigma2 = 0.3});
+  const auto denoiser = make_gaussian_mixture_denoiser(prior);
+  arma::cx_mat D;
+  DenoiserError exact;
+  denoiser->denoise_with_error(scene.observation.y, 0.3, D, exact);
+  constexpr arma::uword n = 400;
+  arma::mat probes(4, n);
+  for (arma::uword i = 0; i < n; ++i) {
+    probes.col(i) = probed_error(*denoiser, scene.observation.y, 0.3, 1, i, D);
+  }
+  const arma::vec mean = arma::mean(probes, 1);
+  const arma::vec error = arma::stddev(probes, 0, 1) / std::sqrt(double(n));
+  // Five standard errors of four values (risk 2e-6), and the curvature of D within a step.
+  for (arma::uword k = 0; k < 4; ++k) {
+    EXPECT_LT(std::abs(mean(k) - exact.mse(k)), 5.0 * error(k) + 1e-3 * exact.mse(k)) << k;
+  }
+  // The mean of n probes is that of one probe n times, D need not be given.
+  EXPECT_EQ(probed_error(*denoiser, scene.observation.y, 0.3, 3, 9).n_elem, 4u);
+  EXPECT_THROW(probed_error(*denoiser, scene.observation.y, 0.3, 0, 0), Error);
+}
+
 TEST(Denoiser, WithoutNoiseReturnsItsInput) {
   Rng rng = test_rng(1);
   const arma::cx_mat z = rng.cx_normal(6, 2);

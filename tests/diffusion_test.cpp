@@ -114,7 +114,7 @@ TEST(LogSnrChain, IsOneStepForOneCallOrBelowTheCleanestLevel) {
 }
 
 TEST(Calibration, TakesTheNearestStepCountAndInterpolatesTheErrorInDb) {
-  const Calibration calibration{{-10.0, 0.0, 10.0}, {2, 3, 1}, {0.5, 0.1, 0.02}};
+  const Calibration calibration{{-10.0, 0.0, 10.0}, {2, 3, 1}, {0.5, 0.1, 0.02}, {}};
   EXPECT_EQ(calibration.steps_at(from_db(4.0), 7), 3u);   // -4 dB
   EXPECT_EQ(calibration.steps_at(from_db(30.0), 7), 2u);  // -30 dB
   EXPECT_EQ(calibration.steps_at(from_db(-30.0), 7), 1u);
@@ -135,9 +135,10 @@ TEST(DmseOptions, NameTheFieldThatIsWrong) {
   options.sigma2_end = -1.0;
   EXPECT_NE(options.why_invalid().find("sigma2_end"), std::string::npos);
   options.sigma2_end = 1e-4;
-  for (const Calibration& wrong :
-       {Calibration{{0.0, 5.0}, {1}, {0.1, 0.1}}, Calibration{{5.0, 0.0}, {1, 1}, {0.1, 0.1}},
-        Calibration{{0.0, 5.0}, {1, 0}, {0.1, 0.1}}, Calibration{{0.0, 5.0}, {1, 1}, {0.1, 0.0}}}) {
+  for (const Calibration& wrong : {Calibration{{0.0, 5.0}, {1}, {0.1, 0.1}, {}},
+                                   Calibration{{5.0, 0.0}, {1, 1}, {0.1, 0.1}, {}},
+                                   Calibration{{0.0, 5.0}, {1, 0}, {0.1, 0.1}, {}},
+                                   Calibration{{0.0, 5.0}, {1, 1}, {0.1, 0.0}, {}}}) {
     options.calibration = wrong;
     EXPECT_NE(options.why_invalid().find("calibration"), std::string::npos);
   }

@@ -177,12 +177,21 @@ TEST(Dmse, ExcessOverTheConditionalMeanGrowsWithTheNumberOfSteps) {
   }
 }
 
+// A denoiser that knows the range it was fitted for.
+class RangedDenoiser final : public Denoiser {
+ public:
+  std::string name() const override { return "ranged"; }
+  arma::uword n_h() const override { return 12; }
+  void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override { out = z; }
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    return std::pair{1e-4, 100.0};
+  }
+};
+
 TEST(Dmse, CalibratedRuleTakesCountAndErrorFromTheCalibrationAtTheEffectiveSnr) {
-  const GaussianMixture prior{
-      {1.0}, arma::cx_mat(12, 1, arma::fill::zeros), {arma::cx_mat(12, 12, arma::fill::eye)}};
-  const std::shared_ptr<const Denoiser> denoiser = make_gaussian_mixture_denoiser(prior);
+  const auto denoiser = std::make_shared<RangedDenoiser>();
   DmseOptions options;
-  options.calibration = {{0.0, 10.0}, {2, 5}, {0.5, 0.1}};
+  options.calibration = {{0.0, 10.0}, {2, 5}, {0.5, 0.1}, {}};
   // Ten slots for three antennas gain 10 log10(10 / 3) = 5.2 dB: 5 dB become 10.2 dB.
   const std::shared_ptr<const ObservationOperator> A =
       make_kronecker_observation(dft_pilots(3, 10), 4);
@@ -197,16 +206,32 @@ TEST(Dmse, CalibratedRuleTakesCountAndErrorFromTheCalibrationAtTheEffectiveSnr) 
   EXPECT_TRUE(plain.mse.is_empty());
 }
 
-// A denoiser that knows the range it was fitted for.
-class RangedDenoiser final : public Denoiser {
- public:
-  std::string name() const override { return "ranged"; }
-  arma::uword n_h() const override { return 12; }
-  void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override { out = z; }
-  std::optional<std::pair<double, double>> sigma2_range() const override {
-    return std::pair{1e-4, 100.0};
-  }
-};
+TEST(Dmse, PredictsTheErrorOfItsDenoiserTimesTheCalibrationsRatio) {
+  const Scene scene = correlated_scene({});
+  const std::shared_ptr<const Denoiser> denoiser = make_gaussian_denoiser(scene.C);
+  const arma::vec exact = make_lmmse(scene.A, scene.C)->estimate(scene.observation).mse;
+  EXPECT_LT(arma::abs(make_dmse(scene.A, denoiser)->estimate(scene.observation).mse - exact).max(),
+            1e-10);
+  DmseOptions options;
+  options.calibration = {{0.0, 20.0}, {1, 1}, {0.5, 0.1}, {1.0, 4.0}};  // 2 at 10 dB
+  EXPECT_LT(arma::abs(make_dmse(scene.A, denoiser, options)->estimate(scene.observation).mse -
+                      2.0 * exact)
+                .max(),
+            1e-10);
+}
+
+TEST(Dmse, ProbesPredictTheErrorOfADenoiserThatDoesNot) {
+  DmseOptions options = fixed_steps(1);
+  options.n_probes = 2;
+  const Observation observation{arma::cx_mat(12, 3, arma::fill::ones), 0.1, 0, {}};
+  const Estimate estimate =
+      make_dmse(make_identity_observation(4, 3), std::make_shared<RangedDenoiser>(), options)
+          ->estimate(observation);
+  EXPECT_EQ(estimate.nfe, 4u);
+  // D(z) = z has J = I: (sigma2 / 2) 2 n_h, without spread.
+  ASSERT_EQ(estimate.mse.n_elem, 3u);
+  EXPECT_LT(arma::abs(estimate.mse - 0.1 * 12).max(), 1e-9);
+}
 
 TEST(Dmse, WarnsOutsideTheFittedRangeOfNoiseLevels) {
   const auto dmse =

@@ -33,11 +33,12 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
       std::vector<std::filesystem::path>{folder / "lmmse.h5", folder / "gmm.h5"});
   context.has_genie_covariances = true;
 
-  const std::vector<std::string> any_pilots{"ls", "lmmse", "lmmse:loading=0.1", "genie", "gmm"};
+  const std::vector<std::string> any_pilots{"ls",  "lmmse",        "lmmse:loading=0.1", "genie",
+                                            "gmm", "lmmse:snr=+3", "gmm:snr=-3"};
   // The network's rows of dmse are in nn_estimator_contract_test.cpp.
-  const std::vector<std::string> decorrelating{"dmse:prior=gmm", "dmse:prior=gmm,steps=3",
-                                               "dmse:prior=lmmse", "dmse:prior=gmm,published",
-                                               "dmse:prior=lmmse,published=full"};
+  const std::vector<std::string> decorrelating{
+      "dmse:prior=gmm",           "dmse:prior=gmm,steps=3",          "dmse:prior=lmmse",
+      "dmse:prior=gmm,published", "dmse:prior=lmmse,published=full", "dmse:prior=gmm,snr=+3"};
   std::set<std::string> seen;
 
   const std::vector<std::shared_ptr<const ObservationOperator>> observations{

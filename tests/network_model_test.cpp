@@ -25,18 +25,20 @@ class NetworkModelFile : public testing::Test {
   std::filesystem::path folder_, file_;
 };
 
-// {2, 3} and {3, 2}, kernel 3, embedding 4.
+// The letter's kind with one hidden layer of 3, kernel 3, embedding 4.
 NetworkModel small_model() {
   NetworkModel model;
   model.n_rx = 8;
   model.n_tx = 4;
-  model.network = {.channels_pre = {2, 3}, .channels_post = {3, 2}, .kernel = 3, .embedding = 4};
+  model.network = NetworkConfig::letter();
+  model.network.hidden = {3};
+  model.network.modulated = {0};
+  model.network.embedding = 4;
   model.prediction = Prediction::velocity;
   model.schedule = NoiseSchedule::linear(10, 1e-3, 0.2);
-  model.weights = {
-      {"cnn_pre.conv_pre0.weight", {3, 2, 3, 3}, {}},   {"cnn_pre.conv_pre0.bias", {3}, {}},
-      {"time_mlp.time_linear1.weight", {6, 4}, {}},     {"time_mlp.time_linear1.bias", {6}, {}},
-      {"cnn_post.conv_post0.weight", {2, 3, 3, 3}, {}}, {"cnn_post.conv_post0.bias", {2}, {}}};
+  model.weights = {{"conv0.weight", {3, 2, 3, 3}, {}}, {"conv0.bias", {3}, {}},
+                   {"conv1.weight", {2, 3, 3, 3}, {}}, {"conv1.bias", {2}, {}},
+                   {"modulation.weight", {6, 4}, {}},  {"modulation.bias", {6}, {}}};
   Rng rng(1, {Purpose::test});
   for (NamedTensor& tensor : model.weights) {
     std::int64_t n = 1;
@@ -45,7 +47,7 @@ NetworkModel small_model() {
       tensor.values.push_back(static_cast<float>(rng.normal()));
     }
   }
-  model.calibration = {{-10.0, 0.0, 10.0}, {3, 2, 1}, {0.5, 0.1, 0.02}};
+  model.calibration = {{-10.0, 0.0, 10.0}, {3, 2, 1}, {0.5, 0.1, 0.02}, {0.9, 1.0, 1.1}};
   model.channel_scale = 1.5;
   model.train_losses = {0.4, 0.3};
   model.validation_losses = {0.41, 0.31};
@@ -70,8 +72,11 @@ TEST_F(NetworkModelFile, KeepsEverything) {
   const NetworkModel loaded = load_network_model(file_);
   EXPECT_EQ(loaded.n_rx, 8);
   EXPECT_EQ(loaded.n_tx, 4);
-  EXPECT_EQ(loaded.network.channels_pre, model.network.channels_pre);
-  EXPECT_EQ(loaded.network.channels_post, model.network.channels_post);
+  EXPECT_EQ(loaded.network.hidden, model.network.hidden);
+  EXPECT_EQ(loaded.network.modulated, model.network.modulated);
+  EXPECT_FALSE(loaded.network.log_snr || loaded.network.circular || loaded.network.magnitude ||
+               loaded.network.gate || loaded.network.variance ||
+               loaded.network.relu_after_modulation);
   EXPECT_EQ(loaded.network.kernel, 3);
   EXPECT_EQ(loaded.network.embedding, 4);
   EXPECT_EQ(loaded.prediction, Prediction::velocity);
@@ -93,6 +98,7 @@ TEST_F(NetworkModelFile, KeepsEverything) {
   EXPECT_TRUE(same(loaded.calibration.snr_db, model.calibration.snr_db));
   EXPECT_TRUE(same(loaded.calibration.n_steps, model.calibration.n_steps));
   EXPECT_TRUE(same(loaded.calibration.mse, model.calibration.mse));
+  EXPECT_TRUE(same(loaded.calibration.mse_ratio, model.calibration.mse_ratio));
   EXPECT_TRUE(same(loaded.train_losses, model.train_losses));
   EXPECT_TRUE(same(loaded.validation_losses, model.validation_losses));
 }
@@ -100,13 +106,13 @@ TEST_F(NetworkModelFile, KeepsEverything) {
 TEST_F(NetworkModelFile, RefusesToSaveWhatItCouldNotLoad) {
   NetworkModel model = small_model();
   model.weights[0].values[5] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_NE(message_of([&] { save(file_, model); }).find("conv_pre0.weight are not finite"),
+  EXPECT_NE(message_of([&] { save(file_, model); }).find("conv0.weight are not finite"),
             std::string::npos);
   model = small_model();
-  model.weights[2].dims = {4, 6};
-  EXPECT_NE(message_of([&] { save(file_, model); })
-                .find("time_mlp.time_linear1.weight have the shape [4, 6] and 24 values; expected "
-                      "[6, 4]"),
+  model.weights[4].dims = {4, 6};
+  EXPECT_NE(message_of([&] {
+              save(file_, model);
+            }).find("modulation.weight have the shape [4, 6] and 24 values; expected [6, 4]"),
             std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(file_));
 }
@@ -126,13 +132,14 @@ TEST_F(NetworkModelFile, NamesWhatIsWrongWithAFile) {
     std::ofstream(damaged, std::ios::binary) << bytes;
     return message_of([&] { load_network_model(damaged); });
   };
-  EXPECT_NE(with("\"kernel\":3", "\"kernel\":5").find("cnn_pre.conv_pre0.weight have the shape"),
+  EXPECT_NE(with("\"kernel\":3", "\"kernel\":5").find("conv0.weight have the shape"),
             std::string::npos);
   EXPECT_NE(with("\"kernel\":3", "\"kernel\":4").find("kernel is 4; expected an odd number"),
             std::string::npos);
   EXPECT_NE(with("\"kernel\":3", "\"kernel\":x").find("not a JSON object"), std::string::npos);
   EXPECT_NE(with("\"kernel\":3", "\"cornel\":3").find("no entry kernel"), std::string::npos);
-  EXPECT_NE(with("[2,3]", "[2,4]").find("expected the same number"), std::string::npos);
+  EXPECT_NE(with("\"modulated\":[0]", "\"modulated\":[1]").find("indices of hidden layers"),
+            std::string::npos);
   EXPECT_NE(with("velocity", "velosity").find("velosity"), std::string::npos);
   EXPECT_NE(with("dmse", "gmms").find("gmms"), std::string::npos);
 
@@ -150,18 +157,42 @@ TEST_F(NetworkModelFile, NamesWhatIsWrongWithAFile) {
 TEST(NetworkConfig, SaysWhatIsInvalid) {
   EXPECT_EQ(NetworkConfig{}.why_invalid(), "");
   NetworkConfig config;
-  config.channels_post = {64, 2, 1};
-  EXPECT_NE(config.why_invalid().find("expected 2 and 2"), std::string::npos);
+  config.hidden = {};
+  EXPECT_NE(config.why_invalid().find("hidden names 0 layers"), std::string::npos);
   config = {};
-  config.channels_post = {32, 2};
-  EXPECT_NE(config.why_invalid().find("channels_post begins with 32"), std::string::npos);
+  config.modulated = {1, 1};
+  EXPECT_NE(config.why_invalid().find("modulated is [1,1]"), std::string::npos);
+  config = {};
+  config.snr_high_db = -30.0;
+  EXPECT_NE(config.why_invalid().find("range of SNRs"), std::string::npos);
   config = {};
   config.embedding = 7;
   EXPECT_NE(config.why_invalid().find("embedding is 7"), std::string::npos);
   config = {};
-  config.channels_pre = {2, 4096, 4096};
-  config.channels_post = {4096, 4096, 2};
+  config.hidden = {4096, 4096, 4096};
+  config.modulated = {0};
   EXPECT_NE(config.why_invalid().find("parameters; expected at most"), std::string::npos);
+}
+
+TEST(NetworkConfig, HasNoMoreParametersThanTheLetter) {
+  EXPECT_EQ(NetworkConfig::letter().n_parameters(), 55'025);
+  EXPECT_LE(NetworkConfig{}.n_parameters(), 55'025);
+}
+
+TEST(NetworkConfig, IsReadFromText) {
+  EXPECT_EQ(parse_network("letter").n_parameters(), 55'025);
+  const NetworkConfig config = parse_network("gated:hidden=8-6,kernel=5,no-gate,zero-padding");
+  EXPECT_EQ(config.hidden, (std::vector<int>{8, 6}));
+  EXPECT_EQ(config.modulated, (std::vector<int>{0, 1}));
+  EXPECT_EQ(config.kernel, 5);
+  EXPECT_FALSE(config.gate || config.circular);
+  EXPECT_TRUE(config.magnitude && config.variance && config.log_snr);
+  EXPECT_NE(message_of([] { parse_network("unet"); }).find("there are letter and gated"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { parse_network("gated:no-gat"); }).find("did you mean no-gate"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { parse_network("gated:kernel=4"); }).find("kernel is 4"),
+            std::string::npos);
 }
 
 TEST(PublishedWeights, AreImportedWithTheirOrigin) {

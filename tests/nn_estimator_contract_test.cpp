@@ -15,7 +15,7 @@ TEST(EstimatorContract, HoldsForDmseWithANetwork) {
   constexpr arma::uword n_rx = 6, n_tx = 4;
   const TemporaryFolder folder;
   NetworkModel model = random_network_model(n_rx, n_tx);
-  model.calibration = {{0.0, 20.0}, {2, 1}, {0.4, 0.01}};
+  model.calibration = {{0.0, 20.0}, {2, 1}, {0.4, 0.01}, {1.0, 2.0}};
   save(folder / "dmse.h5", model);
   EstimatorContext context;
   context.n_rx = n_rx;

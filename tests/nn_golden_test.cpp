@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "estimators/network_layout.hpp"
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 #include "estimators/nn/training.hpp"
@@ -61,12 +62,29 @@ class GoldenNetwork : public testing::Test {
     return out;
   }
 
+  /// The noise level of an index, between the trained ones on a log scale.
+  static double level(const NoiseSchedule& schedule, double index) {
+    const auto below = static_cast<arma::uword>(index);
+    const double share = index - static_cast<double>(below);
+    if (share == 0.0) return schedule.sigma2(below);
+    return std::exp((1.0 - share) * std::log(schedule.sigma2(below)) +
+                    share * std::log(schedule.sigma2(below + 1)));
+  }
+
   at::Tensor run_network(const NetworkModel& model, const at::Tensor& x,
                          const at::Tensor& index) const {
     const c10::InferenceMode no_gradients;
-    return nn::forward(
-        nn::network_of(model.network, nn::flat_weights(model.network, model.weights)), x,
-        nn::noise_embedding(index, model.network.embedding));
+    const nn::Network network =
+        nn::network_of(model.network, nn::flat_weights(model.network, model.weights));
+    std::vector<at::Tensor> outputs;
+    for (std::int64_t k = 0; k < x.size(0); ++k) {
+      const double sigma2 = level(model.schedule, index[k].item<double>());
+      const at::Tensor embedding = nn::noise_embedding(model.network, model.schedule, sigma2);
+      outputs.push_back(nn::LevelNetwork(model.network, network, embedding, sigma2, at::kFloat)
+                            .forward(x.narrow(0, k, 1))
+                            .o);
+    }
+    return at::cat(outputs);
   }
 
   std::filesystem::path golden_;
@@ -76,11 +94,16 @@ class GoldenNetwork : public testing::Test {
 };
 
 TEST_F(GoldenNetwork, EmbedsTheNoiseIndexLikeTheReference) {
-  const at::Tensor embedding = nn::noise_embedding(at::arange(100, at::kFloat), 16);
+  std::vector<at::Tensor> levels;
+  for (arma::uword i = 0; i < 100; ++i) {
+    levels.push_back(
+        nn::noise_embedding(model_.network, model_.schedule, model_.schedule.sigma2(i)));
+  }
+  const at::Tensor embedding = at::cat(levels);
   EXPECT_LT(largest_difference(embedding, tensor("net/pos_embedding")), output_tolerance);
   const nn::Network network =
       nn::network_of(model_.network, nn::flat_weights(model_.network, model_.weights));
-  const at::Tensor film = at::linear(embedding, network.time.weight, network.time.bias);
+  const at::Tensor film = at::linear(embedding, network.modulation.weight, network.modulation.bias);
   EXPECT_LT(largest_difference(film, tensor("net/film")), output_tolerance);
 }
 
@@ -97,18 +120,6 @@ TEST_F(GoldenNetwork, OutputsWhatTheReferenceOutputs) {
       output_tolerance);
 }
 
-TEST_F(GoldenNetwork, OutputsTheSameWithTheModulationFoldedIn) {
-  const c10::InferenceMode no_gradients;
-  const nn::Network network =
-      nn::network_of(model_.network, nn::flat_weights(model_.network, model_.weights));
-  const at::Tensor x = tensor("net/x"), index = tensor("net/t"), eps = tensor("net/eps");
-  for (std::int64_t k = 0; k < x.size(0); ++k) {
-    const nn::FixedLevelNetwork folded(network, nn::noise_embedding(index.narrow(0, k, 1), 16));
-    EXPECT_LT(largest_difference(folded.forward(x.narrow(0, k, 1)), eps.narrow(0, k, 1)),
-              output_tolerance);
-  }
-}
-
 TEST_F(GoldenNetwork, ComputesTheConvolutionsOfTheReference) {
   const c10::InferenceMode no_gradients;
   const nn::Network network =
@@ -117,10 +128,10 @@ TEST_F(GoldenNetwork, ComputesTheConvolutionsOfTheReference) {
   const auto convolve = [](const at::Tensor& in, const nn::Layer& layer) {
     return at::conv2d(in, layer.weight, layer.bias, 1, 1);
   };
-  const at::Tensor pre0 = convolve(x, network.pre[0]);
+  const at::Tensor pre0 = convolve(x, network.convolutions[0]);
   EXPECT_LT(largest_difference(pre0[0], tensor("net/act_sample1/cnn_pre.conv_pre0")),
             output_tolerance);
-  const at::Tensor pre1 = convolve(pre0.relu(), network.pre[1]);
+  const at::Tensor pre1 = convolve(pre0.relu(), network.convolutions[1]);
   EXPECT_LT(largest_difference(pre1[0], tensor("net/act_sample1/cnn_pre.conv_pre1")),
             output_tolerance);
 }
@@ -222,7 +233,6 @@ TEST_F(GoldenNetwork, MakesTheOneStepEstimateOfTheReference) {
 }
 
 TEST_F(GoldenNetwork, LearnsLikeTheReference) {
-  const nn::NoiseLevels levels(model_.schedule, at::kCPU);
   at::Tensor flat = nn::flat_weights(model_.network, model_.weights);
   const at::Tensor h = tensor("h_ang"), eps = tensor("noise_ang");
   const at::Tensor index = tensor("train/t").to(at::kLong);
@@ -231,15 +241,22 @@ TEST_F(GoldenNetwork, LearnsLikeTheReference) {
   nn::Adam adam{at::zeros_like(flat), at::zeros_like(flat)};
   for (std::size_t step = 0; step < losses.size(); ++step) {
     const at::Tensor leaf = flat.detach().requires_grad_();
-    const at::Tensor error =
-        nn::squared_error(model_.network, model_.prediction, levels, leaf, h, eps, index);
+    at::Tensor error = at::zeros({});
+    for (std::int64_t k = 0; k < h.size(0); ++k) {
+      const double sigma2 =
+          model_.schedule.sigma2(static_cast<arma::uword>(index[k].item<std::int64_t>()));
+      error = error + nn::level_errors(model_.network, model_.prediction, model_.schedule, leaf,
+                                       h.narrow(0, k, 1), eps.narrow(0, k, 1), sigma2)
+                          .squared;
+    }
     EXPECT_NEAR(error.item<double>() / n / losses[step], 1.0, 1e-5) << "step " << step;
     if (step + 1 == losses.size()) break;
     const at::NoGradGuard no_gradients;
     const at::Tensor gradient = torch::autograd::grad({error}, {leaf})[0] / n;
     if (step == 0) {
       for (const NamedTensor& part : nn::named_weights(model_.network, gradient)) {
-        const at::Tensor expected = tensor("train/grad_step0/model." + part.name).flatten();
+        const at::Tensor expected =
+            tensor("train/grad_step0/model." + published_name(model_.network, part.name)).flatten();
         const at::Tensor found =
             at::from_blob(const_cast<float*>(part.values.data()), {expected.numel()}, at::kFloat);
         // Sums over 16 * 1024 positions in float32, in another order.
@@ -250,7 +267,9 @@ TEST_F(GoldenNetwork, LearnsLikeTheReference) {
     adam.step(flat, gradient, 1e-4);
   }
   for (const NamedTensor& part : nn::named_weights(model_.network, flat)) {
-    const at::Tensor expected = tensor("train/params_after_3_adam/model." + part.name).flatten();
+    const at::Tensor expected =
+        tensor("train/params_after_3_adam/model." + published_name(model_.network, part.name))
+            .flatten();
     const at::Tensor found =
         at::from_blob(const_cast<float*>(part.values.data()), {expected.numel()}, at::kFloat);
     // Adam divides by sqrt of the squared gradient: rounding of a tiny gradient moves a weight by

@@ -3,9 +3,12 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
@@ -15,10 +18,11 @@
 namespace chest {
 namespace {
 
-// A second implementation: the letter's network in double, loops as the formulas read.
+// A second implementation of the networks, in double, loops as the formulas read.
 using Planes = std::vector<arma::mat>;
 
-Planes naive_convolution(const Planes& x, const NamedTensor& weight, const NamedTensor& bias) {
+Planes naive_convolution(const Planes& x, const NamedTensor& weight, const NamedTensor& bias,
+                         bool circular) {
   const auto n_out = weight.dims[0], n_in = weight.dims[1], kernel = weight.dims[2];
   const auto n_rows = static_cast<std::int64_t>(x[0].n_rows);
   const auto n_cols = static_cast<std::int64_t>(x[0].n_cols);
@@ -30,7 +34,11 @@ Planes naive_convolution(const Planes& x, const NamedTensor& weight, const Named
         for (std::int64_t i = 0; i < n_in; ++i) {
           for (std::int64_t u = 0; u < kernel; ++u) {
             for (std::int64_t v = 0; v < kernel; ++v) {
-              const std::int64_t row = r + u - kernel / 2, col = c + v - kernel / 2;
+              std::int64_t row = r + u - kernel / 2, col = c + v - kernel / 2;
+              if (circular) {
+                row = (row + n_rows) % n_rows;
+                col = (col + n_cols) % n_cols;
+              }
               if (row < 0 || row >= n_rows || col < 0 || col >= n_cols) continue;
               sum += weight.values[((o * n_in + i) * kernel + u) * kernel + v] * x[i](row, col);
             }
@@ -43,49 +51,69 @@ Planes naive_convolution(const Planes& x, const NamedTensor& weight, const Named
   return y;
 }
 
-Planes naive_network(const NetworkModel& model, Planes x, double index) {
+struct NaiveOutput {
+  arma::cx_mat o;
+  arma::mat deviation;  // empty without variance
+};
+
+NaiveOutput naive_network(const NetworkModel& model, const arma::cx_mat& X, double sigma2) {
+  const NetworkConfig& config = model.network;
   const auto tensor = [&](const std::string& name) -> const NamedTensor& {
     for (const NamedTensor& candidate : model.weights) {
       if (candidate.name == name) return candidate;
     }
     throw std::logic_error(name);
   };
-  const auto relu = [](Planes& planes) {
-    for (arma::mat& plane : planes) plane = arma::clamp(plane, 0.0, arma::datum::inf);
-  };
-  const auto convolutions = [&](const std::string& name, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::string layer = name + std::to_string(i);
-      x = naive_convolution(x, tensor(layer + ".weight"), tensor(layer + ".bias"));
-      if (i + 1 < n) relu(x);
-    }
-  };
-  convolutions("cnn_pre.conv_pre", model.network.channels_pre.size() - 1);
-  const int n_features = model.network.embedding;
-  const NamedTensor& weight = tensor("time_mlp.time_linear1.weight");
-  const NamedTensor& bias = tensor("time_mlp.time_linear1.bias");
-  const auto modulation = [&](std::size_t channel) {
-    double sum = bias.values[channel];
-    for (int k = 0; k < n_features / 2; ++k) {
-      const double phase = index * std::exp(-k * std::log(1e4) / (n_features / 2 - 1));
-      sum += weight.values[channel * n_features + k] * std::sin(phase);
-      sum += weight.values[channel * n_features + n_features / 2 + k] * std::cos(phase);
+  std::vector<double> features;
+  const int n = config.embedding / 2;
+  for (int k = 0; k < n; ++k) {
+    features.push_back(config.log_snr ? -to_db(sigma2) * (k + 1) * M_PI / 160.0
+                                      : model.schedule.fractional_index(sigma2) *
+                                            std::exp(-k * std::log(1e4) / (n - 1)));
+  }
+  const NamedTensor& weight = tensor("modulation.weight");
+  const NamedTensor& bias = tensor("modulation.bias");
+  const auto modulation = [&](std::size_t row) {
+    double sum = bias.values[row];
+    for (int k = 0; k < n; ++k) {
+      sum += weight.values[row * 2 * n + k] * std::sin(features[k]);
+      sum += weight.values[row * 2 * n + n + k] * std::cos(features[k]);
     }
     return sum;
   };
-  for (std::size_t c = 0; c < x.size(); ++c) {
-    x[c] = x[c] * (1.0 + modulation(c)) + modulation(x.size() + c);
+  Planes x{arma::real(X), arma::imag(X)};
+  if (config.magnitude) {
+    x.push_back(0.3 * arma::log1p(arma::square(arma::abs(X)) * (1.0 + sigma2) / sigma2));
   }
-  convolutions("cnn_post.conv_post", model.network.channels_post.size() - 1);
-  return x;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
+    const std::string layer = "conv" + std::to_string(i);
+    x = naive_convolution(x, tensor(layer + ".weight"), tensor(layer + ".bias"), config.circular);
+    const bool modulated = std::count(config.modulated.begin(), config.modulated.end(), i) > 0;
+    if (modulated) {
+      for (std::size_t c = 0; c < x.size(); ++c) {
+        x[c] = x[c] * (1.0 + modulation(first + c)) + modulation(first + x.size() + c);
+      }
+      first += 2 * x.size();
+    }
+    if (i == config.hidden.size() || (modulated && !config.relu_after_modulation)) continue;
+    for (arma::mat& plane : x) plane = arma::clamp(plane, 0.0, arma::datum::inf);
+  }
+  NaiveOutput output{arma::cx_mat(x[0], x[1]), {}};
+  if (config.gate) output.o += arma::cx_mat(x[2], x[3]) % X;
+  if (config.variance) output.deviation = arma::log1p(arma::exp(x.back()));
+  return output;
 }
 
-NetworkModel small_model(Prediction prediction = Prediction::epsilon) {
+NetworkModel small_model(Prediction prediction = Prediction::epsilon, bool gated = false) {
   NetworkModel model;
   model.n_rx = 6;
   model.n_tx = 5;
-  model.network = {
-      .channels_pre = {2, 4, 7, 6}, .channels_post = {6, 5, 2}, .kernel = 5, .embedding = 8};
+  if (!gated) model.network = NetworkConfig::letter();
+  model.network.hidden = {4, 7, 6, 5};
+  model.network.modulated = gated ? std::vector<int>{0, 1, 2, 3} : std::vector<int>{2};
+  model.network.kernel = 5;
+  model.network.embedding = 8;
   model.prediction = prediction;
   model.schedule = NoiseSchedule::linear(20, 1e-3, 0.3);
   model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
@@ -96,17 +124,21 @@ arma::cx_mat channels(const NetworkModel& model, arma::uword n, std::uint64_t st
   return Rng(3, {Purpose::test, stream}).cx_normal(model.n_rx * model.n_tx, n);
 }
 
-// D by the naive network: x = F z / sqrt(1 + sigma2), D = F^H (z_gain F z + o_gain o).
-arma::cx_mat naive_denoise(const NetworkModel& model, const arma::cx_mat& z, double sigma2) {
+// D by the naive network: x = F z / sqrt(1 + sigma2), D = F^H (z_gain F z + o_gain o), and its
+// predicted error per angular entry.
+arma::cx_mat naive_denoise(const NetworkModel& model, const arma::cx_mat& z, double sigma2,
+                           arma::mat* angular = nullptr) {
   const AngularTransform transform(model.n_rx, model.n_tx);
   arma::cx_mat out = transform.forward(z);
+  if (angular) angular->set_size(arma::size(z));
   const PredictionGains gains = prediction_gains(model.prediction, sigma2);
   for (arma::uword k = 0; k < z.n_cols; ++k) {
     const arma::cx_mat Z = arma::reshape(out.col(k), model.n_rx, model.n_tx);
-    const arma::cx_mat X = Z / std::sqrt(1.0 + sigma2);
-    const Planes o = naive_network(model, {arma::real(X), arma::imag(X)},
-                                   model.schedule.fractional_index(sigma2));
-    out.col(k) = arma::vectorise(gains.z_gain * Z + gains.o_gain * arma::cx_mat(o[0], o[1]));
+    const NaiveOutput found = naive_network(model, Z / std::sqrt(1.0 + sigma2), sigma2);
+    out.col(k) = arma::vectorise(gains.z_gain * Z + gains.o_gain * found.o);
+    if (angular) {
+      angular->col(k) = arma::vectorise(arma::square(found.deviation)) * (sigma2 / (1.0 + sigma2));
+    }
   }
   return transform.inverse(out);
 }
@@ -125,6 +157,60 @@ TEST(Network, EqualsTheNaiveOneForEveryPredictionType) {
           << to_string(prediction) << ", sigma2 " << sigma2;
     }
   }
+}
+
+TEST(Network, EqualsTheNaiveOneWithEveryPart) {
+  for (const std::string text :
+       {"gated", "gated:no-gate", "gated:no-magnitude", "gated:zero-padding", "gated:index",
+        "gated:no-variance", "gated:modulated=1-2"}) {
+    NetworkModel model = small_model(Prediction::velocity, true);
+    const NetworkConfig parts = parse_network(text);
+    model.network.gate = parts.gate;
+    model.network.magnitude = parts.magnitude;
+    model.network.circular = parts.circular;
+    model.network.log_snr = parts.log_snr;
+    model.network.variance = parts.variance;
+    model.network.modulated = parts.modulated;
+    model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
+    const auto denoiser = make_network_denoiser(model);
+    EXPECT_EQ(denoiser->predicts_error(), parts.variance);
+    const arma::cx_mat z = channels(model, 3);
+    for (double sigma2 : {0.01, 0.3, 2.0}) {
+      arma::mat angular;
+      const arma::cx_mat expected =
+          naive_denoise(model, z, sigma2, parts.variance ? &angular : nullptr);
+      arma::cx_mat found;
+      DenoiserError error;
+      error.per_angle = true;
+      denoiser->denoise_with_error(z, sigma2, found, error);
+      EXPECT_LT(arma::abs(found - expected).max(), rounding) << text << ", sigma2 " << sigma2;
+      if (!parts.variance) {
+        EXPECT_TRUE(error.mse.is_empty() && error.angular.is_empty()) << text;
+        continue;
+      }
+      EXPECT_LT(arma::abs(error.angular / angular - 1.0).max(), 10 * rounding) << text;
+      EXPECT_LT(arma::abs(error.mse / arma::sum(angular, 0).t() - 1.0).max(), 10 * rounding);
+    }
+  }
+}
+
+// The angular domain is periodic, and so is the network with circular padding.
+TEST(Network, CommutesWithCyclicShiftsOfTheAngularDomain) {
+  const NetworkModel model = small_model(Prediction::velocity, true);
+  const AngularTransform transform(model.n_rx, model.n_tx);
+  const auto shifted = [&](const arma::cx_mat& h) {
+    arma::cx_mat angular = transform.forward(h);
+    for (arma::uword k = 0; k < h.n_cols; ++k) {
+      const arma::cx_mat H = arma::reshape(angular.col(k), model.n_rx, model.n_tx);
+      angular.col(k) = arma::vectorise(arma::shift(arma::shift(H, 2, 0), 1, 1));
+    }
+    return transform.inverse(angular);
+  };
+  const auto denoiser = make_network_denoiser(model);
+  const arma::cx_mat z = channels(model, 3);
+  EXPECT_LT(
+      arma::abs(denoiser->denoise(shifted(z), 0.3) - shifted(denoiser->denoise(z, 0.3))).max(),
+      rounding);
 }
 
 TEST(Network, RunsAChainAsItsStepsOneByOne) {
@@ -199,12 +285,12 @@ TEST(Network, BridgesToTheAngularTransformOfTheCore) {
 }
 
 TEST(Network, BeginsWithThePublishedSizeAndPyTorchsSpread) {
-  const NetworkConfig config;
+  const NetworkConfig config = NetworkConfig::letter();
   const at::Tensor flat = nn::initial_weights(config, 1);
   EXPECT_EQ(flat.numel(), 55'025);
   const nn::Network network = nn::network_of(config, flat);
   for (const auto& [layer, fan_in] :
-       {std::pair(network.pre[1], 32 * 9), std::pair(network.time, 16)}) {
+       {std::pair(network.convolutions[1], 32 * 9), std::pair(network.modulation, 16)}) {
     const double bound = 1.0 / std::sqrt(fan_in);
     EXPECT_LE(layer.weight.abs().max().item<double>(), bound);
     EXPECT_GT(layer.weight.abs().max().item<double>(), 0.99 * bound);
@@ -232,7 +318,7 @@ TEST(Network, RejectsWhatDoesNotFit) {
             std::string::npos);
   NetworkModel broken = model;
   broken.weights.pop_back();
-  EXPECT_NE(message_of([&] { make_network_denoiser(broken); }).find("cnn_post.conv_post1.bias"),
+  EXPECT_NE(message_of([&] { make_network_denoiser(broken); }).find("modulation.bias"),
             std::string::npos);
   const auto denoiser = make_network_denoiser(model);
   EXPECT_NE(message_of([&] {

@@ -10,6 +10,7 @@
 #include <chest/random.hpp>
 
 #include "estimators/nn/network.hpp"
+#include "estimators/nn/tensor_bridge.hpp"
 #include "estimators/nn/training.hpp"
 
 namespace chest {
@@ -49,8 +50,9 @@ SampleReader gaussian_channels(arma::uword n, std::uint64_t stream) {
 
 NetworkFitOptions small_fit() {
   NetworkFitOptions options;
-  options.network = {
-      .channels_pre = {2, 8, 16}, .channels_post = {16, 8, 2}, .kernel = 3, .embedding = 8};
+  options.network.hidden = {8, 16, 8};
+  options.network.modulated = {0, 1, 2};
+  options.network.embedding = 8;
   options.learning_rate = 1e-3;
   options.batch = 50;
   options.max_epochs = 3;
@@ -83,10 +85,10 @@ std::string message_of(const std::function<void()>& action) {
 
 TEST(Training, ComesCloseToTheConditionalMeanOfAGaussianPrior) {
   NetworkFitOptions options = small_fit();
-  options.network.channels_pre = {2, 16, 32};
-  options.network.channels_post = {32, 16, 2};
+  options.network.hidden = {16, 32, 16};
   options.learning_rate = 4e-3;
   options.max_epochs = 15;
+  options.batch = 20;
   options.n_threads = 2;
   const NetworkModel model =
       fit_network(gaussian_channels(4000, 1), gaussian_channels(1000, 2), options);
@@ -134,17 +136,15 @@ TEST(Training, ResumedEqualsUninterrupted) {
   NetworkFitOptions options = small_fit();
   const NetworkModel uninterrupted = fit_network(train, validation, options);
 
-  // Stopped three times: within the first epoch, within the second, and after the second.
+  // Stopped three times: within the first epoch, within the second, and within the third.
   options.checkpoint = folder / "checkpoint.h5";
-  for (int n_batches : {3, 9, 0}) {
+  for (int n_batches : {3, 9, 5}) {
     RunControl control;
     control.stop_requested = [&] { return n_batches-- == 0; };
-    options.max_epochs = n_batches > 0 ? 3 : 2;
     const NetworkModel partial = fit_network(train, validation, options, control);
     EXPECT_EQ(partial.weights.size(), uninterrupted.weights.size());
     EXPECT_FALSE(equal(partial, uninterrupted));
   }
-  options.max_epochs = 3;
   EXPECT_TRUE(equal(fit_network(train, validation, options), uninterrupted));
   // A finished run has nothing to do.
   EXPECT_TRUE(equal(fit_network(train, validation, options), uninterrupted));
@@ -218,34 +218,55 @@ TEST(Training, RejectsBadInputBeforeItWorks) {
   EXPECT_ERROR(fit_network(train, train, options), "not finite");
 }
 
+TEST(Training, MirrorsChannelsInTheAngularDomain) {
+  const arma::cx_mat h = Rng(1, {Purpose::test}).cx_normal(30, 2);
+  const at::Tensor angular = nn::to_angular(nn::planes_from_columns(h, 6, 5, at::kCPU));
+  for (unsigned mirrors = 0; mirrors < 8; ++mirrors) {
+    arma::cx_mat expected = h, found(30, 2);
+    for (arma::uword k = 0; k < 2; ++k) {
+      arma::cx_mat H = arma::reshape(h.col(k), 6, 5);
+      if (mirrors & 1) H = arma::flipud(H);
+      if (mirrors & 2) H = arma::fliplr(H);
+      if (mirrors & 4) H = arma::conj(H);
+      expected.col(k) = arma::vectorise(H);
+    }
+    nn::columns_from_planes(nn::to_antenna(nn::mirrored(angular, mirrors)), found);
+    EXPECT_LT(arma::abs(found - expected).max(), 1e-5) << mirrors;
+  }
+}
+
 // The loss in double against differences of itself, for every prediction type.
 TEST(Training, GradientsAgreeWithDifferences) {
-  const NetworkConfig config{
-      .channels_pre = {2, 3, 4}, .channels_post = {4, 3, 2}, .kernel = 3, .embedding = 4};
-  nn::NoiseLevels levels(NoiseSchedule::linear(10, 1e-3, 0.3), at::kCPU);
-  levels.signal = levels.signal.to(at::kDouble);
-  levels.noise = levels.noise.to(at::kDouble);
+  NetworkConfig small = NetworkConfig::letter();
+  small.hidden = {3, 4, 3};
+  small.embedding = 4;
+  NetworkConfig gated;
+  gated.hidden = {3, 4};
+  gated.modulated = {0, 1};
+  gated.embedding = 4;
+  const NoiseSchedule schedule = NoiseSchedule::linear(10, 1e-3, 0.3);
   at::manual_seed(1);
-  const at::Tensor flat = nn::initial_weights(config, 3).to(at::kDouble);
   const at::Tensor h = at::randn({3, 2, 5, 4}, at::kDouble);
   const at::Tensor eps = at::randn({3, 2, 5, 4}, at::kDouble);
-  const at::Tensor index = at::tensor({0, 4, 9}, at::kLong);
-  for (Prediction prediction : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
-    const auto loss = [&](const at::Tensor& weights) {
-      return nn::squared_error(config, prediction, levels, weights, h, eps, index);
-    };
-    const at::Tensor leaf = flat.clone().requires_grad_();
-    const at::Tensor gradient = torch::autograd::grad({loss(leaf)}, {leaf})[0];
-    constexpr double step = 1e-6;
-    for (std::int64_t i = 0; i < flat.numel(); i += 7) {
-      const at::Tensor above = flat.clone(), below = flat.clone();
-      above[i] += step;
-      below[i] -= step;
-      const double difference =
-          (loss(above).item<double>() - loss(below).item<double>()) / (2.0 * step);
-      // Central differences: error of order step^2 beside 1e-16 loss / step; a ReLU that switches
-      // within the step would show as more.
-      EXPECT_NEAR(gradient[i].item<double>(), difference, 1e-5) << "weight " << i;
+  for (const NetworkConfig& config : {small, gated}) {
+    const at::Tensor flat = nn::initial_weights(config, 3).to(at::kDouble);
+    for (Prediction prediction : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
+      const auto loss = [&](const at::Tensor& weights) {
+        return nn::level_errors(config, prediction, schedule, weights, h, eps, 0.2).squared;
+      };
+      const at::Tensor leaf = flat.clone().requires_grad_();
+      const at::Tensor gradient = torch::autograd::grad({loss(leaf)}, {leaf})[0];
+      constexpr double step = 1e-6;
+      for (std::int64_t i = 0; i < flat.numel(); i += 7) {
+        const at::Tensor above = flat.clone(), below = flat.clone();
+        above[i] += step;
+        below[i] -= step;
+        const double difference =
+            (loss(above).item<double>() - loss(below).item<double>()) / (2.0 * step);
+        // Central differences: error of order step^2 beside 1e-16 loss / step; a ReLU that switches
+        // within the step would show as more.
+        EXPECT_NEAR(gradient[i].item<double>(), difference, 1e-5) << "weight " << i;
+      }
     }
   }
 }

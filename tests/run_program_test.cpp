@@ -1,6 +1,8 @@
 // chest sweep, link, merge and plot as a user runs them.
 #include <gtest/gtest.h>
 
+#include <chest/archive.hpp>
+
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -133,6 +135,27 @@ TEST_F(RunProgram, LinkHasPerfectKnowledgeLast) {
   EXPECT_EQ(all[4].estimator, "perfect");
   EXPECT_LT(all[4].ber, all[0].ber);
   EXPECT_GT(all[5].rate_bits_per_use, all[1].rate_bits_per_use);
+}
+
+TEST_F(RunProgram, EstimatesWithAnUnknownSnr) {
+  Program fit({"fit", "lmmse", "--channels", file("channels.h5"), "--out", file("lmmse.h5")});
+  EXPECT_EQ(fit.status(), 0) << fit.err();
+  Words estimate{"estimate",       "--observations", file("channels.h5"),
+                 "--estimator",    "lmmse",          "--model",
+                 file("lmmse.h5"), "--out",          file("estimates.h5")};
+  Words unknown = estimate;
+  unknown.insert(unknown.end(), {"--snr", "unknown"});
+  Program run(unknown);
+  EXPECT_EQ(run.status(), 0) << run.err();
+  const ArchiveReader archive(file("estimates.h5"));
+  const std::vector<double> sigma2 = archive.read_all<double>("/sigma2");
+  ASSERT_EQ(sigma2.size(), 2000u);
+  // The channels themselves are given: hardly any noise to be found.
+  EXPECT_LT(arma::median(arma::vec(sigma2)), 0.05);
+  EXPECT_EQ(archive.read_all<double>("/err_var").size(), 2000u);
+  EXPECT_FALSE(archive.has("/err_var_angular"));
+  estimate.insert(estimate.end(), {"--snr", "loud", "--force"});
+  EXPECT_NE(message(2, estimate).find("--snr: 'loud' is not a number"), std::string::npos);
 }
 
 TEST_F(RunProgram, BadInputIsExplainedBeforeWorkStarts) {

@@ -10,7 +10,7 @@
 namespace chest::nn {
 namespace {
 
-constexpr int checkpoint_version = 1;
+constexpr int checkpoint_version = 2;
 
 // One list of what is stored, for both directions.
 template <class State, class Function>
@@ -50,6 +50,7 @@ void save_checkpoint(const std::filesystem::path& file, const std::string& ident
   const std::vector<double> sums{state.loss_sum, state.best_loss};
   archive.write("/state/counters", {counters.size()}, counters.data());
   archive.write("/state/sums", {sums.size()}, sums.data());
+  archive.write("/state/level_means", {state.level_means.size()}, state.level_means.data());
   // Never empty on disk: the first entry is the number of epochs.
   std::vector<double> losses{static_cast<double>(state.train_losses.size())};
   losses.insert(losses.end(), state.train_losses.begin(), state.train_losses.end());
@@ -83,6 +84,9 @@ void load_checkpoint(const std::filesystem::path& file, const std::string& ident
   const auto counters = archive.read_all<std::int64_t>("/state/counters");
   const auto sums = archive.read_all<double>("/state/sums");
   const auto losses = archive.read_all<double>("/state/losses");
+  const auto level_means = archive.read_all<double>("/state/level_means");
+  if (level_means.size() != state.level_means.size()) throw damaged("level_means");
+  state.level_means = level_means;
   if (counters.size() != 4 || sums.size() != 2 || losses.empty()) throw damaged("counters");
   state.adam.n_steps = counters[0];
   state.epoch = counters[1];

@@ -1,9 +1,11 @@
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <chest/error.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/metrics.hpp>
 
 #include "device.hpp"
 #include "network.hpp"
@@ -15,8 +17,8 @@ namespace {
 
 // A step z <- z_gain z + o_gain network(x_gain z), with all that does not depend on z worked out.
 struct PreparedStep {
-  FixedLevelNetwork network;
-  double x_gain, z_gain, o_gain;
+  LevelNetwork network;
+  double x_gain, z_gain, o_gain, prior_variance;
 };
 
 class NetworkDenoiser final : public Denoiser {
@@ -46,10 +48,15 @@ class NetworkDenoiser final : public Denoiser {
     });
   }
 
+  using Denoiser::denoise;
+
   std::string name() const override { return "network"; }
   arma::uword n_h() const override { return n_rx_ * n_tx_; }
 
   std::optional<std::pair<double, double>> sigma2_range() const override {
+    if (config_.log_snr) {
+      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
+    }
     return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
   }
 
@@ -58,7 +65,16 @@ class NetworkDenoiser final : public Denoiser {
     run({{sigma2, 0.0}}, out);
   }
 
-  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const override {
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out, &error);
+  }
+
+  bool predicts_error() const override { return config_.variance; }
+
+  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+           DenoiserError* error = nullptr) const override {
     if (z.n_rows != n_h()) {
       throw Error(ErrorKind::invalid_argument,
                   "network denoiser: z has " + std::to_string(z.n_rows) +
@@ -72,37 +88,53 @@ class NetworkDenoiser final : public Denoiser {
       }
     }
     if (steps.empty()) return;
-    with_torch_errors("network denoiser", [&] { run_checked(steps, z); });
+    with_torch_errors("network denoiser", [&] { run_checked(steps, z, error); });
   }
 
  private:
-  void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z) const {
+  void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+                   DenoiserError* error) const {
     use_one_torch_thread();
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
     for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
 
+    if (error) {
+      error->mse.set_size(config_.variance ? z.n_cols : 0);
+      error->angular.set_size(config_.variance && error->per_angle ? z.n_rows : 0, z.n_cols);
+    }
     for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
       const arma::uword count = std::min(micro_batch_, z.n_cols - first);
       arma::cx_mat columns(z.colptr(first), z.n_rows, count, /*copy_aux_mem=*/false,
                            /*strict=*/true);
       at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
       for (const PreparedStep& step : prepared) {
-        const at::Tensor o = step.network.forward(z_ang * step.x_gain);
-        z_ang.mul_(step.z_gain).add_(o, step.o_gain);
+        const NetworkOutput output = step.network.forward(z_ang * step.x_gain);
+        z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
+        if (error && config_.variance && &step == &prepared.front()) {
+          keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
+        }
       }
       columns_from_planes(to_antenna(z_ang), columns);
     }
   }
 
+  static void keep_error(const at::Tensor& variance, arma::uword first, DenoiserError& error) {
+    const at::Tensor sums = variance.sum({1, 2, 3}).to(at::kCPU, at::kDouble).contiguous();
+    std::copy_n(sums.data_ptr<double>(), sums.numel(), error.mse.memptr() + first);
+    if (error.angular.n_rows == 0) return;
+    // [n, 1, n_rx, n_tx] in C order to columns with n_rx fastest.
+    const at::Tensor columns =
+        variance.squeeze(1).transpose(1, 2).to(at::kCPU, at::kDouble).contiguous();
+    std::copy_n(columns.data_ptr<double>(), columns.numel(), error.angular.colptr(first));
+  }
+
   PreparedStep prepare(const ReverseStep& step) const {
-    const at::Tensor index =
-        at::full({1}, step.sigma2 > 0.0 ? schedule_.fractional_index(step.sigma2) : 0.0,
-                 network_.time.weight.options());
     const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
-    return {FixedLevelNetwork(network_, noise_embedding(index, config_.embedding), precision_),
+    return {LevelNetwork(config_, network_, noise_embedding(config_, schedule_, step.sigma2),
+                         step.sigma2, precision_),
             1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
-            (1.0 - step.keep) * gains.o_gain};
+            (1.0 - step.keep) * gains.o_gain, step.sigma2 / (1.0 + step.sigma2)};
   }
 
   NetworkConfig config_;

@@ -1,7 +1,11 @@
 #include "network.hpp"
 
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
 #include <cmath>
 
+#include <chest/metrics.hpp>
 #include <chest/random.hpp>
 
 #include "../network_layout.hpp"
@@ -9,11 +13,47 @@
 namespace chest::nn {
 namespace {
 
-// In the precision of x.
-at::Tensor convolve(const at::Tensor& x, const Layer& layer) {
-  const at::ScalarType type = x.scalar_type();
-  return at::conv2d(x, layer.weight.to(type), layer.bias.to(type), 1, layer.weight.size(2) / 2);
+at::Tensor pad_circular(const at::Tensor& x, std::int64_t by) {
+  const std::int64_t n_rows = x.size(2), n_cols = x.size(3);
+  at::Tensor y = at::empty({x.size(0), x.size(1), n_rows + 2 * by, n_cols + 2 * by}, x.options(),
+                           at::MemoryFormat::ChannelsLast);
+  const at::Tensor middle = y.narrow(3, by, n_cols);
+  middle.narrow(2, by, n_rows).copy_(x);
+  middle.narrow(2, 0, by).copy_(x.narrow(2, n_rows - by, by));
+  middle.narrow(2, n_rows + by, by).copy_(x.narrow(2, 0, by));
+  y.narrow(3, 0, by).copy_(y.narrow(3, n_cols, by));
+  y.narrow(3, n_cols + by, by).copy_(y.narrow(3, by, by));
+  return y;
 }
+
+// The gradient that autograd would derive passes over whole tensors for every narrow().
+class CircularPadding : public torch::autograd::Function<CircularPadding> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            std::int64_t by) {
+    context->saved_data["by"] = by;
+    return pad_circular(x, by);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const std::int64_t by = context->saved_data["by"].toInt();
+    return {fold(fold(gradients[0], 3, by), 2, by), at::Tensor()};
+  }
+
+ private:
+  static at::Tensor fold(const at::Tensor& g, std::int64_t dim, std::int64_t by) {
+    const std::int64_t n = g.size(dim) - 2 * by;
+    at::Tensor folded = g.narrow(dim, by, n).clone(at::MemoryFormat::ChannelsLast);
+    folded.narrow(dim, 0, by).add_(g.narrow(dim, n + by, by));
+    folded.narrow(dim, n - by, by).add_(g.narrow(dim, 0, by));
+    return folded;
+  }
+};
+
+// The magnitude plane is of the size of the others with this.
+constexpr double magnitude_scale = 0.3;
+constexpr double least_log_deviation = -15.0;
 
 }  // namespace
 
@@ -69,66 +109,91 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
     Layer layer;
     layer.weight = next(layout[i].dims);
     layer.bias = next(layout[i + 1].dims);
-    if (layout[i].name.starts_with("cnn_pre")) {
-      network.pre.push_back(layer);
-    } else if (layout[i].name.starts_with("cnn_post")) {
-      network.post.push_back(layer);
+    if (layout[i].name.starts_with("conv")) {
+      network.convolutions.push_back(layer);
     } else {
-      network.time = layer;
+      network.modulation = layer;
     }
   }
   return network;
 }
 
-at::Tensor noise_embedding(const at::Tensor& index, std::int64_t n_features) {
-  const std::int64_t n = n_features / 2;
-  const double rate = -std::log(1e4) / static_cast<double>(n - 1);
-  const at::Tensor f = at::arange(n, index.options()).mul_(rate).exp_();
-  const at::Tensor phase = index.unsqueeze(1) * f.unsqueeze(0);
-  return at::cat({phase.sin(), phase.cos()}, 1);
+at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& schedule,
+                           double sigma2) {
+  const std::int64_t n = config.embedding / 2;
+  at::Tensor phase;
+  if (config.log_snr) {
+    const double snr_db = sigma2 > 0.0 ? -to_db(sigma2) : config.snr_high_db;
+    phase = at::arange(1, n + 1, at::kFloat) *
+            (std::clamp(snr_db, config.snr_low_db, config.snr_high_db) * M_PI / 160.0);
+  } else {
+    const double index = sigma2 > 0.0 ? schedule.fractional_index(sigma2) : 0.0;
+    const double rate = -std::log(1e4) / static_cast<double>(n - 1);
+    phase = at::arange(n, at::kFloat).mul_(rate).exp_().mul_(index);
+  }
+  return at::cat({phase.sin(), phase.cos()}).unsqueeze(0);
 }
 
-at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embedding) {
-  for (std::size_t i = 0; i < network.pre.size(); ++i) {
-    x = convolve(x, network.pre[i]);
-    if (i + 1 < network.pre.size()) x = x.relu_();
+LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
+                           const at::Tensor& embedding, double sigma2, at::ScalarType precision)
+    : circular_(config.circular),
+      gate_(config.gate),
+      layers_(network.convolutions),
+      relu_(layers_.size(), true) {
+  if (config.magnitude) {
+    const double level =
+        std::clamp(sigma2, from_db(-config.snr_high_db), from_db(-config.snr_low_db));
+    magnitude_gain_ = (1.0 + sigma2) / level;
   }
-  const at::Tensor film =
-      at::linear(embedding, network.time.weight, network.time.bias).to(x.scalar_type());
-  const std::int64_t n_channels = film.size(1) / 2;
-  const at::Tensor scale = film.narrow(1, 0, n_channels).unsqueeze(-1).unsqueeze(-1);
-  const at::Tensor shift = film.narrow(1, n_channels, n_channels).unsqueeze(-1).unsqueeze(-1);
-  x = at::addcmul(shift, x, scale + 1.0);
-  for (std::size_t i = 0; i < network.post.size(); ++i) {
-    x = convolve(x, network.post[i]);
-    if (i + 1 < network.post.size()) x = x.relu_();
+  const at::Tensor film = at::linear(embedding.to(network.modulation.weight.options()),
+                                     network.modulation.weight, network.modulation.bias)
+                              .squeeze(0);
+  std::int64_t first = 0;
+  for (const int i : config.modulated) {
+    const std::int64_t n = config.hidden[i];
+    const at::Tensor gain = film.narrow(0, first, n) + 1.0;
+    layers_[i].weight = layers_[i].weight * gain.view({-1, 1, 1, 1});
+    layers_[i].bias = layers_[i].bias * gain + film.narrow(0, first + n, n);
+    relu_[i] = config.relu_after_modulation;
+    first += 2 * n;
   }
-  return x;
-}
-
-FixedLevelNetwork::FixedLevelNetwork(const Network& network, const at::Tensor& embedding,
-                                     at::ScalarType precision)
-    : layers_(network.pre), i_modulated_(network.pre.size() - 1) {
-  const at::Tensor film = at::linear(embedding, network.time.weight, network.time.bias).squeeze(0);
-  const std::int64_t n_channels = film.size(0) / 2;
-  const at::Tensor gain = film.narrow(0, 0, n_channels) + 1.0;
-  Layer& modulated = layers_.back();
-  modulated.weight = modulated.weight * gain.view({-1, 1, 1, 1});
-  modulated.bias = modulated.bias * gain + film.narrow(0, n_channels, n_channels);
-  layers_.insert(layers_.end(), network.post.begin(), network.post.end());
+  relu_.back() = false;
   for (Layer& layer : layers_) {
     layer.weight = layer.weight.to(precision).contiguous(at::MemoryFormat::ChannelsLast);
     layer.bias = layer.bias.to(precision);
   }
 }
 
-at::Tensor FixedLevelNetwork::forward(const at::Tensor& input) const {
-  at::Tensor x = input.to(layers_.front().weight.scalar_type());
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    x = convolve(x, layers_[i]);
-    if (i != i_modulated_ && i + 1 < layers_.size()) x = x.relu_();
+NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
+  at::Tensor x = input;
+  if (magnitude_gain_ > 0.0) {
+    const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
+    x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(magnitude_scale)}, 1);
   }
-  return x.to(input.scalar_type());
+  x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const std::int64_t padding = layers_[i].weight.size(2) / 2;
+    if (circular_ && padding > 0) {
+      x = x.requires_grad() ? CircularPadding::apply(x, padding) : pad_circular(x, padding);
+    }
+    x = at::conv2d(x, layers_[i].weight, layers_[i].bias, 1, circular_ ? 0 : padding);
+    if (relu_[i]) x = x.relu_();
+  }
+  x = x.to(input.scalar_type());
+  NetworkOutput output;
+  output.o = x.narrow(1, 0, 2);
+  std::int64_t next = 2;
+  if (gate_) {
+    const at::Tensor g_re = x.narrow(1, 2, 1), g_im = x.narrow(1, 3, 1);
+    const at::Tensor re = input.narrow(1, 0, 1), im = input.narrow(1, 1, 1);
+    output.o = output.o + at::cat({g_re * re - g_im * im, g_re * im + g_im * re}, 1);
+    next += 2;
+  }
+  // Small values on a log scale, large ones in proportion to the channel's entries.
+  if (next < x.size(1)) {
+    output.deviation = at::softplus(x.narrow(1, next, 1).clamp_min(least_log_deviation));
+  }
+  return output;
 }
 
 }  // namespace chest::nn

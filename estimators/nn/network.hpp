@@ -15,42 +15,47 @@ struct Layer {
   at::Tensor weight, bias;
 };
 
-/// The letter's network: convolutions, a modulation x (1 + scale) + shift by the noise level, and
-/// convolutions again, ReLU between them and none beside the modulation.
+/// The arrays of a network as views into the flat vector: gradients of what they compute arrive
+/// there.
 struct Network {
-  std::vector<Layer> pre;
-  Layer time;  ///< embedding -> (scale, shift)
-  std::vector<Layer> post;
+  std::vector<Layer> convolutions;
+  Layer modulation;  ///< embedding -> (scale, shift) of each modulated layer in turn
 };
 
 at::Tensor flat_weights(const NetworkConfig& config, const std::vector<NamedTensor>& weights);
 std::vector<NamedTensor> named_weights(const NetworkConfig& config, const at::Tensor& flat);
 /// PyTorch's default, U(-1, 1) / sqrt(fan_in) for weights and biases; depends on the seed alone.
 at::Tensor initial_weights(const NetworkConfig& config, std::uint64_t seed);
-
-/// Views into the flat vector: gradients of what they compute arrive there.
 Network network_of(const NetworkConfig& config, const at::Tensor& flat);
 
-/// Sinusoidal features of noise indices: sin(i f_k), then cos(i f_k), f_k = exp(-k ln(1e4) /
-/// (n_features / 2 - 1)).  @param index  float32 [n];  @return [n, n_features]
-at::Tensor noise_embedding(const at::Tensor& index, std::int64_t n_features);
+/// What a network is told of the noise level, float32 [1, n_features]. An index i gives sin(i f_k),
+/// then cos(i f_k), f_k = exp(-k ln(1e4) / (n_features / 2 - 1)), k = 0 ..; a log SNR gives the
+/// same of k pi snr_db / 160, k = 1 ... Levels outside the fitted range count as its ends.
+at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& schedule,
+                           double sigma2);
 
-/// @param x          planes [n, 2, n_rx, n_tx]; the convolutions run in its precision
-/// @param embedding  one row per sample, [n, n_features]
-at::Tensor forward(const Network& network, at::Tensor x, const at::Tensor& embedding);
+struct NetworkOutput {
+  at::Tensor o;  ///< planes [n, 2, n_rx, n_tx]: see Prediction
+  /// [n, 1, n_rx, n_tx], > 0: root mean square of h - D, relative to sqrt(sigma2 / (1 + sigma2)) of
+  /// a white prior; undefined for a network without variance.
+  at::Tensor deviation;
+};
 
-/// The network at one noise level, the modulation multiplied into the convolution before it.
-class FixedLevelNetwork {
+/// A network at one noise level, the modulation multiplied into the convolutions before it.
+/// Differentiable in the weights.
+class LevelNetwork {
  public:
-  /// @param embedding  [1, n_features]
   /// @param precision  of the convolutions; inputs and outputs of forward() keep theirs
-  FixedLevelNetwork(const Network& network, const at::Tensor& embedding,
-                    at::ScalarType precision = at::kFloat);
-  at::Tensor forward(const at::Tensor& input) const;
+  LevelNetwork(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
+               double sigma2, at::ScalarType precision);
+  /// @param x  planes z / sqrt(1 + sigma2), [n, 2, n_rx, n_tx], channels last
+  NetworkOutput forward(const at::Tensor& x) const;
 
  private:
+  bool circular_, gate_;
+  double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
   std::vector<Layer> layers_;
-  std::size_t i_modulated_ = 0;
+  std::vector<char> relu_;
 };
 
 }  // namespace chest::nn

@@ -12,6 +12,7 @@
 
 #include <chest/error.hpp>
 #include <chest/file.hpp>
+#include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
@@ -22,12 +23,22 @@
 
 namespace chest {
 namespace nn {
+
+static at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
+
 namespace {
 
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::int64_t fewest_validation_draws = 1024;
+constexpr std::int64_t fewest_validation_draws = 512;
+constexpr std::int64_t most_validation_levels = 32;
+/// Levels that share a running mean of their error.
+constexpr std::size_t n_level_means = 40;
+constexpr double level_mean_decay = 0.98;
+/// Of the variance's log likelihood beside the error: small, so that it does not cost accuracy.
+constexpr double variance_weight = 0.02;
+constexpr double warm_up_steps = 200.0;
 
 at::Tensor angular_planes(const SampleReader& samples) {
   constexpr arma::uword block = 1024;
@@ -52,6 +63,12 @@ std::string hash_of(const at::Tensor& planes) {
   return hash_bytes(bytes.data_ptr<float>(), bytes.nbytes());
 }
 
+/// One noise level of a fit.
+struct Level {
+  double sigma2;
+  double position;  ///< 0 (cleanest) .. 1 in the range of the fit
+};
+
 // What a fit sees: a loss and its gradient per batch, and the validation loss. Micro-batches are
 // added in their order, so a fit does not depend on the number of threads.
 class Objective {
@@ -59,89 +76,122 @@ class Objective {
   Objective(const NetworkFitOptions& options, const NoiseSchedule& schedule, at::Tensor train,
             at::Tensor validation, at::Device device)
       : options_(options),
-        n_levels_(schedule.n_steps()),
-        levels_(schedule, device),
+        schedule_(schedule),
         train_(std::move(train)),
         validation_(std::move(validation)),
         device_(device),
-        micro_batch_(device.is_cuda() ? static_cast<std::int64_t>(options.batch)
-                                      : cpu_micro_batch(train_.size(2) * train_.size(3))),
-        n_threads_(device.is_cuda() ? 1 : options.n_threads) {}
+        n_threads_(device.is_cuda() ? 1 : options.n_threads) {
+    const std::int64_t most =
+        device.is_cuda() ? 512 : cpu_micro_batch(train_.size(2) * train_.size(3));
+    // Eight levels in a batch, or more.
+    micro_batch_ = std::clamp<std::int64_t>(static_cast<std::int64_t>(options.batch) / 8, 1, most);
+    for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch_) {
+      power_ += validation_.narrow(0, first, std::min(micro_batch_, validation_.size(0) - first))
+                    .square()
+                    .sum()
+                    .item<double>();
+    }
+    power_ /= static_cast<double>(validation_.numel());
+  }
 
   std::int64_t n_batches() const {
     const auto batch = static_cast<std::int64_t>(options_.batch);
     return (train_.size(0) + batch - 1) / batch;
   }
 
-  /// The squared error summed over a batch; `gradient` is that of its mean over all entries.
-  double batch(const at::Tensor& flat, std::int64_t epoch, std::int64_t batch,
-               at::Tensor& gradient) {
+  /// The loss of a batch times its channels, and the gradient of what the fit makes small.
+  double batch(const FitState& state, at::Tensor& gradient, std::vector<double>& level_means) {
+    const std::int64_t epoch = state.epoch;
     if (epoch != shuffled_epoch_) shuffle(epoch);
     const auto size = static_cast<std::int64_t>(options_.batch);
-    const std::int64_t first = batch * size;
+    const std::int64_t first = state.batch * size;
     const std::int64_t count = std::min(size, train_.size(0) - first);
     const std::int64_t n_parts = (count + micro_batch_ - 1) / micro_batch_;
     std::vector<at::Tensor> gradients(n_parts);
     std::vector<double> errors(n_parts);
+    std::vector<Level> levels(n_parts);
     parallel_for(n_parts, n_threads_, [&](std::size_t i) {
       use_one_torch_thread();
       const at::AutoGradMode with_gradients(true);
-      const std::int64_t begin = first + static_cast<std::int64_t>(i) * micro_batch_;
+      const auto part = static_cast<std::int64_t>(i);
+      const std::int64_t begin = first + part * micro_batch_;
       const std::int64_t end = std::min(begin + micro_batch_, first + count);
       std::vector<std::int64_t> order(order_.begin() + begin, order_.begin() + end);
-      const Draws draws = draw(Purpose::training, epoch, begin, end - begin);
-      const at::Tensor leaf = flat.detach().requires_grad_();
-      const at::Tensor error =
-          squared_error(options_.network, options_.prediction, levels_, leaf,
-                        train_.index_select(0, at::tensor(order).to(device_)), draws.eps,
-                        at::tensor(draws.index).to(device_), options_.bfloat16);
-      gradients[i] = torch::autograd::grad({error}, {leaf})[0];
-      errors[i] = error.item<double>();
+      Draws draws = draw(Purpose::training, epoch, begin, end - begin);
+      levels[i] = level((static_cast<double>(part) + draws.level) / static_cast<double>(n_parts));
+      at::Tensor h = train_.index_select(0, at::tensor(order).to(device_));
+      if (options_.augmentation != Augmentation::none) h = changed(h, draws);
+      const at::Tensor leaf = state.weights.detach().requires_grad_();
+      const LevelErrors found = level_errors(options_.network, options_.prediction, schedule_, leaf,
+                                             h, draws.eps, levels[i].sigma2, options_.bfloat16);
+      const double n = static_cast<double>(end - begin);
+      errors[i] = found.squared.item<double>() / (n * entries());
+      // Of a part's mean per entry; parts count by their channels.
+      double weight = 1.0;
+      if (options_.objective == FitObjective::nmse) {
+        const double mean = level_means[mean_of(levels[i])];
+        weight = 1.0 / std::max(mean > 0.0 ? mean : errors[i], 1e-30);
+      }
+      at::Tensor loss = found.squared * (weight / (static_cast<double>(count) * entries()));
+      if (found.log_likelihood.defined()) {
+        loss = loss + found.log_likelihood *
+                          (2.0 * variance_weight / (static_cast<double>(count) * entries()));
+      }
+      gradients[i] = torch::autograd::grad({loss}, {leaf})[0];
     });
     gradient = gradients[0];
     for (std::int64_t i = 1; i < n_parts; ++i) gradient += gradients[i];
-    gradient /= static_cast<double>(count * entries());
-    return std::accumulate(errors.begin(), errors.end(), 0.0);
+    double loss = 0.0;
+    for (std::int64_t i = 0; i < n_parts; ++i) {
+      const auto n = static_cast<double>(std::min(micro_batch_, count - i * micro_batch_));
+      loss += n * loss_of(errors[i], levels[i]);
+      double& mean = level_means[mean_of(levels[i])];
+      mean =
+          mean > 0.0 ? level_mean_decay * mean + (1.0 - level_mean_decay) * errors[i] : errors[i];
+    }
+    return loss;
   }
 
-  /// Mean loss per entry on the validation channels for each of the weights, noise and indices
-  /// always the same.
+  /// Mean loss on the validation channels for each of the weights, noise and levels always the
+  /// same.
   std::vector<double> validate(const std::vector<at::Tensor>& flats) const {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_repeats = (fewest_validation_draws + n - 1) / n;
-    const std::int64_t n_draws = n * n_repeats;
-    const std::int64_t n_parts = (n_draws + micro_batch_ - 1) / micro_batch_;
+    const std::int64_t n_parts = (n * n_repeats + micro_batch_ - 1) / micro_batch_;
+    const std::int64_t n_levels = std::min(most_validation_levels, n_parts);
     std::vector<std::vector<double>> errors(n_parts, std::vector<double>(flats.size()));
     parallel_for(n_parts, n_threads_, [&](std::size_t i) {
       use_one_torch_thread();
       const at::NoGradGuard no_gradients;
-      const std::int64_t begin = static_cast<std::int64_t>(i) * micro_batch_;
-      const std::int64_t end = std::min(begin + micro_batch_, n_draws);
-      Draws draws = draw(Purpose::validation, 0, begin, end - begin);
+      const auto part = static_cast<std::int64_t>(i);
+      const std::int64_t begin = part * micro_batch_;
+      const Draws draws = draw(Purpose::validation, 0, begin, micro_batch_);
       std::vector<std::int64_t> order;
-      draws.index.clear();
-      for (std::int64_t d = begin; d < end; ++d) {
-        order.push_back(d % n);
-        // All indices equally often, and others for the same channel in the next repetition.
-        draws.index.push_back((d % n + d / n * n_levels_ / n_repeats) % n_levels_);
-      }
+      for (std::int64_t d = begin; d < begin + micro_batch_; ++d) order.push_back(d % n);
       const at::Tensor h = validation_.index_select(0, at::tensor(order).to(device_));
-      const at::Tensor index = at::tensor(draws.index).to(device_);
       for (std::size_t k = 0; k < flats.size(); ++k) {
-        errors[i][k] = squared_error(options_.network, options_.prediction, levels_, flats[k], h,
-                                     draws.eps, index)
-                           .item<double>();
+        errors[i][k] = level_errors(options_.network, options_.prediction, schedule_, flats[k], h,
+                                    draws.eps, validation_level(part, n_levels).sigma2)
+                           .squared.item<double>() /
+                       (static_cast<double>(micro_batch_) * entries());
       }
     });
     std::vector<double> losses(flats.size());
-    for (const std::vector<double>& part : errors) {
-      for (std::size_t k = 0; k < flats.size(); ++k) losses[k] += part[k];
+    for (std::size_t k = 0; k < flats.size(); ++k) {
+      std::vector<double> sums(n_levels), counts(n_levels);
+      for (std::int64_t i = 0; i < n_parts; ++i) {
+        sums[i % n_levels] += errors[i][k];
+        counts[i % n_levels] += 1.0;
+      }
+      for (std::int64_t i = 0; i < n_levels; ++i) {
+        losses[k] += loss_of(sums[i] / counts[i], validation_level(i, n_levels)) /
+                     static_cast<double>(n_levels);
+      }
     }
-    for (double& loss : losses) loss /= static_cast<double>(n_draws * entries());
     return losses;
   }
 
-  std::int64_t entries() const { return train_[0].numel(); }
+  double entries() const { return static_cast<double>(train_[0].numel()); }
   std::int64_t n_train() const { return train_.size(0); }
   std::int64_t n_in(std::int64_t n_batches) const {
     return std::min(n_train(), n_batches * static_cast<std::int64_t>(options_.batch));
@@ -149,9 +199,42 @@ class Objective {
 
  private:
   struct Draws {
-    std::vector<std::int64_t> index;
+    double level = 0.0;    ///< 0 .. 1
+    at::Tensor phase;      ///< radians, [n]
+    unsigned mirrors = 0;  ///< bits: rx reversed, tx reversed, conjugate
     at::Tensor eps;
   };
+
+  // A level of the range, at 0 (cleanest) .. 1 of it: uniform in dB, or in the index.
+  Level level(double position) const {
+    const NetworkConfig& network = options_.network;
+    if (network.log_snr) {
+      return {from_db(-network.snr_high_db + position * (network.snr_high_db - network.snr_low_db)),
+              position};
+    }
+    const auto n = schedule_.n_steps();
+    return {schedule_.sigma2(std::min(n - 1, static_cast<arma::uword>(position * double(n)))),
+            position};
+  }
+  Level validation_level(std::int64_t part, std::int64_t n_levels) const {
+    return level((static_cast<double>(part % n_levels) + 0.5) / static_cast<double>(n_levels));
+  }
+  static std::size_t mean_of(const Level& level) {
+    return std::min(n_level_means - 1, static_cast<std::size_t>(level.position * n_level_means));
+  }
+  // In dB of NMSE, or the mean square itself.
+  double loss_of(double error, const Level& level) const {
+    if (options_.objective == FitObjective::prediction) return error;
+    const double gain = prediction_gains(options_.prediction, level.sigma2).o_gain;
+    return to_db(gain * gain * error / power_);
+  }
+
+  at::Tensor changed(const at::Tensor& channels, const Draws& draws) const {
+    const at::Tensor phase = draws.phase.to(device_).view({-1, 1, 1, 1});
+    return rotated(options_.augmentation == Augmentation::mirror ? mirrored(channels, draws.mirrors)
+                                                                 : channels,
+                   phase);
+  }
 
   void shuffle(std::int64_t epoch) {
     order_.resize(train_.size(0));
@@ -161,20 +244,27 @@ class Objective {
     shuffled_epoch_ = epoch;
   }
 
-  // Index and noise of positions begin .. begin + count - 1 of an epoch, each from its own stream.
+  // Level, phases and noise of positions begin .. begin + count - 1 of an epoch, each from its own
+  // stream.
   Draws draw(Purpose purpose, std::int64_t epoch, std::int64_t begin, std::int64_t count) const {
     Draws draws;
     const std::int64_t n_rx = train_.size(2), n_tx = train_.size(3);
     arma::cx_mat eps;
     if (!device_.is_cuda()) eps.set_size(n_rx * n_tx, count);
     std::uint64_t device_seed = 0;
+    std::vector<float> phases;
     for (std::int64_t k = 0; k < count; ++k) {
       Rng rng(options_.seed, {purpose, static_cast<std::uint64_t>(epoch),
                               static_cast<std::uint64_t>(begin + k + 1)});
-      draws.index.push_back(static_cast<std::int64_t>(rng.index(n_levels_)));
+      phases.push_back(static_cast<float>(2.0 * M_PI * rng.uniform()));
+      if (k == 0) {
+        draws.level = rng.uniform();
+        draws.mirrors = static_cast<unsigned>(rng.index(8));
+      }
       if (k == 0 && device_.is_cuda()) device_seed = rng();
       if (!device_.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
     }
+    draws.phase = at::tensor(phases);
     if (device_.is_cuda()) {
       // A GPU would wait for noise drawn here.
       at::Generator generator = at::globalContext().defaultGenerator(device_).clone();
@@ -187,12 +277,12 @@ class Objective {
   }
 
   const NetworkFitOptions& options_;
-  std::int64_t n_levels_;
-  NoiseLevels levels_;
+  const NoiseSchedule& schedule_;
   at::Tensor train_, validation_;
   at::Device device_;
-  std::int64_t micro_batch_;
+  std::int64_t micro_batch_ = 0;
   unsigned n_threads_;
+  double power_ = 0.0;  // of the validation channels, per entry
   std::vector<std::int64_t> order_;
   std::int64_t shuffled_epoch_ = -1;
 };
@@ -200,12 +290,18 @@ class Objective {
 // Options of what is computed, and the data: what a checkpoint must agree with. Where and how fast
 // it is computed (threads, device, bfloat16) may change, and so may the limits.
 Json identity_of(const NetworkFitOptions& options) {
-  return {{"network", Json::parse(to_json(options.network))},
-          {"prediction", to_string(options.prediction)},
-          {"learning_rate", options.learning_rate},
-          {"batch", options.batch},
-          {"ema_decay", options.ema_decay},
-          {"seed", options.seed}};
+  Json json{{"network", Json::parse(to_json(options.network))},
+            {"prediction", to_string(options.prediction)},
+            {"objective", options.objective == FitObjective::nmse ? "nmse" : "prediction"},
+            {"learning_rate", options.learning_rate},
+            {"anneal", options.anneal},
+            {"augmentation", to_string(options.augmentation)},
+            {"batch", options.batch},
+            {"ema_decay", options.ema_decay},
+            {"seed", options.seed}};
+  // The learning rate depends on where the run ends.
+  if (options.anneal) json["max_epochs"] = options.max_epochs;
+  return json;
 }
 
 Json all_of(const NetworkFitOptions& options) {
@@ -256,8 +352,7 @@ class Fit {
         keep_if_best(state_.epoch + 1);
         return;
       }
-      state_.train_losses.push_back(
-          state_.loss_sum / static_cast<double>(objective_.n_train() * objective_.entries()));
+      state_.train_losses.push_back(state_.loss_sum / static_cast<double>(objective_.n_train()));
       ++state_.epoch;
       state_.batch = 0;
       state_.loss_sum = 0.0;
@@ -283,22 +378,32 @@ class Fit {
     at::Tensor gradient;
     while (state_.batch < objective_.n_batches()) {
       if (control_.stopped() || out_of_time()) return false;
-      const double error = objective_.batch(state_.weights, state_.epoch, state_.batch, gradient);
+      const double error = objective_.batch(state_, gradient, state_.level_means);
       if (!std::isfinite(error)) {
         throw Error(ErrorKind::numeric,
                     "fit: the loss is not finite in epoch " + std::to_string(state_.epoch + 1) +
                         "; lower the learning rate, now " + std::to_string(options_.learning_rate) +
                         ", or look at the channels' power");
       }
-      state_.adam.step(state_.weights, gradient, options_.learning_rate);
+      state_.adam.step(state_.weights, gradient, learning_rate());
       update_average();
       state_.loss_sum += error;
       ++state_.batch;
       ++n_batches_done_;
-      report(state_.loss_sum /
-             static_cast<double>(objective_.n_in(state_.batch) * objective_.entries()));
+      report(state_.loss_sum / static_cast<double>(objective_.n_in(state_.batch)));
     }
     return true;
+  }
+
+  double learning_rate() const {
+    if (!options_.anneal) return options_.learning_rate;
+    double done = static_cast<double>(state_.epoch * objective_.n_batches() + state_.batch) /
+                  static_cast<double>(options_.max_epochs * objective_.n_batches());
+    if (options_.max_minutes > 0.0)
+      done = std::max(done, seconds() / (60.0 * options_.max_minutes));
+    const double warm_up =
+        std::min(1.0, static_cast<double>(state_.adam.n_steps + 1) / warm_up_steps);
+    return options_.learning_rate * warm_up * 0.5 * (1.0 + std::cos(M_PI * std::min(done, 1.0)));
   }
 
   // Short memory at first, so that the random start is soon forgotten.
@@ -309,10 +414,9 @@ class Fit {
   }
 
   double keep_if_best(std::int64_t epoch) {
-    const std::vector<double> losses = objective_.validate({state_.weights, state_.average});
-    const double loss = std::min(losses[0], losses[1]);
+    const double loss = objective_.validate({state_.average})[0];
     if (std::isfinite(loss) && (state_.best_epoch == 0 || loss < state_.best_loss)) {
-      state_.best.copy_(losses[0] < losses[1] ? state_.weights : state_.average);
+      state_.best.copy_(state_.average);
       state_.best_loss = loss;
       state_.best_epoch = epoch;
     }
@@ -343,9 +447,10 @@ class Fit {
     std::ostringstream text;
     text.precision(4);
     const std::int64_t epoch = state_.batch > 0 ? state_.epoch + 1 : state_.epoch;
-    text << "epoch " << epoch << ", loss " << loss;
+    const char* const unit = options_.objective == FitObjective::nmse ? " dB" : "";
+    text << "epoch " << epoch << ", loss " << loss << unit;
     if (!state_.validation_losses.empty()) {
-      text << ", validation " << state_.validation_losses.back();
+      text << ", validation " << state_.validation_losses.back() << unit;
       if (state_.best_epoch == state_.epoch) {
         text << " (best)";
       } else {
@@ -367,30 +472,54 @@ class Fit {
 
 }  // namespace
 
-NoiseLevels::NoiseLevels(const NoiseSchedule& schedule, const at::Device& device) {
-  signal = at::empty({static_cast<std::int64_t>(schedule.n_steps())}, at::kFloat);
-  noise = at::empty_like(signal);
-  for (arma::uword i = 0; i < schedule.n_steps(); ++i) {
-    signal.data_ptr<float>()[i] = static_cast<float>(std::sqrt(schedule.abar()(i)));
-    noise.data_ptr<float>()[i] = static_cast<float>(std::sqrt(1.0 - schedule.abar()(i)));
-  }
-  signal = signal.to(device);
-  noise = noise.to(device);
+// Multiplied by exp(j phase).
+static at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
+  const at::Tensor c = phase.cos(), s = phase.sin();
+  const at::Tensor re = h.narrow(1, 0, 1), im = h.narrow(1, 1, 1);
+  return at::cat({re * c - im * s, re * s + im * c}, 1);
 }
 
-at::Tensor squared_error(const NetworkConfig& config, Prediction prediction,
-                         const NoiseLevels& levels, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, const at::Tensor& index, bool bfloat16) {
-  const at::Tensor signal = levels.signal.index_select(0, index).view({-1, 1, 1, 1});
-  const at::Tensor noise = levels.noise.index_select(0, index).view({-1, 1, 1, 1});
-  at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
-  if (bfloat16) x = x.to(at::kBFloat16);
+at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
+  // The conjugate is that of the bins -k on both sides; antennas in reverse order are the bins -k
+  // times exp(j 2 pi k / N).
+  at::Tensor h = planes;
+  const bool conjugate = mirrors & 4;
+  if (conjugate) h = at::cat({h.narrow(1, 0, 1), -h.narrow(1, 1, 1)}, 1);
+  for (const std::int64_t dim : {2, 3}) {
+    const bool reversed = mirrors >> (dim - 2) & 1;
+    if (reversed != conjugate) h = h.flip(dim).roll(1, dim);
+    if (!reversed) continue;
+    const std::int64_t n = h.size(dim);
+    const at::Tensor ramp = at::arange(n, h.options()) * (2.0 * M_PI / static_cast<double>(n));
+    h = rotated(h, dim == 2 ? ramp.view({1, 1, n, 1}) : ramp.view({1, 1, 1, n}));
+  }
+  return h;
+}
+
+LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
+                         const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
+                         const at::Tensor& eps, double sigma2, bool bfloat16) {
+  const double signal = std::sqrt(1.0 / (1.0 + sigma2)), noise = std::sqrt(sigma2 / (1.0 + sigma2));
+  const at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
   at::Tensor target = eps;
   if (prediction == Prediction::sample) target = h;
   if (prediction == Prediction::velocity) target = eps * signal - h * noise;
-  const at::Tensor output = forward(
-      network_of(config, flat), x, noise_embedding(index.to(flat.scalar_type()), config.embedding));
-  return at::mse_loss(output.to(target.scalar_type()), target, at::Reduction::Sum);
+  const LevelNetwork network(config, network_of(config, flat),
+                             noise_embedding(config, schedule, sigma2), sigma2,
+                             bfloat16 ? at::kBFloat16 : flat.scalar_type());
+  const NetworkOutput output = network.forward(x);
+  const at::Tensor squares = (output.o - target).square();
+  LevelErrors errors;
+  errors.squared = squares.sum();
+  if (output.deviation.defined()) {
+    // h - D = o_gain (o - target); the variance is relative to that of a prior of power 1.
+    const double gain = prediction_gains(prediction, sigma2).o_gain;
+    const at::Tensor relative =
+        squares.detach().sum(1, /*keepdim=*/true) * (gain * gain * (1.0 + sigma2) / sigma2);
+    errors.log_likelihood =
+        (2.0 * output.deviation.log() + relative / output.deviation.square()).sum();
+  }
+  return errors;
 }
 
 void Adam::step(at::Tensor& flat, const at::Tensor& gradient, double learning_rate) {
@@ -429,6 +558,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   state.best = at::zeros_like(state.weights);
   state.adam.mean = at::zeros_like(state.weights);
   state.adam.mean_square = at::zeros_like(state.weights);
+  state.level_means.assign(n_level_means, 0.0);
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint)) {
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }

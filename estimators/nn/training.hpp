@@ -6,21 +6,24 @@
 
 namespace chest::nn {
 
-/// sqrt(abar_i) and sqrt(1 - abar_i) of every index, float32 [n_steps].
-struct NoiseLevels {
-  NoiseLevels(const NoiseSchedule& schedule, const at::Device& device);
-  at::Tensor signal, noise;
+/// What a micro-batch at one noise level says of the weights.
+struct LevelErrors {
+  at::Tensor squared;  ///< sum over all entries of (network output - target)^2
+  at::Tensor
+      log_likelihood;  ///< minus that of the errors h - D, summed; undefined without variance
 };
 
-/// Sum over all entries of (network output - target)^2 for noisy inputs
-/// x = sqrt(abar_i) h + sqrt(1 - abar_i) eps.
+/// For noisy inputs x = (h + sigma eps) / sqrt(1 + sigma2).
 /// @param flat    weights, [n_parameters]
 /// @param h, eps  planes of the angular domain, [n, 2, n_rx, n_tx]
-/// @param index   noise index per sample, int64 [n]
 /// @param bfloat16  convolve in bfloat16; weights, targets and the sum stay as they are
-at::Tensor squared_error(const NetworkConfig& config, Prediction prediction,
-                         const NoiseLevels& levels, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, const at::Tensor& index, bool bfloat16 = false);
+LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
+                         const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
+                         const at::Tensor& eps, double sigma2, bool bfloat16 = false);
+
+/// Angular planes [n, 2, n_rx, n_tx] of the mirrored channels; bits of `mirrors`: 1 the receive and
+/// 2 the transmit antennas in reverse order, 4 the conjugate of what is then there.
+at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors);
 
 /// Adam with PyTorch's defaults: beta 0.9 and 0.999, epsilon 1e-8.
 /// Source: [Kingma2015]
@@ -38,10 +41,12 @@ struct FitState {
   Adam adam;
   std::int64_t epoch = 0;       ///< epochs finished
   std::int64_t batch = 0;       ///< batches finished in the current epoch
-  double loss_sum = 0.0;        ///< squared errors of those batches
+  double loss_sum = 0.0;        ///< losses of those batches, times their channels
   std::int64_t best_epoch = 0;  ///< number of epochs finished when it was the best; 0: none yet
   double best_loss = 0.0;
   std::vector<double> train_losses, validation_losses;  ///< per finished epoch
+  /// Running mean of the squared error per entry around each noise level; 0: not seen yet.
+  std::vector<double> level_means;
 };
 
 /// `identity` names options and data: a checkpoint continues the run of the same identity only.

@@ -17,11 +17,12 @@ namespace {
 struct EstimateOptions {
   std::string observations, axes, out, estimator = "dmse", pilots = "identity", device = "cpu";
   std::vector<std::string> models;
-  double snr_db = 0.0, pilot_power = 1.0;
+  std::string snr;
+  double pilot_power = 1.0;
   arma::uword n_tx = 0;
   std::uint64_t seed = 1;
   unsigned threads = 0;
-  bool compress = false, force = false;
+  bool per_angle = false, compress = false, force = false;
 };
 
 /// Observations are stored as channels are: [n, n_rx, n_pilots]. Their power is their own.
@@ -43,12 +44,16 @@ int estimate(const Args& args, std::ostream& out) {
       "chest estimate --observations FILE --snr DB --out FILE [--estimator NAME] [options]",
       "Estimates channels from received pilots Y = H P + N, stored as [n, n_rx, n_pilots] "
       "complex at the scale\nE||h||^2 = n_rx n_tx. Writes /channels [n, n_rx, n_tx] and, "
-      "where predicted, /err_var [n], the error variance per entry." +
+      "where predicted, /err_var [n], the error variance per entry; with --snr unknown, "
+      "/sigma2 [n]." +
           estimator_help());
   auto flag = line.flags().add_options();
   flag("observations", optional_field(options.observations), "FILE[:DATASET] with received pilots");
   flag("axes", optional_field(options.axes), "order of the stored dimensions, as for --channels");
-  flag("snr", optional_field(options.snr_db), "-10 log10(noise variance per received entry), dB");
+  flag("snr", optional_field(options.snr),
+       "-10 log10(noise variance per received entry), dB; or unknown: estimated for each channel");
+  flag("per-angle", po::bool_switch(&options.per_angle),
+       "also write the error variance of every angular entry, /err_var_angular [n, n_rx, n_tx]");
   flag("out", optional_field(options.out), "file to write (HDF5)");
   flag("estimator", field(options.estimator), "which, with options; one of those listed above");
   flag("model", optional_field(options.models), "model file; repeatable");
@@ -63,7 +68,10 @@ int estimate(const Args& args, std::ostream& out) {
   flag("force", po::bool_switch(&options.force), "replace an existing file");
   if (!line.parse(args, out)) return 0;
   line.require("observations", "a file with received pilots");
-  line.require("snr", "the SNR in dB that belongs to the noise of the observations");
+  line.require("snr", "the SNR in dB that belongs to the noise of the observations, or unknown");
+  const bool blind = options.snr == "unknown";
+  // Not read by an estimator that finds its own.
+  const double sigma2 = blind ? 1.0 : from_db(-to_number(options.snr, "chest estimate: --snr"));
   line.require("out", "the file to write");
   check_output(options.out, options.force);
 
@@ -89,9 +97,13 @@ int estimate(const Args& args, std::ostream& out) {
   context.n_tx = n_tx;
   context.models = models;
   context.device = options.device;
-  const auto estimator = make_estimator(parse_named_options(options.estimator), context);
-  const double sigma2 = from_db(-options.snr_db);
-  if (const std::string text = estimator->warning(sigma2); !text.empty()) warn(text);
+  NamedOptions named = parse_named_options(options.estimator);
+  if (blind && !named.options.emplace("snr", "unknown").second) {
+    throw Error(ErrorKind::invalid_argument,
+                "chest estimate: " + named.text + " and --snr unknown both say which SNR to use");
+  }
+  const auto estimator = make_estimator(named, context);
+  if (const std::string text = blind ? "" : estimator->warning(sigma2); !text.empty()) warn(text);
 
   // Fixed blocks: the estimates do not depend on the number of threads.
   constexpr arma::uword block = 64;
@@ -109,6 +121,7 @@ int estimate(const Args& args, std::ostream& out) {
       observation.y = dataset.read(at, std::min(block, n_samples - at));
       observation.sigma2 = sigma2;
       observation.stream = at;
+      observation.per_angle = options.per_angle;
       estimator->estimate(observation, estimates[i]);
     });
     if (!writer) {
@@ -118,6 +131,13 @@ int estimate(const Args& args, std::ostream& out) {
       file.n_samples = n_samples;
       file.compress = options.compress;
       file.with_err_var = !estimates[0].mse.is_empty();
+      file.with_err_var_angular = !estimates[0].angular_mse.is_empty();
+      file.with_sigma2 = !estimates[0].sigma2.is_empty();
+      if (options.per_angle && !file.with_err_var_angular) {
+        warn(estimator->name() +
+             " does not know the error of single angles; /err_var_angular is "
+             "left out");
+      }
       file.provenance = line.provenance(options.seed);
       writer = std::make_unique<ChannelFileWriter>(options.out, file);
     }
@@ -125,6 +145,8 @@ int estimate(const Args& args, std::ostream& out) {
       ChannelBlock channels;
       channels.h = std::move(estimate.h);
       channels.err_var = estimate.mse / static_cast<double>(n_rx * n_tx);
+      channels.err_var_angular = std::move(estimate.angular_mse);
+      channels.sigma2 = std::move(estimate.sigma2);
       first += channels.h.n_cols;
       writer->append(channels);
     }

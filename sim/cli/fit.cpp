@@ -12,16 +12,19 @@
 #include <chest/text.hpp>
 
 #include "args.hpp"
+#include "calibration.hpp"
 
 namespace chest::cli {
 namespace {
 
 struct FitOptions {
-  std::string kind, out, validation, checkpoint, prediction = "epsilon", covariance = "full";
+  std::string kind, out, validation, checkpoint, covariance = "full";
+  std::string layers = "gated", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
   unsigned threads = 0;
-  bool force = false;
+  std::string augmentation = "phase";
+  bool constant_rate = false, force = false;
 };
 
 std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
@@ -54,9 +57,31 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ost
   return 0;
 }
 
-int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& out) {
-  NetworkFitOptions& fit = options.network;
-  fit.prediction = prediction_from_string(options.prediction);
+/// The recipe of the network that --network names, with what was said otherwise.
+NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
+  const NetworkFitOptions& asked = options.network;
+  const NetworkConfig network = parse_network(options.layers);
+  const bool letter = parse_named_options(options.layers).name == "letter";
+  NetworkFitOptions fit = letter ? NetworkFitOptions::letter() : NetworkFitOptions{};
+  fit.network = network;
+  if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
+  if (line.given("objective")) fit.objective = fit_objective_from_string(options.objective);
+  if (line.given("learning-rate")) fit.learning_rate = asked.learning_rate;
+  if (line.given("batch")) fit.batch = asked.batch;
+  if (line.given("ema")) fit.ema_decay = asked.ema_decay;
+  if (line.given("epochs")) fit.max_epochs = asked.max_epochs;
+  if (line.given("patience")) fit.patience = asked.patience;
+  if (options.constant_rate) fit.anneal = false;
+  if (line.given("augment")) fit.augmentation = augmentation_from_string(options.augmentation);
+  fit.max_minutes = asked.max_minutes;
+  fit.seed = asked.seed;
+  fit.device = asked.device;
+  fit.bfloat16 = asked.bfloat16;
+  return fit;
+}
+
+int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+  NetworkFitOptions fit = recipe(options, line);
   fit.n_threads = n_threads(options.threads);
   fit.checkpoint = options.checkpoint.empty() ? options.out + ".checkpoint" : options.checkpoint;
   if (const std::string reason = fit.why_invalid(); !reason.empty()) {
@@ -95,7 +120,8 @@ int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& o
   const arma::uword best = n_epochs == 0 ? 0 : model.validation_losses.index_min() + 1;
   const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
 
-  const auto denoiser = make_network_denoiser(model, {fit.device, 0});
+  const auto denoiser = make_network_denoiser(
+      model, {.device = fit.device, .micro_batch = 0, .bfloat16 = fit.bfloat16});
   const bool was_interrupted = terminal.interrupted();
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   model.calibration = calibrate(*denoiser, held_out, fit.seed, fit.n_threads);
@@ -116,10 +142,7 @@ int fit_dmse_model(FitOptions& options, const CommandLine& line, std::ostream& o
         << model.validation_losses(best - 1) << '\n';
   }
   out << "calls per estimate, from validation channels " << range_text(validation) << ":\n";
-  for (arma::uword i = 0; i < model.calibration.snr_db.n_elem; ++i) {
-    out << "  " << model.calibration.snr_db(i) << " dB: " << model.calibration.n_steps(i)
-        << "  (NMSE " << to_db(model.calibration.mse(i)) << " dB)\n";
-  }
+  print(model.calibration, out);
   if (!finished) {
     out << (was_interrupted ? "interrupted" : "time is up")
         << "; the best so far is saved, and the same command with a later limit and --force "
@@ -147,13 +170,25 @@ int fit(const Args& args, std::ostream& out) {
        "lmmse: full, or toeplitz (block-Toeplitz average, for uniform linear arrays)");
   flag("validation", optional_field(options.validation),
        "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
+  flag("network", field(options.layers),
+       "dmse: gated[:OPTIONS], chest's own, or letter: the network and recipe of the letter, which "
+       "changes the defaults below");
   flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
-  flag("minutes", field(network.max_minutes), "dmse: wall-clock limit; 0: none");
+  flag("minutes", field(network.max_minutes),
+       "dmse: wall-clock limit, towards which the learning rate falls; 0: none");
   flag("patience", field(network.patience), "dmse: epochs without a better validation loss");
   flag("batch", field(network.batch), "dmse: channels per Adam step");
   flag("learning-rate", field(network.learning_rate), "dmse: of Adam");
   flag("ema", field(network.ema_decay), "dmse: decay of the moving average of the weights; 0: off");
   flag("prediction", field(options.prediction), "dmse: epsilon, sample or velocity");
+  flag("objective", field(options.objective),
+       "dmse: nmse (mean dB over SNRs) or prediction (mean square of the output's error)");
+  flag("constant-rate", po::bool_switch(&options.constant_rate),
+       "dmse: no warm-up and no cosine of the learning rate");
+  flag("augment", field(options.augmentation),
+       "dmse: none, phase (a random phase per channel) or mirror (also antennas in reverse order "
+       "and "
+       "conjugates: uniform linear arrays in symmetric surroundings)");
   flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
   flag("seed", field(network.seed), "dmse: initial weights, batches and noise");
   flag("threads", field(options.threads), "worker threads; 0: all processors");

@@ -47,7 +47,7 @@ int import(const Args& args, std::ostream& out) {
     TerminalControl terminal;
     model.calibration =
         calibrate(*denoiser, subrange(dataset.samples(), range.first, range.second - range.first),
-                  seed, n_threads(threads), 5, terminal.control());
+                  seed, n_threads(threads), 3, terminal.control());
   }
   std::size_t n_parameters = 0;
   for (const NamedTensor& tensor : model.weights) n_parameters += tensor.values.size();

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <ostream>
 
 #include <chest/archive.hpp>
@@ -7,9 +8,11 @@
 #include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/estimators/prior_gap.hpp>
 #include <chest/metrics.hpp>
 
 #include "args.hpp"
+#include "calibration.hpp"
 
 namespace chest::cli {
 namespace {
@@ -49,17 +52,52 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
           << model.validation_losses.min() << '\n';
     }
     if (!model.training_data.empty()) out << "  data      " << model.training_data << '\n';
+    print_provenance(model.provenance, out);
     if (model.calibration.empty()) {
       out << "  calls     not calibrated: 3 at every SNR\n";
     } else {
-      out << "  calls    ";
-      for (arma::uword i = 0; i < model.calibration.snr_db.n_elem; ++i) {
-        out << ' ' << model.calibration.n_steps(i) << " at " << model.calibration.snr_db(i)
-            << (i + 1 < model.calibration.snr_db.n_elem ? "," : " dB\n");
-      }
+      out << "  calibration, on validation channels:\n";
+      print(model.calibration, out);
     }
-    print_provenance(model.provenance, out);
   }
+}
+
+// What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
+void print_gap(const Dataset& dataset, arma::uword first, arma::uword end, double power,
+               std::ostream& out) {
+  SampleReader samples = subrange(dataset.samples(), first, end - first);
+  const double factor = 1.0 / std::sqrt(power);
+  samples.read = [read = samples.read, factor](arma::uword at, arma::uword count) {
+    return arma::cx_mat(factor * read(at, count));
+  };
+  const PriorGap gap = measure_prior_gap(samples, {-10.0, 0.0, 10.0, 20.0});
+  const auto n_h = samples.n_h();
+  out << "  learned prior: is there something to learn beyond the covariance? At power 1 per "
+         "entry,\n"
+         "    covariance of "
+      << gap.n_fit << " channels, figures of " << gap.n_test << " others:\n"
+      << "    SNR dB   NMSE dB: LMMSE   local power    gap   effective dimension of " << n_h
+      << ": LMMSE   local power\n";
+  const auto flags = out.flags();
+  const auto precision = out.precision();
+  out << std::fixed << std::setprecision(1);
+  for (arma::uword i = 0; i < gap.snr_db.n_elem; ++i) {
+    const double lmmse = to_db(gap.nmse_lmmse(i)), local = to_db(gap.nmse_local(i));
+    out << "    " << std::setw(6) << gap.snr_db(i) << std::setw(17) << lmmse << std::setw(14)
+        << local << std::setw(7) << lmmse - local << std::setw(36) << gap.dimension_lmmse(i)
+        << std::setw(14) << gap.dimension_local(i) << '\n';
+  }
+  const double at_zero = to_db(gap.nmse_lmmse(1) / gap.nmse_local(1));
+  out << "    "
+      << (at_zero > 3.0   ? "yes: single channels are far simpler than all together"
+          : at_zero > 0.5 ? "some: expect a part of the gap"
+                          : "no: these channels are close to Gaussian, fit an lmmse model")
+      << '\n';
+  if (gap.n_fit < 2 * n_h) {
+    out << "    few channels for a covariance of this size: LMMSE looks worse than it is\n";
+  }
+  out.flags(flags);
+  out.precision(precision);
 }
 
 void print_channels(const ChannelFlags& flags, std::ostream& out) {
@@ -90,6 +128,7 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
+  if (end - first >= 10 && power > 0.0) print_gap(dataset, first, end, power, out);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace chest {
 
-/// A network of the letter's layers, or of fewer, with random weights: for speed and for laws that
+/// A network with random weights: for speed and for laws that
 /// do not need a good prior.
 inline NetworkModel random_network_model(arma::uword n_rx, arma::uword n_tx,
                                          const NetworkConfig& config = {}) {
@@ -30,14 +30,14 @@ inline NetworkModel random_network_model(arma::uword n_rx, arma::uword n_tx,
     model.weights.push_back(std::move(weight));
     model.weights.push_back(std::move(bias));
   };
-  const auto convolutions = [&](const std::string& name, const std::vector<int>& channels) {
-    for (std::size_t i = 0; i + 1 < channels.size(); ++i) {
-      layer(name + std::to_string(i), {channels[i + 1], channels[i], config.kernel, config.kernel});
-    }
-  };
-  convolutions("cnn_pre.conv_pre", config.channels_pre);
-  layer("time_mlp.time_linear1", {2 * config.channels_pre.back(), config.embedding});
-  convolutions("cnn_post.conv_post", config.channels_post);
+  int n_in = config.n_inputs(), n_modulated = 0;
+  for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
+    const int n_out = i < config.hidden.size() ? config.hidden[i] : config.n_outputs();
+    layer("conv" + std::to_string(i), {n_out, n_in, config.kernel, config.kernel});
+    n_in = n_out;
+  }
+  for (const int i : config.modulated) n_modulated += config.hidden[static_cast<std::size_t>(i)];
+  layer("modulation", {2 * n_modulated, config.embedding});
   return model;
 }
 

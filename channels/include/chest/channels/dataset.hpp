@@ -94,6 +94,8 @@ struct ChannelBlock {
   arma::cx_mat h;                            ///< [n_rx n_tx, n]
   ToeplitzKroneckerCovariances covariances;  ///< empty when unknown
   arma::vec err_var;  ///< of estimates: E|h_hat - h|^2 per entry, [n]; empty when unknown
+  arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
+  arma::vec sigma2 = {};           ///< noise variance that the estimator found, [n]; or empty
 };
 
 struct ChannelFileOptions {
@@ -101,15 +103,15 @@ struct ChannelFileOptions {
   bool single_precision = true;  ///< complex64 on disk
   bool compress = false;         ///< gzip + shuffle
   bool with_covariances = false;
-  bool with_err_var = false;
+  bool with_err_var = false, with_err_var_angular = false, with_sigma2 = false;
   std::string model;  ///< JSON: generator and options
   std::optional<GaussianMixture> prior;
   Provenance provenance;
 };
 
 /// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
-/// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n], /prior. In place only
-/// after finish().
+/// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n],
+/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /prior. In place only after finish().
 class ChannelFileWriter {
  public:
   ChannelFileWriter(const std::filesystem::path& file, const ChannelFileOptions& options);

@@ -70,11 +70,15 @@ struct Calibration {
   arma::vec snr_db;    ///< effective SNR, ascending; empty when not calibrated
   arma::uvec n_steps;  ///< best number of calls at that level
   arma::vec mse;       ///< E||h_hat - h||^2 seen there, per n_h
+  /// The same over the mean of what the denoiser predicted; empty for one that does not.
+  arma::vec mse_ratio = {};
   bool empty() const { return snr_db.n_elem == 0; }
   /// Calls at a level: those of the nearest calibrated SNR; `otherwise` when not calibrated.
   arma::uword steps_at(double sigma2, arma::uword otherwise) const;
   /// mse at a level, log-log interpolated, clamped at the ends; negative when not calibrated.
   double mse_at(double sigma2) const;
+  /// mse_ratio at a level, in the same way; 1 when it is not known.
+  double mse_ratio_at(double sigma2) const;
 };
 
 /// Which chain a DMSE estimator runs.
@@ -92,6 +96,9 @@ struct DmseOptions {
   /// schedule.
   double sigma2_end = 1e-4;
   Calibration calibration;
+  /// Random directions for the predicted error of a denoiser that does not predict it
+  /// (probed_error()), at n_probes + 1 calls; 0: none, the calibration's mean instead.
+  arma::uword n_probes = 0;
   /// The schedule of the published rules.
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
@@ -105,8 +112,9 @@ struct DmseOptions {
 ///
 /// With an exact denoiser one step is the conditional mean E[h | y]; several steps compose
 /// conditional means, which is exact for Gaussian priors and can only lose for others. A learned
-/// denoiser may gain from a few (docs/model.md). Predicts its mse where the options hold a
-/// calibration.
+/// denoiser may gain from a few (docs/model.md). Predicts the mse of each channel where the
+/// denoiser does (times the calibration's mse_ratio) or n_probes is given, and otherwise the mean
+/// that the calibration saw.
 ///
 /// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options
 /// are

@@ -15,12 +15,17 @@ struct Observation {
   std::uint64_t stream = 0;  ///< random stream, for estimators that sample
   /// The covariance that each column was drawn with: read by the genie alone.
   ToeplitzKroneckerCovariances genie;
+  bool per_angle = false;  ///< ask for Estimate::angular_mse
 };
 
 /// Estimates for the columns of one Observation.
 struct Estimate {
-  arma::cx_mat h;       ///< h_hat, [n_h, n_samples]; column k belongs to column k of y
-  arma::vec mse;        ///< predicted E||h_hat - h||^2, [n_samples]; empty when not predicted
+  arma::cx_mat h;  ///< h_hat, [n_h, n_samples]; column k belongs to column k of y
+  arma::vec mse;   ///< predicted E||h_hat - h||^2, [n_samples]; empty when not predicted
+  /// Predicted error of every entry in the angular domain (AngularTransform), [n_h, n_samples];
+  /// columns add up to mse. Empty unless asked for and known.
+  arma::mat angular_mse;
+  arma::vec sigma2;     ///< noise variance found, [n_samples]; empty when it was told
   arma::uword nfe = 0;  ///< denoiser calls per channel
 };
 

@@ -22,20 +22,48 @@ struct NamedTensor {
   std::vector<float> values;
 };
 
-/// Layers of the letter's network; the defaults are its own (55 025 parameters at any array size).
+/// Layers of a network: 3x3 convolutions with ReLU between them, modulated by the noise level,
+///
+///   features -> conv -> x (1 + scale) + shift -> ReLU -> ... -> conv -> o,   (scale, shift) linear
+///   in sinusoidal features of the noise level.
+///
+/// The defaults are chest's own prior (docs/model.md says what each part is for, and
+/// bench/prior_table.sh what it is worth); letter() is the network of the letter.
 struct NetworkConfig {
-  std::vector<int> channels_pre{2, 32, 64};  ///< convolutions before the noise-level modulation
-  std::vector<int> channels_post{64, 43, 22, 2};  ///< convolutions after it
-  int kernel = 3;                                 ///< odd
-  int embedding = 16;                             ///< sinusoidal features of the noise index, even
+  std::vector<int> hidden{32, 60, 41, 22};  ///< channels between the convolutions
+  std::vector<int> modulated{0, 1, 2, 3};   ///< hidden layers that the noise level modulates
+  int kernel = 3;                           ///< odd
+  int embedding = 16;                       ///< features of the noise level, even
+  bool relu_after_modulation = true;        ///< the letter has none there
+  /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
+  bool log_snr = true;
+  bool circular = true;   ///< the angular domain is periodic; otherwise zeros around it
+  bool magnitude = true;  ///< a third input plane: log(1 + |z|^2 / sigma2)
+  bool gate = true;       ///< o = g x + c with complex outputs g, c; otherwise o = c
+  /// One more output plane: the predicted error of each angular entry.
+  bool variance = true;
+  /// Range of SNRs that the network is fitted for, when it is told the log SNR.
+  double snr_low_db = -20.0, snr_high_db = 40.0;
+
+  /// The letter's layers (55 025 parameters at any array size).
+  static NetworkConfig letter();
+  int n_inputs() const { return magnitude ? 3 : 2; }
+  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
+  std::int64_t n_parameters() const;
   std::string why_invalid() const;
 };
+
+/// Reads "letter" or "gated" with options that change it: gated:hidden=48-64-32,kernel=5
+/// or gated:no-gate,zero-padding. "gated" alone is the default.
+/// @throws Error(invalid_argument) naming what is wrong and what there is
+NetworkConfig parse_network(const std::string& text);
 
 /// A fitted diffusion model: what `chest fit dmse` writes and the DMSE estimator runs.
 struct NetworkModel {
   arma::uword n_rx = 0, n_tx = 0;
   NetworkConfig network;
-  Prediction prediction = Prediction::epsilon;
+  Prediction prediction = Prediction::velocity;
+  /// Of the letter's rules, and of what a network without log_snr is told.
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
   Calibration calibration;
@@ -70,39 +98,69 @@ struct NetworkRunOptions {
 std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
                                                 const NetworkRunOptions& options = {});
 
+/// What a fit makes small.
+enum class FitObjective {
+  nmse,       ///< the mean over noise levels of the log of the error: every SNR counts alike in dB
+  prediction  ///< the mean squared error of the network's output, as the letter
+};
+
+FitObjective fit_objective_from_string(const std::string& text);
+
+/// Changes to the channels of a batch that leave channels as likely as before.
+enum class Augmentation {
+  none,
+  phase,  ///< a random phase for each channel
+  /// Also the antennas of either side in reverse order, and the conjugate, each for half of the
+  /// micro-batches: for uniform linear arrays and directions as likely on both sides of broadside.
+  mirror
+};
+Augmentation augmentation_from_string(const std::string& text);
+const char* to_string(Augmentation augmentation);
+
 struct NetworkFitOptions {
   NetworkConfig network;
-  Prediction prediction = Prediction::epsilon;
-  double learning_rate = 1e-4;   ///< Adam, > 0
-  arma::uword batch = 128;       ///< > 0
-  double ema_decay = 0.999;      ///< averaging of the weights per step, 0 (off) .. < 1
-  arma::uword max_epochs = 500;  ///< >= 1
+  Prediction prediction = Prediction::velocity;
+  FitObjective objective = FitObjective::nmse;
+  double learning_rate = 4e-3;  ///< Adam, > 0
+  bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
+  Augmentation augmentation = Augmentation::phase;
+  arma::uword batch = 16;        ///< > 0
+  double ema_decay = 0.998;      ///< averaging of the weights per step, 0 (off) .. < 1
+  arma::uword max_epochs = 100;  ///< >= 1
   double max_minutes = 0.0;      ///< wall-clock limit of this run; 0: none
-  arma::uword patience = 20;     ///< epochs without a better validation loss until it stops
+  arma::uword patience = 100;    ///< epochs without a better validation loss until it stops
   std::uint64_t seed = 1;
   unsigned n_threads = 1;
   std::string device = "cpu";
   /// Convolutions in bfloat16, all else in float32: see NetworkRunOptions.
   bool bfloat16 = false;
   std::filesystem::path checkpoint;  ///< written every epoch and resumed from; empty: none
+
+  /// The letter's network and recipe: noise prediction, constant learning rate 1e-4, batches of
+  /// 128.
+  static NetworkFitOptions letter();
   std::string why_invalid() const;
 };
 
-/// Fits the noise-prediction network as the letter does, in the angular domain: for each channel of
-/// a batch an index i, uniform, and eps ~ CN(0, I); loss mean |eps_hat - eps|^2. Keeps the weights
-/// (and their moving average) of the best validation epoch. A run that was stopped and resumed from
-/// its checkpoint gives the same model as an uninterrupted one.
+/// Fits a network in the angular domain. Each micro-batch of a batch has one noise level, drawn
+/// uniformly in dB (an index of the schedule without log_snr) from its own part of the range; noise
+/// and levels depend on the seed alone. The error variance, where the network has one, is fitted
+/// beside by its Gaussian log likelihood. Keeps the averaged weights of the best validation epoch.
+/// A run that was stopped and resumed from its checkpoint gives the same model as an uninterrupted
+/// one, unless max_minutes ends or anneals it.
+///
+/// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
 /// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is
 /// not
 ///         finite
-/// Source: [Fesl2024a]
+/// Source: [Fesl2024a]; docs/model.md
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
                          const NetworkFitOptions& options, const RunControl& control = {});
 
-/// Chooses the number of calls per SNR (1 .. max_steps, -15:5:40 dB) by NMSE on validation channels
-/// and records the error seen.
+/// Chooses the number of calls per SNR (1 .. max_steps, -15:5:40 dB) by NMSE on validation
+/// channels; records the error seen, and its ratio to what the denoiser predicts.
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
-                      unsigned n_threads, arma::uword max_steps = 5,
+                      unsigned n_threads, arma::uword max_steps = 3,
                       const RunControl& control = {});
 
 }  // namespace chest
