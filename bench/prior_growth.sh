@@ -9,7 +9,7 @@ steps=${3:-10000}
 mkdir -p "$2"
 cd "$2"
 echo "fitting_channels,parameters,mean_nmse_db,$(seq -s, -15 5 30)" > growth.csv
-for run in 500:32-60-41-22 2000:32-60-41-22 8000:32-60-41-22 8000:10-18-12-8 8000:18-32-22-12 8000:56-100-72-36; do
+for run in 500:32-58-41-22 2000:32-58-41-22 8000:32-58-41-22 8000:10-18-12-8 8000:56-100-72-36; do
   n=${run%%:*}
   layers=${run#*:}
   model=growth_$n.$layers.h5

@@ -60,6 +60,8 @@ class Settings {
     return *node;
   }
 
+  bool has(const std::string& key) const { return json_.contains(key); }
+
   template <class T>
   T get(const std::string& path) const {
     try {
@@ -177,6 +179,7 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
   config.log_snr = yes("log_snr");
   config.circular = yes("circular");
   config.magnitude = yes("magnitude");
+  config.position = network.has("position") && yes("position");
   config.gate = yes("gate");
   config.variance = yes("variance");
   config.snr_low_db = network.get<double>("snr_low_db");
@@ -203,7 +206,7 @@ NetworkConfig NetworkConfig::letter() {
   config.hidden = {32, 64, 43, 22};
   config.modulated = {1};
   config.relu_after_modulation = config.log_snr = config.circular = false;
-  config.magnitude = config.gate = config.variance = false;
+  config.magnitude = config.position = config.gate = config.variance = false;
   return config;
 }
 
@@ -277,6 +280,7 @@ NetworkConfig parse_network(const std::string& text) {
       {"embedding", [&](const std::string& value) { config.embedding = counts(value).front(); }},
       {"index", [&](const std::string&) { config.log_snr = false; }},
       {"zero-padding", [&](const std::string&) { config.circular = false; }},
+      {"no-position", [&](const std::string&) { config.position = false; }},
       {"no-magnitude", [&](const std::string&) { config.magnitude = false; }},
       {"no-gate", [&](const std::string&) { config.gate = false; }},
       {"no-variance", [&](const std::string&) { config.variance = false; }}};
@@ -425,6 +429,7 @@ std::string to_json(const NetworkConfig& config) {
               {"log_snr", config.log_snr},
               {"circular", config.circular},
               {"magnitude", config.magnitude},
+              {"position", config.position},
               {"gate", config.gate},
               {"variance", config.variance},
               {"snr_low_db", config.snr_low_db},

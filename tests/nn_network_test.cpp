@@ -85,6 +85,21 @@ NaiveOutput naive_network(const NetworkModel& model, const arma::cx_mat& X, doub
   if (config.magnitude) {
     x.push_back(0.3 * arma::log1p(arma::square(arma::abs(X)) * (1.0 + sigma2) / sigma2));
   }
+  if (config.position) {
+    for (int side : {0, 1}) {
+      for (int sine : {0, 1}) {
+        arma::mat plane(arma::size(X));
+        for (arma::uword r = 0; r < X.n_rows; ++r) {
+          for (arma::uword c = 0; c < X.n_cols; ++c) {
+            const double angle = side == 0 ? 2.0 * M_PI * double(r) / double(X.n_rows)
+                                           : 2.0 * M_PI * double(c) / double(X.n_cols);
+            plane(r, c) = sine ? std::sin(angle) : std::cos(angle);
+          }
+        }
+        x.push_back(plane);
+      }
+    }
+  }
   std::size_t first = 0;
   for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
     const std::string layer = "conv" + std::to_string(i);
@@ -162,11 +177,12 @@ TEST(Network, EqualsTheNaiveOneForEveryPredictionType) {
 TEST(Network, EqualsTheNaiveOneWithEveryPart) {
   for (const std::string text :
        {"gated", "gated:no-gate", "gated:no-magnitude", "gated:zero-padding", "gated:index",
-        "gated:no-variance", "gated:modulated=1-2"}) {
+        "gated:no-variance", "gated:no-position", "gated:modulated=1-2"}) {
     NetworkModel model = small_model(Prediction::velocity, true);
     const NetworkConfig parts = parse_network(text);
     model.network.gate = parts.gate;
     model.network.magnitude = parts.magnitude;
+    model.network.position = parts.position;
     model.network.circular = parts.circular;
     model.network.log_snr = parts.log_snr;
     model.network.variance = parts.variance;
@@ -194,9 +210,11 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
   }
 }
 
-// The angular domain is periodic, and so is the network with circular padding.
+// The angular domain is periodic, and so is the network where it is not told the position.
 TEST(Network, CommutesWithCyclicShiftsOfTheAngularDomain) {
-  const NetworkModel model = small_model(Prediction::velocity, true);
+  NetworkModel model = small_model(Prediction::velocity, true);
+  model.network.position = false;
+  model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
   const AngularTransform transform(model.n_rx, model.n_tx);
   const auto shifted = [&](const arma::cx_mat& h) {
     arma::cx_mat angular = transform.forward(h);

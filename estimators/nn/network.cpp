@@ -51,6 +51,20 @@ class CircularPadding : public torch::autograd::Function<CircularPadding> {
   }
 };
 
+// cos and sin of 2 pi k / N for the bins k of each side, [n, 4, n_rx, n_tx].
+at::Tensor position_planes(const at::Tensor& like) {
+  std::vector<at::Tensor> planes;
+  for (const std::int64_t dim : {2, 3}) {
+    const std::int64_t n = like.size(dim);
+    const at::Tensor angle = at::arange(n, like.options()) * (2.0 * M_PI / static_cast<double>(n));
+    for (const at::Tensor& values : {angle.cos(), angle.sin()}) {
+      planes.push_back((dim == 2 ? values.view({1, 1, n, 1}) : values.view({1, 1, 1, n}))
+                           .expand({like.size(0), 1, like.size(2), like.size(3)}));
+    }
+  }
+  return at::cat(planes, 1);
+}
+
 // The magnitude plane is of the size of the others with this.
 constexpr double magnitude_scale = 0.3;
 constexpr double least_log_deviation = -15.0;
@@ -138,6 +152,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
                            const at::Tensor& embedding, double sigma2, at::ScalarType precision)
     : circular_(config.circular),
       gate_(config.gate),
+      position_(config.position),
       layers_(network.convolutions),
       relu_(layers_.size(), true) {
   if (config.magnitude) {
@@ -170,6 +185,7 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
     const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
     x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(magnitude_scale)}, 1);
   }
+  if (position_) x = at::cat({x, position_planes(input)}, 1);
   x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::int64_t padding = layers_[i].weight.size(2) / 2;

@@ -52,7 +52,7 @@ class LevelNetwork {
   NetworkOutput forward(const at::Tensor& x) const;
 
  private:
-  bool circular_, gate_;
+  bool circular_, gate_, position_;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
   std::vector<Layer> layers_;
   std::vector<char> relu_;

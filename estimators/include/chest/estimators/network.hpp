@@ -30,14 +30,17 @@ struct NamedTensor {
 /// The defaults are chest's own prior (docs/model.md says what each part is for, and
 /// bench/prior_table.sh what it is worth); letter() is the network of the letter.
 struct NetworkConfig {
-  std::vector<int> hidden{32, 60, 41, 22};  ///< channels between the convolutions
+  std::vector<int> hidden{32, 58, 41, 22};  ///< channels between the convolutions
   std::vector<int> modulated{0, 1, 2, 3};   ///< hidden layers that the noise level modulates
   int kernel = 3;                           ///< odd
   int embedding = 16;                       ///< features of the noise level, even
   bool relu_after_modulation = true;        ///< the letter has none there
   /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
   bool log_snr = true;
-  bool circular = true;   ///< the angular domain is periodic; otherwise zeros around it
+  bool circular = true;  ///< the angular domain is periodic; otherwise zeros around it
+  /// Four more input planes, cos and sin of 2 pi k / N on either side: the prior may differ from
+  /// angle to angle, which periodic edges alone would hide.
+  bool position = true;
   bool magnitude = true;  ///< a third input plane: log(1 + |z|^2 / sigma2)
   bool gate = true;       ///< o = g x + c with complex outputs g, c; otherwise o = c
   /// One more output plane: the predicted error of each angular entry.
@@ -47,7 +50,7 @@ struct NetworkConfig {
 
   /// The letter's layers (55 025 parameters at any array size).
   static NetworkConfig letter();
-  int n_inputs() const { return magnitude ? 3 : 2; }
+  int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
   int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
