@@ -14,17 +14,17 @@ data=$reference/data
 [ -e published_los.h5 ] || chest import "$reference/golden/dmse_quadriga_los_weights.h5" --out published_los.h5
 [ -e scm_fit.h5 ] || chest generate scm --n-samples 20000 --seed 11 --out scm_fit.h5
 [ -e scm_test.h5 ] || chest generate scm --n-samples 1000 --seed 12 --out scm_test.h5
-fit() {  # name, channels, samples to fit, to validate, epochs
+fit() {  # name, channels, samples to fit, to validate, epochs, batch
   [ -e "lmmse_$1.h5" ] || chest fit lmmse --channels "$2" --samples "$3" --out "lmmse_$1.h5"
   [ -e "own_$1.h5" ] || chest fit dmse --channels "$2" --samples "$3" --validation "$4" \
-    --epochs "$5" --bfloat16 --out "own_$1.h5"
+    --epochs "$5" --batch "${6:-16}" --augment mirror --bfloat16 --out "own_$1.h5"
 }
 [ -e lmmse_scm.h5 ] || chest fit lmmse --channels scm_fit.h5 --out lmmse_scm.h5
 [ -e own_scm.h5 ] || cp "$models/scm_64x16.h5" own_scm.h5
 [ -e own_umalos.h5 ] || cp "$models/quadriga_umalos_64x16.h5" own_umalos.h5
-fit umalos "$data/quadriga_umalos_64x16.mat" 0:8000 8000:8400 120
-fit umanlos "$data/quadriga_umanlos_64x16.mat" 0:1600 1600:1800 100
-fit umilos "$data/quadriga_umilos_32x4.mat" 0:3200 3200:3600 200
+[ -e lmmse_umalos.h5 ] || chest fit lmmse --channels "$data/quadriga_umalos_64x16.mat" --samples 0:8000 --out lmmse_umalos.h5
+fit umanlos "$data/quadriga_umanlos_64x16.mat" 0:1600 1600:1800 50
+fit umilos "$data/quadriga_umilos_32x4.mat" 0:3200 3200:3600 100 64
 sweep() {  # name, channels, samples, estimators without a network of ours
   local own=own_$1.h5
   chest sweep --channels "$2" --samples "$3" --snr=-15:5:30 --model "lmmse_$1.h5" \

@@ -171,14 +171,16 @@ int fit(const Args& args, std::ostream& out) {
   flag("validation", optional_field(options.validation),
        "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
   flag("network", field(options.layers),
-       "dmse: gated[:OPTIONS], chest's own, or letter: the network and recipe of the letter, which "
-       "changes the defaults below");
+       "dmse: gated, chest's own, with options as in gated:hidden=32-58-41-22,kernel=3,embedding=16 "
+       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, no-gate, no-variance); or "
+       "letter, the network and recipe of the letter, which changes the defaults below");
   flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
   flag("minutes", field(network.max_minutes),
        "dmse: wall-clock limit, towards which the learning rate falls; 0: none");
   flag("patience", field(network.patience), "dmse: epochs without a better validation loss");
   flag("batch", field(network.batch), "dmse: channels per Adam step");
-  flag("learning-rate", field(network.learning_rate), "dmse: of Adam");
+  flag("learning-rate", optional_field(network.learning_rate)->default_value(4e-3, "0.004"),
+       "dmse: of Adam");
   flag("ema", field(network.ema_decay), "dmse: decay of the moving average of the weights; 0: off");
   flag("prediction", field(options.prediction), "dmse: epsilon, sample or velocity");
   flag("objective", field(options.objective),

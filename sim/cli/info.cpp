@@ -44,9 +44,14 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     const NoiseSchedule& schedule = model.schedule;
     out << file.string() << ": model of dmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
         << "  network   " << n_parameters << " parameters, prediction "
-        << to_string(model.prediction) << '\n'
-        << "  schedule  " << schedule.n_steps() << " levels, " << to_db(schedule.snr(0)) << " to "
-        << to_db(schedule.snr(schedule.n_steps() - 1)) << " dB\n";
+        << to_string(model.prediction) << '\n';
+    if (model.network.log_snr) {
+      out << "  fitted    for " << model.network.snr_low_db << " to " << model.network.snr_high_db
+          << " dB\n";
+    } else {
+      out << "  schedule  " << schedule.n_steps() << " levels, " << to_db(schedule.snr(0)) << " to "
+          << to_db(schedule.snr(schedule.n_steps() - 1)) << " dB\n";
+    }
     if (model.validation_losses.n_elem > 0) {
       out << "  fit       " << model.validation_losses.n_elem << " epochs, best validation loss "
           << model.validation_losses.min() << '\n';
