@@ -24,7 +24,7 @@ fit() {  # name, channels, samples to fit, to validate, epochs, batch
 [ -e own_umalos.h5 ] || cp "$models/quadriga_umalos_64x16.h5" own_umalos.h5
 [ -e lmmse_umalos.h5 ] || chest fit lmmse --channels "$data/quadriga_umalos_64x16.mat" --samples 0:8000 --out lmmse_umalos.h5
 fit umanlos "$data/quadriga_umanlos_64x16.mat" 0:1600 1600:1800 50
-fit umilos "$data/quadriga_umilos_32x4.mat" 0:3200 3200:3600 100 64
+fit umilos "$data/quadriga_umilos_32x4.mat" 0:3200 3200:3600 40 64
 sweep() {  # name, channels, samples, estimators without a network of ours
   local own=own_$1.h5
   chest sweep --channels "$2" --samples "$3" --snr=-15:5:30 --model "lmmse_$1.h5" \
