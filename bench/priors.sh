@@ -31,9 +31,9 @@ sweep() {  # name, channels, samples, estimators without a network of ours
     --estimators "$4,dmse:steps=1@$own,dmse:steps=2@$own,dmse:steps=3@$own,dmse@$own" \
     --out "table_$1.h5" --csv "table_$1.csv" --plot "table_$1.png"
 }
-sweep scm scm_test.h5 : ls,lmmse,genie,dmse:published@published_scm.h5,dmse:steps=3@published_scm.h5
 sweep umalos "$data/quadriga_umalos_64x16.mat" 8400:9000 \
   ls,lmmse,dmse:published@published_los.h5,dmse:steps=3@published_los.h5
+sweep scm scm_test.h5 0:500 ls,lmmse,genie,dmse:published@published_scm.h5,dmse:steps=3@published_scm.h5
 sweep umanlos "$data/quadriga_umanlos_64x16.mat" 1800:2000 \
   ls,lmmse,dmse:published@published_los.h5,dmse:steps=3@published_los.h5
 sweep umilos "$data/quadriga_umilos_32x4.mat" 3600:4000 ls,lmmse

@@ -24,7 +24,7 @@ run generate scm --n-rx 16 --n-tx 4 --n-samples 2000 --seed 2 --out test.h5 --fo
 run info train.h5
 run fit lmmse --channels train.h5 --out lmmse.h5 --force
 rm -f fitted.h5.checkpoint
-run fit dmse --channels train.h5 --out fitted.h5 --augment mirror --minutes 2 --force
+run fit dmse --channels train.h5 --out fitted.h5 --augment mirror --batch 64 --minutes 2 --force
 cp "$models/scm_16x4.h5" shipped.h5
 run sweep --channels test.h5 --model lmmse.h5 --estimators ls,lmmse,genie,dmse@fitted.h5,dmse@shipped.h5 \
   --snr=-10:5:20 --out results.h5 --csv results.csv --plot results.png --force
