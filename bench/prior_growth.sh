@@ -15,11 +15,11 @@ for run in 500:32-58-41-22 2000:32-58-41-22 8000:32-58-41-22 8000:10-18-12-8 800
   model=growth_$n.$layers.h5
   epochs=$((steps * 16 / n))
   [ -e "$model" ] || chest fit dmse --channels "$channels" --samples "0:$n" --validation 8000:8400 \
-    --bfloat16 --epochs "$epochs" --patience "$epochs" --network "gated:hidden=$layers" \
+    --bfloat16 --epochs "$epochs" --patience "$epochs" --network "chest:hidden=$layers" \
     --out "$model" > "growth_$n.$layers.log"
   chest sweep --channels "$channels" --samples 8400:9000 --snr=-15:5:30 --model "$model" \
-    --estimators dmse:steps=1 --out "growth_$n.$layers.results.h5" --csv growth.one.csv > /dev/null
+    --estimators dmse:steps=1 --out "growth_$n.$layers.results.h5" --csv "growth_$n.$layers.csv" > /dev/null
   parameters=$(chest info "$model" | awk '/parameters/ { print $2 }')
   awk -F, -v n="$n" -v p="$parameters" 'NR > 1 { all = all sprintf(",%.2f", $9); sum += $9; k++ }
-    END { printf "%d,%d,%.3f%s\n", n, p, sum / k, all }' growth.one.csv | tee -a growth.csv
+    END { printf "%d,%d,%.3f%s\n", n, p, sum / k, all }' "growth_$n.$layers.csv" | tee -a growth.csv
 done

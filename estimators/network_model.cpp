@@ -250,13 +250,24 @@ std::string NetworkConfig::why_invalid() const {
   return {};
 }
 
+std::string NetworkConfig::why_invalid(arma::uword n_rx, arma::uword n_tx) const {
+  const auto reach = static_cast<arma::uword>(kernel / 2);
+  if (circular && reach > std::min(n_rx, n_tx)) {
+    return "network: kernel is " + std::to_string(kernel) +
+           "; with periodic edges and channels of " + std::to_string(n_rx) + "x" +
+           std::to_string(n_tx) + " expected at most " +
+           std::to_string(2 * std::min(n_rx, n_tx) + 1);
+  }
+  return why_invalid();
+}
+
 NetworkConfig parse_network(const std::string& text) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorKind::invalid_argument, "network '" + text + "': " + what);
   };
   const NamedOptions spec = parse_named_options(text);
-  if (spec.name != "letter" && spec.name != "gated") {
-    refuse("there is no network '" + spec.name + "'; there are letter and gated");
+  if (spec.name != "letter" && spec.name != "chest") {
+    refuse("there is no network '" + spec.name + "'; there are letter and chest");
   }
   NetworkConfig config = spec.name == "letter" ? NetworkConfig::letter() : NetworkConfig{};
   const auto counts = [&](const std::string& list) {
@@ -282,7 +293,7 @@ NetworkConfig parse_network(const std::string& text) {
       {"zero-padding", [&](const std::string&) { config.circular = false; }},
       {"no-position", [&](const std::string&) { config.position = false; }},
       {"no-magnitude", [&](const std::string&) { config.magnitude = false; }},
-      {"no-gate", [&](const std::string&) { config.gate = false; }},
+      {"gate", [&](const std::string&) { config.gate = true; }},
       {"no-variance", [&](const std::string&) { config.variance = false; }}};
   std::vector<std::string> names;
   for (const auto& [name, set] : options) names.push_back(name);

@@ -181,17 +181,18 @@ TEST(NetworkConfig, HasNoMoreParametersThanTheLetter) {
 
 TEST(NetworkConfig, IsReadFromText) {
   EXPECT_EQ(parse_network("letter").n_parameters(), 55'025);
-  const NetworkConfig config = parse_network("gated:hidden=8-6,kernel=5,no-gate,zero-padding");
+  const NetworkConfig config = parse_network("chest:hidden=8-6,kernel=5,gate,zero-padding");
   EXPECT_EQ(config.hidden, (std::vector<int>{8, 6}));
   EXPECT_EQ(config.modulated, (std::vector<int>{0, 1}));
   EXPECT_EQ(config.kernel, 5);
-  EXPECT_FALSE(config.gate || config.circular);
+  EXPECT_TRUE(config.gate);
+  EXPECT_FALSE(config.circular);
   EXPECT_TRUE(config.magnitude && config.variance && config.log_snr);
-  EXPECT_NE(message_of([] { parse_network("unet"); }).find("there are letter and gated"),
+  EXPECT_NE(message_of([] { parse_network("unet"); }).find("there are letter and chest"),
             std::string::npos);
-  EXPECT_NE(message_of([] { parse_network("gated:no-gat"); }).find("did you mean no-gate"),
+  EXPECT_NE(message_of([] { parse_network("chest:gat"); }).find("did you mean gate"),
             std::string::npos);
-  EXPECT_NE(message_of([] { parse_network("gated:kernel=4"); }).find("kernel is 4"),
+  EXPECT_NE(message_of([] { parse_network("chest:kernel=4"); }).find("kernel is 4"),
             std::string::npos);
 }
 

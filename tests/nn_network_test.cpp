@@ -176,8 +176,8 @@ TEST(Network, EqualsTheNaiveOneForEveryPredictionType) {
 
 TEST(Network, EqualsTheNaiveOneWithEveryPart) {
   for (const std::string text :
-       {"gated", "gated:no-gate", "gated:no-magnitude", "gated:zero-padding", "gated:index",
-        "gated:no-variance", "gated:no-position", "gated:modulated=1-2"}) {
+       {"chest", "chest:gate", "chest:no-magnitude", "chest:zero-padding", "chest:index",
+        "chest:no-variance", "chest:no-position", "chest:modulated=1-2"}) {
     NetworkModel model = small_model(Prediction::velocity, true);
     const NetworkConfig parts = parse_network(text);
     model.network.gate = parts.gate;

@@ -32,11 +32,11 @@ class NetworkDenoiser final : public Denoiser {
         device_(device_from_string(options.device, "network denoiser")),
         micro_batch_(options.micro_batch),
         precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat) {
-    if (const std::string why = config_.why_invalid(); !why.empty()) {
-      throw Error(ErrorKind::invalid_argument, why);
-    }
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
+    }
+    if (const std::string why = config_.why_invalid(n_rx_, n_tx_); !why.empty()) {
+      throw Error(ErrorKind::invalid_argument, why);
     }
     if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
     // TensorFloat-32 would cost three digits.

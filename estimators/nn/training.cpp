@@ -332,6 +332,9 @@ void check(const SampleReader& train, const SampleReader& validation,
                     std::to_string(train.n_tx) + ", the validation channels " +
                     std::to_string(validation.n_rx) + "x" + std::to_string(validation.n_tx));
   }
+  if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
 }
 
 class Fit {

@@ -19,7 +19,7 @@ namespace {
 
 struct FitOptions {
   std::string kind, out, validation, checkpoint, covariance = "full";
-  std::string layers = "gated", prediction = "velocity", objective = "nmse";
+  std::string layers = "chest", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
   unsigned threads = 0;
@@ -171,8 +171,8 @@ int fit(const Args& args, std::ostream& out) {
   flag("validation", optional_field(options.validation),
        "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
   flag("network", field(options.layers),
-       "dmse: gated, chest's own, with options as in gated:hidden=32-58-41-22,kernel=3,embedding=16 "
-       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, no-gate, no-variance); or "
+       "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
+       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance); or "
        "letter, the network and recipe of the letter, which changes the defaults below");
   flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
   flag("minutes", field(network.max_minutes),

@@ -42,7 +42,7 @@ struct NetworkConfig {
   /// angle to angle, which periodic edges alone would hide.
   bool position = true;
   bool magnitude = true;  ///< a third input plane: log(1 + |z|^2 / sigma2)
-  bool gate = true;       ///< o = g x + c with complex outputs g, c; otherwise o = c
+  bool gate = false;      ///< o = g x + c with complex outputs g, c; otherwise o = c
   /// One more output plane: the predicted error of each angular entry.
   bool variance = true;
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
@@ -54,10 +54,12 @@ struct NetworkConfig {
   int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
+  /// The same for channels of this size: periodic edges reach around an array once only.
+  std::string why_invalid(arma::uword n_rx, arma::uword n_tx) const;
 };
 
-/// Reads "letter" or "gated" with options that change it: gated:hidden=48-64-32,kernel=5
-/// or gated:no-gate,zero-padding. "gated" alone is the default.
+/// Reads "letter" or "chest" with options that change it: chest:hidden=48-64-32,kernel=5
+/// or chest:gate,zero-padding. "chest" alone is the default.
 /// @throws Error(invalid_argument) naming what is wrong and what there is
 NetworkConfig parse_network(const std::string& text);
 
