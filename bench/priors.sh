@@ -17,7 +17,7 @@ data=$reference/data
 fit() {  # name, channels, samples to fit, to validate, epochs, batch
   [ -e "lmmse_$1.h5" ] || chest fit lmmse --channels "$2" --samples "$3" --out "lmmse_$1.h5"
   [ -e "own_$1.h5" ] || chest fit dmse --channels "$2" --samples "$3" --validation "$4" \
-    --epochs "$5" --batch "${6:-16}" --augment mirror --bfloat16 --out "own_$1.h5"
+    --network chest:gate --epochs "$5" --batch "${6:-16}" --augment mirror --bfloat16 --out "own_$1.h5"
 }
 [ -e lmmse_scm.h5 ] || chest fit lmmse --channels scm_fit.h5 --out lmmse_scm.h5
 [ -e own_scm.h5 ] || cp "$models/scm_64x16.h5" own_scm.h5
