@@ -130,6 +130,16 @@ class Maker {
     return has(option) ? to_number(text(option, ""), spec_.name + ": " + option) : otherwise;
   }
 
+  /// An option that is given: 1 .. most.
+  arma::uword count(const std::string& option, unsigned long long most) const {
+    const auto value = to_count(text(option, ""), spec_.name + ": " + option);
+    if (value < 1 || value > most) {
+      refuse(spec_.text + ": " + option + " is " + std::to_string(value) + ", it must be 1 .. " +
+             std::to_string(most));
+    }
+    return value;
+  }
+
   /// The model file of this kind: the one that the spec names, or the only one given; empty when
   /// none was given.  Its sizes are those of the channels.
   std::filesystem::path find_model(const std::string& kind) const {
@@ -237,19 +247,9 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
   }
   if (maker.has("steps")) {
     options.rule = ReverseRule::fixed_steps;
-    const auto steps = to_count(maker.text("steps", ""), "dmse: steps");
-    if (steps < 1 || steps > 100'000) {
-      refuse(text + ": steps is " + std::to_string(steps) + ", it must be 1 .. 100000");
-    }
-    options.n_steps = steps;
+    options.n_steps = maker.count("steps", 100'000);
   }
-  if (maker.has("probes")) {
-    const auto probes = to_count(maker.text("probes", ""), "dmse: probes");
-    if (probes < 1 || probes > 10'000) {
-      refuse(text + ": probes is " + std::to_string(probes) + ", it must be 1 .. 10000");
-    }
-    options.n_probes = probes;
-  }
+  if (maker.has("probes")) options.n_probes = maker.count("probes", 10'000);
   const std::string prior = maker.text("prior", "network");
   if (prior != "network" && maker.has("bfloat16")) {
     refuse(text + ": bfloat16 is for prior=network; an exact prior is computed in double");

@@ -1,6 +1,5 @@
 #include <chest/estimators/denoiser.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 

@@ -57,11 +57,7 @@ class NoiseBlind final : public Estimator {
   std::string name() const override { return estimator_->name(); }
 
   void estimate(const Observation& observation, Estimate& out) const override {
-    if (observation.y.n_rows != A_->n_obs()) {
-      throw Error(ErrorKind::invalid_argument, name() + ": y has " +
-                                                   std::to_string(observation.y.n_rows) +
-                                                   " rows, A has " + std::to_string(A_->n_obs()));
-    }
+    check_rows(name(), *A_, observation);
     const arma::cx_mat& y = observation.y;
     const arma::vec received = squared_norms(y) / static_cast<double>(A_->n_obs());
     std::vector<Search> searches(y.n_cols);

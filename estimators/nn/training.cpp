@@ -24,8 +24,6 @@
 namespace chest {
 namespace nn {
 
-static at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
-
 namespace {
 
 using Json = nlohmann::json;
@@ -61,6 +59,13 @@ at::Tensor angular_planes(const SampleReader& samples) {
 std::string hash_of(const at::Tensor& planes) {
   const at::Tensor bytes = planes.permute({0, 2, 3, 1}).contiguous();
   return hash_bytes(bytes.data_ptr<float>(), bytes.nbytes());
+}
+
+// Multiplied by exp(j phase).
+at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
+  const at::Tensor c = phase.cos(), s = phase.sin();
+  const at::Tensor re = h.narrow(1, 0, 1), im = h.narrow(1, 1, 1);
+  return at::cat({re * c - im * s, re * s + im * c}, 1);
 }
 
 /// One noise level of a fit.
@@ -152,14 +157,13 @@ class Objective {
     return loss;
   }
 
-  /// Mean loss on the validation channels for each of the weights, noise and levels always the
-  /// same.
-  std::vector<double> validate(const std::vector<at::Tensor>& flats) const {
+  /// Mean loss on the validation channels, noise and levels always the same.
+  double validate(const at::Tensor& flat) const {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_repeats = (fewest_validation_draws + n - 1) / n;
     const std::int64_t n_parts = (n * n_repeats + micro_batch_ - 1) / micro_batch_;
     const std::int64_t n_levels = std::min(most_validation_levels, n_parts);
-    std::vector<std::vector<double>> errors(n_parts, std::vector<double>(flats.size()));
+    std::vector<double> errors(n_parts);
     parallel_for(n_parts, n_threads_, [&](std::size_t i) {
       use_one_torch_thread();
       const at::NoGradGuard no_gradients;
@@ -169,26 +173,22 @@ class Objective {
       std::vector<std::int64_t> order;
       for (std::int64_t d = begin; d < begin + micro_batch_; ++d) order.push_back(d % n);
       const at::Tensor h = validation_.index_select(0, at::tensor(order).to(device_));
-      for (std::size_t k = 0; k < flats.size(); ++k) {
-        errors[i][k] = level_errors(options_.network, options_.prediction, schedule_, flats[k], h,
-                                    draws.eps, validation_level(part, n_levels).sigma2)
-                           .squared.item<double>() /
-                       (static_cast<double>(micro_batch_) * entries());
-      }
+      errors[i] = level_errors(options_.network, options_.prediction, schedule_, flat, h, draws.eps,
+                               validation_level(part, n_levels).sigma2)
+                      .squared.item<double>() /
+                  (static_cast<double>(micro_batch_) * entries());
     });
-    std::vector<double> losses(flats.size());
-    for (std::size_t k = 0; k < flats.size(); ++k) {
-      std::vector<double> sums(n_levels), counts(n_levels);
-      for (std::int64_t i = 0; i < n_parts; ++i) {
-        sums[i % n_levels] += errors[i][k];
-        counts[i % n_levels] += 1.0;
-      }
-      for (std::int64_t i = 0; i < n_levels; ++i) {
-        losses[k] += loss_of(sums[i] / counts[i], validation_level(i, n_levels)) /
-                     static_cast<double>(n_levels);
-      }
+    std::vector<double> sums(n_levels), counts(n_levels);
+    for (std::int64_t i = 0; i < n_parts; ++i) {
+      sums[i % n_levels] += errors[i];
+      counts[i % n_levels] += 1.0;
     }
-    return losses;
+    double loss = 0.0;
+    for (std::int64_t i = 0; i < n_levels; ++i) {
+      loss += loss_of(sums[i] / counts[i], validation_level(i, n_levels)) /
+              static_cast<double>(n_levels);
+    }
+    return loss;
   }
 
   double entries() const { return static_cast<double>(train_[0].numel()); }
@@ -417,7 +417,7 @@ class Fit {
   }
 
   double keep_if_best(std::int64_t epoch) {
-    const double loss = objective_.validate({state_.average})[0];
+    const double loss = objective_.validate(state_.average);
     if (std::isfinite(loss) && (state_.best_epoch == 0 || loss < state_.best_loss)) {
       state_.best.copy_(state_.average);
       state_.best_loss = loss;
@@ -474,13 +474,6 @@ class Fit {
 };
 
 }  // namespace
-
-// Multiplied by exp(j phase).
-static at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
-  const at::Tensor c = phase.cos(), s = phase.sin();
-  const at::Tensor re = h.narrow(1, 0, 1), im = h.narrow(1, 1, 1);
-  return at::cat({re * c - im * s, re * s + im * c}, 1);
-}
 
 at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
   // The conjugate is that of the bins -k on both sides; antennas in reverse order are the bins -k

@@ -49,12 +49,11 @@ int import(const Args& args, std::ostream& out) {
         calibrate(*denoiser, subrange(dataset.samples(), range.first, range.second - range.first),
                   seed, n_threads(threads), 3, terminal.control());
   }
-  std::size_t n_parameters = 0;
-  for (const NamedTensor& tensor : model.weights) n_parameters += tensor.values.size();
   model.provenance.command_line = line.command_line();
   save(file, model);
-  out << file << ": dmse, " << model.n_rx << "x" << model.n_tx << ", " << n_parameters
-      << " parameters" << (model.calibration.empty() ? "" : ", calibrated") << '\n';
+  out << file << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
+      << model.network.n_parameters() << " parameters"
+      << (model.calibration.empty() ? "" : ", calibrated") << '\n';
   return 0;
 }
 

@@ -39,11 +39,9 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     print_provenance(model.provenance, out);
   } else {
     const NetworkModel model = load_network_model(file);
-    std::size_t n_parameters = 0;
-    for (const NamedTensor& tensor : model.weights) n_parameters += tensor.values.size();
     const NoiseSchedule& schedule = model.schedule;
     out << file.string() << ": model of dmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
-        << "  network   " << n_parameters << " parameters, prediction "
+        << "  network   " << model.network.n_parameters() << " parameters, prediction "
         << to_string(model.prediction) << '\n';
     if (model.network.log_snr) {
       out << "  fitted    for " << model.network.snr_low_db << " to " << model.network.snr_high_db
