@@ -259,15 +259,10 @@ std::string DmseOptions::why_invalid() const {
 std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
                                      std::shared_ptr<const Denoiser> denoiser,
                                      const DmseOptions& options) {
+  check_solver("dmse", A.get(), denoiser.get());
   const double gain = decorrelation_gain("dmse", A.get());
-  if (!denoiser) throw Error(ErrorKind::invalid_argument, "dmse: the denoiser is not given");
   if (const std::string why = options.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, "dmse: " + why);
-  }
-  if (denoiser->n_h() != A->n_h()) {
-    throw Error(ErrorKind::invalid_argument,
-                "dmse: the denoiser is for n_h = " + std::to_string(denoiser->n_h()) + ", A for " +
-                    std::to_string(A->n_h()));
   }
   return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, gain);
 }

@@ -1,6 +1,9 @@
 #include <chest/observation.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include <chest/error.hpp>
 
@@ -37,6 +40,37 @@ std::optional<double> scale_of_identity(const arma::cx_mat& G) {
   return {};
 }
 
+void check_lambda(const ObservationOperator& A, double lambda) {
+  if (!(lambda >= 0.0)) {
+    throw Error(ErrorKind::invalid_argument, "observation (" + A.name() + "): lambda is " +
+                                                 std::to_string(lambda) +
+                                                 ", it must not be negative");
+  }
+}
+
+/// M = U diag(s) V^H without the singular values that are zero to rounding.
+struct ThinSvd {
+  arma::cx_mat U, V;
+  arma::vec s;
+
+  explicit ThinSvd(const arma::cx_mat& M) {
+    if (!arma::svd_econ(U, s, V, M)) {
+      throw Error(ErrorKind::numeric, "observation: the singular value decomposition failed");
+    }
+    const double least = s.max() * static_cast<double>(std::max(M.n_rows, M.n_cols)) *
+                         std::numeric_limits<double>::epsilon();
+    const arma::uword rank = arma::accu(s > least);
+    U.resize(U.n_rows, rank);
+    V.resize(V.n_rows, rank);
+    s.resize(rank);
+  }
+  /// V diag(s / (s^2 + lambda)) U^H.
+  arma::cx_mat ridge(double lambda) const {
+    const arma::vec gains = s / (arma::square(s) + lambda);
+    return V * arma::diagmat(arma::conv_to<arma::cx_vec>::from(gains)) * U.t();
+  }
+};
+
 class IdentityObservation final : public ObservationOperator {
  public:
   IdentityObservation(arma::uword n_rx, arma::uword n_tx)
@@ -50,6 +84,11 @@ class IdentityObservation final : public ObservationOperator {
   void adjoint(const arma::cx_mat& y, arma::cx_mat& out) const override { copy("y", y, out); }
   void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override {
     copy("y", y, out);
+  }
+  void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const override {
+    check_lambda(*this, lambda);
+    copy("y", y, out);
+    out /= 1.0 + lambda;
   }
   arma::vec squared_singular_values() const override { return arma::vec(n_h_, arma::fill::ones); }
   std::optional<double> gram_scale() const override { return 1.0; }
@@ -69,7 +108,7 @@ class IdentityObservation final : public ObservationOperator {
 class KroneckerObservation final : public ObservationOperator {
  public:
   KroneckerObservation(const arma::cx_mat& P, arma::uword n_rx)
-      : P_(P), P_adjoint_(P.t()), P_inverse_(arma::pinv(P)), n_rx_(n_rx) {
+      : P_(P), P_adjoint_(P.t()), P_inverse_(arma::pinv(P)), svd_(P), n_rx_(n_rx) {
     name_ = "pilots " + std::to_string(P.n_rows) + "x" + std::to_string(P.n_cols) + " for " +
             std::to_string(n_rx) + " receive antennas";
     if (P.n_cols >= P.n_rows) gram_scale_ = scale_of_identity(P * P.t());
@@ -88,6 +127,11 @@ class KroneckerObservation final : public ObservationOperator {
   void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override {
     check_rows(*this, "y", y.n_rows, n_obs());
     right_multiply(y, P_inverse_, out);
+  }
+  void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const override {
+    check_lambda(*this, lambda);
+    check_rows(*this, "y", y.n_rows, n_obs());
+    right_multiply(y, svd_.ridge(lambda), out);
   }
   arma::vec squared_singular_values() const override {
     return arma::repelem(arma::square(arma::svd(P_)), n_rx_, 1);
@@ -108,6 +152,7 @@ class KroneckerObservation final : public ObservationOperator {
   }
 
   arma::cx_mat P_, P_adjoint_, P_inverse_;
+  ThinSvd svd_;
   arma::uword n_rx_;
   std::optional<double> gram_scale_;
   std::string name_;
@@ -115,7 +160,7 @@ class KroneckerObservation final : public ObservationOperator {
 
 class DenseObservation final : public ObservationOperator {
  public:
-  explicit DenseObservation(const arma::cx_mat& A) : A_(A), A_inverse_(arma::pinv(A)) {
+  explicit DenseObservation(const arma::cx_mat& A) : A_(A), svd_(A) {
     if (A.n_rows >= A.n_cols) gram_scale_ = scale_of_identity(A.t() * A);
   }
   arma::uword n_h() const override { return A_.n_cols; }
@@ -132,18 +177,226 @@ class DenseObservation final : public ObservationOperator {
     out = A_.t() * y;
   }
   void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override {
-    check_rows(*this, "y", y.n_rows, n_obs());
-    out = A_inverse_ * y;
+    ridge(y, 0.0, out);
   }
-  arma::vec squared_singular_values() const override { return arma::square(arma::svd(A_)); }
+  void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const override {
+    check_lambda(*this, lambda);
+    check_rows(*this, "y", y.n_rows, n_obs());
+    const arma::vec gains = svd_.s / (arma::square(svd_.s) + lambda);
+    arma::cx_mat c = svd_.U.t() * y;
+    c.each_col() %= arma::conv_to<arma::cx_vec>::from(gains);
+    out = svd_.V * c;
+  }
+  arma::vec squared_singular_values() const override {
+    arma::vec s2 = arma::square(svd_.s);
+    s2.resize(std::min(A_.n_rows, A_.n_cols));
+    return s2;
+  }
   std::optional<double> gram_scale() const override { return gram_scale_; }
 
  private:
-  arma::cx_mat A_, A_inverse_;
+  arma::cx_mat A_;
+  ThinSvd svd_;
   std::optional<double> gram_scale_;
 };
 
+class MaskObservation final : public ObservationOperator {
+ public:
+  MaskObservation(arma::uvec kept, arma::uword n_h) : kept_(std::move(kept)), n_h_(n_h) {}
+  arma::uword n_h() const override { return n_h_; }
+  arma::uword n_obs() const override { return kept_.n_elem; }
+  std::string name() const override {
+    return "mask " + std::to_string(n_obs()) + " of " + std::to_string(n_h_);
+  }
+  void apply(const arma::cx_mat& h, arma::cx_mat& out) const override {
+    check_rows(*this, "h", h.n_rows, n_h_);
+    out = h.rows(kept_);
+  }
+  void adjoint(const arma::cx_mat& y, arma::cx_mat& out) const override {
+    check_rows(*this, "y", y.n_rows, n_obs());
+    out.zeros(n_h_, y.n_cols);
+    out.rows(kept_) = y;
+  }
+  void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override { adjoint(y, out); }
+  void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const override {
+    check_lambda(*this, lambda);
+    adjoint(y, out);
+    out /= 1.0 + lambda;
+  }
+  arma::vec squared_singular_values() const override {
+    return arma::vec(n_obs(), arma::fill::ones);
+  }
+  std::optional<double> gram_scale() const override {
+    return n_obs() == n_h_ ? std::optional<double>(1.0) : std::nullopt;
+  }
+
+ private:
+  arma::uvec kept_;
+  arma::uword n_h_;
+};
+
+class StackedObservation final : public ObservationOperator {
+ public:
+  explicit StackedObservation(std::vector<std::shared_ptr<const ObservationOperator>> parts)
+      : parts_(std::move(parts)) {
+    for (const auto& part : parts_) n_h_ += part->n_h();
+  }
+  arma::uword n_h() const override { return n_h_; }
+  arma::uword n_obs() const override { return parts_.front()->n_obs(); }
+  std::string name() const override {
+    std::string text;
+    for (const auto& part : parts_) text += (text.empty() ? "" : " beside ") + part->name();
+    return text;
+  }
+  void apply(const arma::cx_mat& h, arma::cx_mat& out) const override {
+    check_rows(*this, "h", h.n_rows, n_h_);
+    out.zeros(n_obs(), h.n_cols);
+    arma::uword first = 0;
+    for (const auto& part : parts_) {
+      out += part->apply(arma::cx_mat(h.rows(first, first + part->n_h() - 1)));
+      first += part->n_h();
+    }
+  }
+  void adjoint(const arma::cx_mat& y, arma::cx_mat& out) const override {
+    check_rows(*this, "y", y.n_rows, n_obs());
+    out.set_size(n_h_, y.n_cols);
+    arma::uword first = 0;
+    for (const auto& part : parts_) {
+      out.rows(first, first + part->n_h() - 1) = part->adjoint(y);
+      first += part->n_h();
+    }
+  }
+  void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override {
+    ridge(y, 0.0, out);
+  }
+  using ObservationOperator::ridge;
+  arma::vec squared_singular_values() const override {
+    const arma::cx_mat rows =
+        ObservationOperator::adjoint(arma::cx_mat(n_obs(), n_obs(), arma::fill::eye));
+    return arma::square(arma::svd(rows));
+  }
+  std::optional<double> gram_scale() const override { return {}; }
+
+ private:
+  std::vector<std::shared_ptr<const ObservationOperator>> parts_;
+  arma::uword n_h_ = 0;
+};
+
+class CoupledSlicesObservation final : public ObservationOperator {
+ public:
+  CoupledSlicesObservation(std::shared_ptr<const ObservationOperator> A, arma::uword n_slices,
+                           double coupling)
+      : A_(std::move(A)), n_slices_(n_slices), coupling_(coupling) {
+    // B^H B of the differences: the modes along the slices in which the coupling is a number.
+    arma::mat B(n_slices - 1, n_slices, arma::fill::zeros);
+    for (arma::uword l = 0; l + 1 < n_slices; ++l) {
+      B(l, l) = -1.0;
+      B(l, l + 1) = 1.0;
+    }
+    if (!arma::eig_sym(stiffness_, modes_, arma::mat(B.t() * B))) {
+      throw Error(ErrorKind::numeric, "observation: the modes along the slices were not found");
+    }
+  }
+  arma::uword n_h() const override { return n_slices_ * A_->n_h(); }
+  arma::uword n_obs() const override {
+    return n_slices_ * A_->n_obs() + (n_slices_ - 1) * A_->n_h();
+  }
+  std::string name() const override {
+    return std::to_string(n_slices_) + " coupled slices of " + A_->name();
+  }
+  void apply(const arma::cx_mat& h, arma::cx_mat& out) const override {
+    check_rows(*this, "h", h.n_rows, n_h());
+    out.set_size(n_obs(), h.n_cols);
+    const arma::uword n = A_->n_h(), m = A_->n_obs();
+    for (arma::uword k = 0; k < h.n_cols; ++k) {
+      const arma::cx_mat slices = arma::reshape(h.col(k), n, n_slices_);
+      out.col(k).head(n_slices_ * m) = arma::vectorise(A_->apply(slices));
+      if (n_slices_ > 1) {
+        out.col(k).tail((n_slices_ - 1) * n) =
+            coupling_ * arma::vectorise(arma::diff(slices, 1, 1));
+      }
+    }
+  }
+  void adjoint(const arma::cx_mat& y, arma::cx_mat& out) const override {
+    check_rows(*this, "y", y.n_rows, n_obs());
+    out.set_size(n_h(), y.n_cols);
+    const arma::uword n = A_->n_h(), m = A_->n_obs();
+    for (arma::uword k = 0; k < y.n_cols; ++k) {
+      arma::cx_mat g = A_->adjoint(arma::reshape(y.col(k).head(n_slices_ * m), m, n_slices_));
+      if (n_slices_ > 1) {
+        const arma::cx_mat d = arma::reshape(y.col(k).tail((n_slices_ - 1) * n), n, n_slices_ - 1);
+        g.tail_cols(n_slices_ - 1) += coupling_ * d;
+        g.head_cols(n_slices_ - 1) -= coupling_ * d;
+      }
+      out.col(k) = arma::vectorise(g);
+    }
+  }
+  void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const override {
+    ObservationOperator::ridge(y, 0.0, out);
+  }
+  void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const override {
+    check_lambda(*this, lambda);
+    if (lambda == 0.0) return ObservationOperator::ridge(y, lambda, out);
+    // (A^H A + kappa I)^-1 g = (g - ridge(A g, kappa)) / kappa in every mode.
+    adjoint(y, out);
+    for (arma::uword k = 0; k < out.n_cols; ++k) {
+      arma::cx_mat g = arma::reshape(out.col(k), A_->n_h(), n_slices_) * modes_;
+      for (arma::uword l = 0; l < n_slices_; ++l) {
+        const double kappa = lambda + coupling_ * coupling_ * std::max(stiffness_(l), 0.0);
+        const arma::cx_mat mode = g.col(l);
+        g.col(l) -= A_->ridge(A_->apply(mode), kappa);
+        g.col(l) /= kappa;
+      }
+      out.col(k) = arma::vectorise(g * modes_.t());
+    }
+  }
+  arma::vec squared_singular_values() const override {
+    const arma::cx_mat columns =
+        ObservationOperator::apply(arma::cx_mat(n_h(), n_h(), arma::fill::eye));
+    return arma::square(arma::svd(columns));
+  }
+  std::optional<double> gram_scale() const override { return {}; }
+
+ private:
+  std::shared_ptr<const ObservationOperator> A_;
+  arma::uword n_slices_;
+  double coupling_;
+  arma::vec stiffness_;
+  arma::mat modes_;
+};
+
 }  // namespace
+
+void ObservationOperator::ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const {
+  check_lambda(*this, lambda);
+  constexpr double tolerance = 1e-12;
+  arma::cx_mat r, w, Aq;
+  adjoint(y, r);
+  out.zeros(r.n_rows, r.n_cols);
+  arma::cx_mat q = r;
+  arma::rowvec power = arma::sum(arma::square(arma::abs(r)), 0);
+  const arma::rowvec enough = power * (tolerance * tolerance);
+  for (arma::uword i = 0; i < 10 * n_h() && arma::any(power > enough); ++i) {
+    apply(q, w);
+    adjoint(w, Aq);
+    Aq += lambda * q;
+    for (arma::uword k = 0; k < q.n_cols; ++k) {
+      if (!(power(k) > enough(k))) continue;
+      const double step = power(k) / std::real(arma::cdot(q.col(k), Aq.col(k)));
+      out.col(k) += step * q.col(k);
+      r.col(k) -= step * Aq.col(k);
+      const double next = std::real(arma::cdot(r.col(k), r.col(k)));
+      q.col(k) = r.col(k) + (next / power(k)) * q.col(k);
+      power(k) = next;
+    }
+  }
+}
+
+arma::cx_mat ObservationOperator::ridge(const arma::cx_mat& y, double lambda) const {
+  arma::cx_mat out;
+  ridge(y, lambda, out);
+  return out;
+}
 
 arma::cx_mat ObservationOperator::apply(const arma::cx_mat& h) const {
   arma::cx_mat out;
@@ -184,6 +437,52 @@ std::unique_ptr<ObservationOperator> make_kronecker_observation(const arma::cx_m
 std::unique_ptr<ObservationOperator> make_dense_observation(const arma::cx_mat& A) {
   check_matrix("the observation matrix's entries", A);
   return std::make_unique<DenseObservation>(A);
+}
+
+std::unique_ptr<ObservationOperator> make_mask_observation(const arma::uvec& kept,
+                                                           arma::uword n_h) {
+  if (kept.is_empty()) {
+    throw Error(ErrorKind::invalid_argument, "observation: the mask keeps no entry");
+  }
+  if (kept.max() >= n_h) {
+    throw Error(ErrorKind::invalid_argument, "observation: the mask keeps entry " +
+                                                 std::to_string(kept.max()) + " of " +
+                                                 std::to_string(n_h));
+  }
+  if (arma::unique(kept).eval().n_elem != kept.n_elem) {
+    throw Error(ErrorKind::invalid_argument, "observation: the mask keeps an entry twice");
+  }
+  return std::make_unique<MaskObservation>(kept, n_h);
+}
+
+std::unique_ptr<ObservationOperator> make_stacked_observation(
+    std::vector<std::shared_ptr<const ObservationOperator>> parts) {
+  if (parts.empty()) {
+    throw Error(ErrorKind::invalid_argument, "observation: there are no parts to stack");
+  }
+  for (const auto& part : parts) {
+    if (!part) throw Error(ErrorKind::invalid_argument, "observation: a part is not given");
+    if (part->n_obs() != parts.front()->n_obs()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "observation: parts of " + std::to_string(parts.front()->n_obs()) + " and " +
+                      std::to_string(part->n_obs()) + " rows cannot be received together");
+    }
+  }
+  return std::make_unique<StackedObservation>(std::move(parts));
+}
+
+std::unique_ptr<ObservationOperator> make_coupled_slices_observation(
+    std::shared_ptr<const ObservationOperator> A, arma::uword n_slices, double coupling) {
+  if (!A) throw Error(ErrorKind::invalid_argument, "observation: A is not given");
+  if (n_slices == 0) {
+    throw Error(ErrorKind::invalid_argument, "observation: n_slices is 0, expected at least 1");
+  }
+  if (!(coupling >= 0.0) || !std::isfinite(coupling)) {
+    throw Error(ErrorKind::invalid_argument, "observation: the coupling is " +
+                                                 std::to_string(coupling) +
+                                                 ", it must be finite and not negative");
+  }
+  return std::make_unique<CoupledSlicesObservation>(std::move(A), n_slices, coupling);
 }
 
 }  // namespace chest

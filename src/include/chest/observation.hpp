@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace chest {
 
@@ -26,12 +27,20 @@ class ObservationOperator {
   virtual void adjoint(const arma::cx_mat& y, arma::cx_mat& out) const = 0;
   /// out = A^+ y, the minimum-norm least-squares solution, [n_obs, n] -> [n_h, n].
   virtual void pseudo_inverse(const arma::cx_mat& y, arma::cx_mat& out) const = 0;
+  /// out = (A^H A + lambda I)^-1 A^H y, [n_obs, n] -> [n_h, n]: the minimiser of
+  /// ||y - A x||^2 + lambda ||x||^2; lambda = 0 is the pseudo-inverse. All that solvers with
+  /// isotropic variances need of A: r2 A^H (sigma2 I + r2 A A^H)^-1 y is ridge with lambda =
+  /// sigma2 / r2. The default runs conjugate gradients on apply() and adjoint(), to a relative
+  /// residual of 1e-12.
+  /// @throws Error(invalid_argument) if lambda is negative or y has a wrong number of rows
+  virtual void ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const;
   /// Squared singular values of A, [min(n_h, n_obs)], largest first, each with its multiplicity.
   virtual arma::vec squared_singular_values() const = 0;
 
   arma::cx_mat apply(const arma::cx_mat& h) const;
   arma::cx_mat adjoint(const arma::cx_mat& y) const;
   arma::cx_mat pseudo_inverse(const arma::cx_mat& y) const;
+  arma::cx_mat ridge(const arma::cx_mat& y, double lambda) const;
 
   /// c when A^H A = c I: then A^+ y = h + n' with n' ~ CN(0, sigma2 / c I), and a denoiser is an
   /// estimator. Empty otherwise.
@@ -52,5 +61,26 @@ std::unique_ptr<ObservationOperator> make_kronecker_observation(const arma::cx_m
 /// Any A, [n_obs, n_h].
 /// @throws Error(invalid_argument) if A is empty, zero or not finite
 std::unique_ptr<ObservationOperator> make_dense_observation(const arma::cx_mat& A);
+
+/// Some entries of h: y = h(kept), as when antennas are lost or sampled in turn.
+/// @param kept  distinct indices below n_h, [n_obs]
+/// @throws Error(invalid_argument) if there are none, or one is too large or there twice
+std::unique_ptr<ObservationOperator> make_mask_observation(const arma::uvec& kept, arma::uword n_h);
+
+/// A = [A_1 A_2 ...] for x = [x_1; x_2; ...]: signals that arrive together, each through its own
+/// pilots.
+/// @throws Error(invalid_argument) if there are no parts, one is null or their n_obs differ
+std::unique_ptr<ObservationOperator> make_stacked_observation(
+    std::vector<std::shared_ptr<const ObservationOperator>> parts);
+
+/// n_slices channels seen through the same A, and held together along the slices:
+///
+///   x = [h_1; ...; h_L] -> [A h_1; ...; A h_L; c (h_2 - h_1); ...; c (h_L - h_{L-1})]
+///
+/// With zeros observed for the differences, at noise variance sigma2, that is the quadratic
+/// coupling mu sum_l ||h_{l+1} - h_l||^2 for c = sqrt(mu sigma2).
+/// @throws Error(invalid_argument) if A is null, n_slices is 0 or coupling is negative
+std::unique_ptr<ObservationOperator> make_coupled_slices_observation(
+    std::shared_ptr<const ObservationOperator> A, arma::uword n_slices, double coupling);
 
 }  // namespace chest

@@ -32,6 +32,18 @@ struct DenoiserError {
   bool per_angle = false;
 };
 
+/// A denoiser at one z, with its derivative: D(z + d) = D + J d + K conj(d) to first order. For the
+/// exact D, sigma2 J is the covariance of h given z, and sigma2 K its pseudo-covariance.
+class DenoiserLinearization {
+ public:
+  virtual ~DenoiserLinearization() = default;
+  /// D(z, sigma2), [n_h, n_samples]
+  virtual const arma::cx_mat& D() const = 0;
+  /// out = J^H w + K^T conj(w), [n_h, n_samples]: the gradient of Re<w, D> with respect to z as a
+  /// complex number, one backward pass.
+  virtual void pull_back(const arma::cx_mat& w, arma::cx_mat& out) const = 0;
+};
+
 /// The prior at work: D(z, sigma2) = E[h | h + sigma eps = z], eps ~ CN(0, I), for columns z.
 /// Const, so threads share one instance.
 class Denoiser {
@@ -54,6 +66,17 @@ class Denoiser {
   /// sigma2 from .. to that the prior was fitted for; empty when any level is exact.
   virtual std::optional<std::pair<double, double>> sigma2_range() const { return {}; }
 
+  /// True when linearise() works.
+  virtual bool differentiable() const { return false; }
+  /// @throws Error(invalid_argument) unless differentiable()
+  virtual std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z,
+                                                           double sigma2) const;
+  /// True when denoise_blind() works.
+  virtual bool blind() const { return false; }
+  /// out = E[h | z] for a noise level that is not known, for columns z.
+  /// @throws Error(invalid_argument) unless blind()
+  virtual void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const;
+
   arma::cx_mat denoise(const arma::cx_mat& z, double sigma2) const;
 };
 
@@ -73,8 +96,20 @@ arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double s
 std::unique_ptr<Denoiser> make_gaussian_denoiser(const arma::cx_mat& C);
 
 /// D of a Gaussian mixture in closed form: responsibilities times component LMMSE filters. One
-/// eigendecomposition per component serves every noise level.
+/// eigendecomposition per component serves every noise level. Blind, it averages over 24 levels
+/// from 6 to -60 dB, each as likely as the others.
 /// @throws Error(invalid_argument) if the prior is invalid
 std::unique_ptr<Denoiser> make_gaussian_mixture_denoiser(const GaussianMixture& prior);
+
+/// Independent priors of several signals, x = [x_1; x_2; ...]: the denoiser for
+/// make_stacked_observation().
+/// @throws Error(invalid_argument) if there are no parts or one is null
+std::unique_ptr<Denoiser> make_product_denoiser(std::vector<std::shared_ptr<const Denoiser>> parts);
+
+/// One prior for each of n_slices channels, x = [h_1; ...; h_L]: the denoiser for
+/// make_coupled_slices_observation().
+/// @throws Error(invalid_argument) if the denoiser is null or n_slices is 0
+std::unique_ptr<Denoiser> make_slice_denoiser(std::shared_ptr<const Denoiser> denoiser,
+                                              arma::uword n_slices);
 
 }  // namespace chest

@@ -25,8 +25,9 @@ struct Estimate {
   /// Predicted error of every entry in the angular domain (AngularTransform), [n_h, n_samples];
   /// columns add up to mse. Empty unless asked for and known.
   arma::mat angular_mse;
-  arma::vec sigma2;     ///< noise variance found, [n_samples]; empty when it was told
-  arma::uword nfe = 0;  ///< denoiser calls per channel
+  arma::vec sigma2;        ///< noise variance found, [n_samples]; empty when it was told
+  arma::vec log_evidence;  ///< ln p(y), [n_samples]; empty when it is not known
+  arma::uword nfe = 0;     ///< denoiser calls per channel
 };
 
 /// A rule y -> h_hat for one fixed A. Const, so threads share one instance.

@@ -1,0 +1,289 @@
+// NMSE of every solver on a Gaussian mixture whose denoiser, and whose conditional mean E[h | y],
+// are exact: what the rules are worth when the prior is not in question.
+//
+//   solver_tables [solvers|geometries|full|pilots ...]      all without arguments; some minutes
+#include <chest/estimators/coarse_to_fine.hpp>
+#include <chest/estimators/ep.hpp>
+#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/ls.hpp>
+#include <chest/estimators/particles.hpp>
+#include <chest/estimators/red_diff.hpp>
+#include <chest/estimators/walk.hpp>
+#include <chest/metrics.hpp>
+#include <chest/parallel.hpp>
+#include <cstdio>
+#include <functional>
+#include <set>
+
+#include "tests/support/cluster_mixture.hpp"
+#include "tests/support/scene.hpp"
+
+namespace chest {
+namespace {
+
+using Estimators = std::vector<std::pair<std::string, std::function<std::unique_ptr<Estimator>()>>>;
+
+/// A prior with all that solvers take from it.
+struct Prior {
+  GaussianMixture mixture;
+  std::shared_ptr<const Denoiser> denoiser;
+  DenoiserErrors errors;
+  arma::cx_mat C;
+
+  Prior(GaussianMixture of, arma::uword n_rx, arma::uword n_tx, ErrorDetail detail, Rng& rng)
+      : mixture(std::move(of)), denoiser(make_gaussian_mixture_denoiser(mixture)) {
+    errors = measure_errors(*denoiser, samples_in_memory(draw(mixture, 2000, rng), n_rx, n_tx),
+                            arma::logspace(-5.0, 2.6, 40), 1, detail, 2);
+    C.zeros(mixture.n_h(), mixture.n_h());
+    for (const arma::cx_mat& each : mixture.covariances) {
+      C += each / static_cast<double>(mixture.n_components());
+    }
+  }
+};
+
+double nmse_db(const arma::cx_mat& h_hat, const arma::cx_mat& h) {
+  return to_db(arma::accu(arma::square(arma::abs(h_hat - h))) /
+               arma::accu(arma::square(arma::abs(h))));
+}
+
+/// Columns on all processors.
+double nmse_db(const Estimator& estimator, const Scene& scene) {
+  const arma::uword n = scene.h.n_cols, block = 10;
+  arma::cx_mat h_hat(arma::size(scene.h));
+  parallel_for((n + block - 1) / block, 0, [&](std::size_t i) {
+    Observation part = scene.observation;
+    const arma::uword first = i * block, last = std::min(first + block, n) - 1;
+    part.y = scene.observation.y.cols(first, last);
+    h_hat.cols(first, last) = estimator.estimate(part).h;
+  });
+  return nmse_db(h_hat, scene.h);
+}
+
+/// Rows of a table: the same channels for all, new noise for every SNR.
+void print_rows(const std::string& head, const Prior& prior,
+                std::shared_ptr<const ObservationOperator> A, arma::uword n_channels,
+                const std::function<Estimators()>& make, std::uint64_t seed) {
+  const std::vector<double> snrs{0.0, 10.0, 20.0};
+  std::vector<std::pair<std::string, std::vector<double>>> rows;
+  for (std::size_t i = 0; i < snrs.size(); ++i) {
+    Rng rng = test_rng(seed);
+    Scene scene;
+    scene.A = A;
+    scene.h = draw(prior.mixture, n_channels, rng);
+    Rng noise = test_rng(seed, 1 + i);
+    observe(scene, from_db(-snrs[i]), noise);
+    std::size_t row = 0;
+    for (const auto& [name, factory] : make()) {
+      if (i == 0) rows.push_back({name, {}});
+      rows[row++].second.push_back(nmse_db(*factory(), scene));
+    }
+  }
+  for (const auto& [name, values] : rows) {
+    std::printf("| %s%s |", head.c_str(), name.c_str());
+    for (const double value : values) std::printf(" %.1f |", value);
+    std::printf("\n");
+  }
+  std::fflush(stdout);
+}
+
+void print_head(const char* first) {
+  std::printf("| %s | 0 dB | 10 dB | 20 dB |\n|---|---|---|---|\n", first);
+}
+
+WalkOptions walk(WalkUpdate update, arma::uword n_runs) {
+  WalkOptions options;
+  options.update = update;
+  options.n_levels = 50;
+  options.n_runs = n_runs;
+  if (update == WalkUpdate::fresh) {
+    options.tau2_first = 25.0;
+    options.n_levels = 40;
+    options.inner = 4;
+  }
+  return options;
+}
+
+void solvers() {
+  std::printf(
+      "## Half as many pilots as antennas: 16 antennas, 8 random QPSK rows, 300 channels\n\n");
+  Rng rng = test_rng(2026);
+  const Prior prior(cluster_mixture(16, 16, 16, rng), 1, 16, ErrorDetail::full, rng);
+  Prior angular = prior;
+  angular.errors =
+      measure_errors(*prior.denoiser, samples_in_memory(draw(prior.mixture, 2000, rng), 1, 16),
+                     prior.errors.sigma2, 1, ErrorDetail::angular, 2);
+  const auto A =
+      std::shared_ptr<const ObservationOperator>(make_dense_observation(qpsk_rows(8, 16, rng)));
+  const auto D = prior.denoiser;
+
+  const auto with = [&](VarianceKind kind, double lambda = 1.0) {
+    VarianceModel variance;
+    variance.kind = kind;
+    variance.lambda = lambda;
+    variance.errors = kind == VarianceKind::angular ? angular.errors : prior.errors;
+    variance.n_rx = 1;
+    variance.n_tx = 16;
+    return variance;
+  };
+  const auto proximal = [&](const VarianceModel& variance) {
+    ProximalOptions options;
+    options.variance = variance;
+    return std::shared_ptr<const Guidance>(make_proximal_guidance(A, D, options));
+  };
+  const auto gradient = [&](const VarianceModel& variance, bool legacy = false) {
+    GradientOptions options;
+    options.variance = variance;
+    options.legacy_weight = legacy;
+    return std::shared_ptr<const Guidance>(make_gradient_guidance(A, D, options));
+  };
+  const auto dds = [&](double gamma) {
+    ProximalOptions options;
+    options.dds_steps = 5;
+    options.dds_gamma = gamma;
+    return std::shared_ptr<const Guidance>(make_proximal_guidance(A, D, options));
+  };
+  std::vector<std::pair<std::string, std::shared_ptr<const Guidance>>> guidances{
+      {"PiGDM", gradient(with(VarianceKind::unit))},
+      {"PiGDM, extra r2 weight", gradient(with(VarianceKind::unit), true)},
+      {"Type I, analytic", gradient(with(VarianceKind::analytic))},
+      {"Type I, full", gradient(with(VarianceKind::full))},
+      {"Type II, unit", proximal(with(VarianceKind::unit))},
+      {"Type II, DiffPIR lambda 1", proximal(with(VarianceKind::scaled))},
+      {"Type II, DiffPIR lambda 7", proximal(with(VarianceKind::scaled, 7.0))},
+      {"Type II, analytic", proximal(with(VarianceKind::analytic))},
+      {"Type II, angular", proximal(with(VarianceKind::angular))},
+      {"Type II, full", proximal(with(VarianceKind::full))},
+      {"TMPD, proper", proximal(with(VarianceKind::tweedie_proper))},
+      {"TMPD, real-stacked", proximal(with(VarianceKind::tweedie))},
+      {"DMPS", make_flat_guidance(A, D)},
+      {"DDS gamma 5", dds(5.0)},
+      {"DPS zeta 0.4", make_dps_guidance(A, D, 0.4)},
+      {"DPS zeta 1.6", make_dps_guidance(A, D, 1.6)}};
+  ProximalOptions noise_free;
+  noise_free.noise_free = true;
+  guidances.push_back({"DDNM", make_proximal_guidance(A, D, noise_free)});
+
+  print_head("method");
+  print_rows(
+      "", prior, A, 300,
+      [&] {
+        Estimators all{{"LS", [&] { return make_ls(A); }},
+                       {"LMMSE", [&] { return make_lmmse(A, prior.C); }},
+                       {"E[h given y]", [&] { return make_gmm(A, prior.mixture); }}};
+        for (const auto& [name, guidance] : guidances) {
+          const auto g = guidance;
+          all.push_back({name + ", one ancestral sample",
+                         [=] { return make_walk(g, walk(WalkUpdate::ancestral, 1)); }});
+          all.push_back({name + ", 16 averaged",
+                         [=] { return make_walk(g, walk(WalkUpdate::ancestral, 16)); }});
+          all.push_back({name + ", mean", [=] { return make_walk(g, walk(WalkUpdate::mean, 1)); }});
+          if (name == "PiGDM" || name == "Type II, DiffPIR lambda 1" || name == "DDNM") {
+            all.push_back({name + ", fresh x4, one",
+                           [=] { return make_walk(g, walk(WalkUpdate::fresh, 1)); }});
+            all.push_back({name + ", fresh x4, 16 averaged",
+                           [=] { return make_walk(g, walk(WalkUpdate::fresh, 16)); }});
+          }
+        }
+        const auto flow = std::shared_ptr<const Guidance>(make_skip_gradient_guidance(A, D));
+        all.push_back({"FlowChef, one", [=] { return make_walk(flow, walk(WalkUpdate::ode, 1)); }});
+        all.push_back(
+            {"FlowChef, 16 averaged", [=] { return make_walk(flow, walk(WalkUpdate::ode, 16)); }});
+        for (const double noise : {1.0, 0.0}) {
+          const auto score = std::shared_ptr<const Guidance>(make_flat_guidance(A, D, true));
+          WalkOptions options = walk(WalkUpdate::langevin, 1);
+          options.inner = 3;
+          options.langevin_noise = noise;
+          all.push_back(
+              {noise > 0 ? "annealed Langevin, one sample" : "annealed Langevin, no noise",
+               [=] { return make_walk(score, options); }});
+        }
+        all.push_back({"RED-diff", [&] { return make_red_diff(A, D); }});
+        all.push_back({"coarse to fine, one", [&] { return make_coarse_to_fine(A, D); }});
+        for (const ParticlePotential potential :
+             {ParticlePotential::tweedie, ParticlePotential::isotropic, ParticlePotential::flat}) {
+          ParticleOptions options;
+          options.potential = potential;
+          all.push_back({std::string("SMC, 16 particles, ") + to_string(potential),
+                         [=, &A, &D] { return make_particles(A, D, options); }});
+        }
+        for (const bool guard : {false, true}) {
+          EpOptions options;
+          options.errors = prior.errors;
+          options.guard = guard;
+          all.push_back({guard ? "EP, 20 calls" : "EP, 20 calls, no guard",
+                         [=, &A, &D] { return make_ep(A, D, options); }});
+        }
+        return all;
+      },
+      5);
+  std::printf("\n");
+}
+
+void geometries() {
+  std::printf("## Pilots: NMSE in dB\n\n");
+  Rng rng = test_rng(2027);
+  const Prior line(cluster_mixture(16, 16, 16, rng), 1, 16, ErrorDetail::mse, rng);
+  const Prior square(cluster_mixture_2d(8, 24, rng), 8, 8, ErrorDetail::mse, rng);
+  const arma::cx_mat F = arma::fft(arma::cx_mat(16, 16, arma::fill::eye)) / 4.0;
+  struct Case {
+    std::string name;
+    const Prior* prior;
+    std::shared_ptr<const ObservationOperator> A;
+  };
+  const arma::uvec every_second = arma::regspace<arma::uvec>(0, 2, 14);
+  arma::uvec random = arma::regspace<arma::uvec>(0, 15);
+  for (arma::uword i = 15; i > 0; --i) std::swap(random(i), random(rng.index(i + 1)));
+  random = arma::sort(random.head(8).eval());
+  const std::vector<Case> cases{
+      {"16 antennas, QPSK 4", &line, make_dense_observation(qpsk_rows(4, 16, rng))},
+      {"16 antennas, QPSK 8", &line, make_dense_observation(qpsk_rows(8, 16, rng))},
+      {"16 antennas, QPSK 12", &line, make_dense_observation(qpsk_rows(12, 16, rng))},
+      {"16 antennas, every 2nd beam", &line, make_dense_observation(F.rows(every_second))},
+      {"16 antennas, every 2nd antenna", &line, make_mask_observation(every_second, 16)},
+      {"16 antennas, 8 random antennas", &line, make_mask_observation(random, 16)},
+      {"8x8, QPSK 4 of 8", &square, make_kronecker_observation(qpsk_rows(4, 8, rng).st(), 8)}};
+  print_head("pilots, method");
+  for (const Case& c : cases) {
+    const auto A = c.A;
+    const auto D = c.prior->denoiser;
+    print_rows(
+        c.name + ", ", *c.prior, A, c.prior == &line ? 300 : 100,
+        [&] {
+          Estimators all{{"LMMSE", [&] { return make_lmmse(A, c.prior->C); }},
+                         {"E[h given y]", [&] { return make_gmm(A, c.prior->mixture); }}};
+          for (const bool guard : {false, true}) {
+            EpOptions ep;
+            ep.errors = c.prior->errors;
+            ep.guard = guard;
+            all.push_back({guard ? "EP" : "EP, no guard", [=] { return make_ep(A, D, ep); }});
+          }
+          const auto type2 = std::shared_ptr<const Guidance>(make_proximal_guidance(A, D));
+          all.push_back(
+              {"Type II mean", [=] { return make_walk(type2, walk(WalkUpdate::mean, 1)); }});
+          all.push_back({"Type II fresh x4, 8 averaged",
+                         [=] { return make_walk(type2, walk(WalkUpdate::fresh, 8)); }});
+          ProximalOptions tmpd;
+          tmpd.variance.kind = VarianceKind::tweedie_proper;
+          const auto tweedie = std::shared_ptr<const Guidance>(make_proximal_guidance(A, D, tmpd));
+          all.push_back(
+              {"TMPD mean", [=] { return make_walk(tweedie, walk(WalkUpdate::mean, 1)); }});
+          return all;
+        },
+        7);
+  }
+  std::printf("\n");
+}
+
+}  // namespace
+}  // namespace chest
+
+int main(int argc, char** argv) {
+  chest::use_one_blas_thread();
+  const std::set<std::string> wanted(argv + 1, argv + argc);
+  const std::vector<std::pair<std::string, void (*)()>> parts{{"solvers", chest::solvers},
+                                                              {"geometries", chest::geometries}};
+  for (const auto& [name, run] : parts) {
+    if (wanted.empty() || wanted.count(name)) run();
+  }
+}
