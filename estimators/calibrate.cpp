@@ -35,8 +35,8 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   }
   const arma::vec snr_db = arma::regspace(-15.0, 5.0, 40.0);
   const double sigma2_end = DmseOptions{}.sigma2_end;
-  // Channels spread over the set: neighbours in a file may be correlated.
-  const arma::uword n = std::min(validation.n_samples, most_channels);
+  const SampleReader channels = spread(validation, most_channels);
+  const arma::uword n = channels.n_samples;
   const arma::uword n_blocks = (n + block - 1) / block;
   const std::size_t n_items = n_blocks * snr_db.n_elem;
   arma::cube errors(max_steps, snr_db.n_elem, n_blocks);
@@ -51,10 +51,7 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
     if (stopped) return;
     const arma::uword i_block = item / snr_db.n_elem, i_snr = item % snr_db.n_elem;
     const arma::uword first = i_block * block, count = std::min(block, n - first);
-    arma::cx_mat h(validation.n_h(), count);
-    for (arma::uword k = 0; k < count; ++k) {
-      h.col(k) = validation.read((first + k) * validation.n_samples / n, 1);
-    }
+    const arma::cx_mat h = channels.read(first, count);
     const double sigma2 = from_db(-snr_db(i_snr));
     Rng rng(seed, {Purpose::validation, 1 + i_snr, i_block});
     const arma::cx_mat y = h + rng.cx_normal(h.n_rows, count, sigma2);

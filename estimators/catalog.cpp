@@ -7,15 +7,23 @@
 #include <utility>
 
 #include <chest/archive.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/coarse_to_fine.hpp>
 #include <chest/estimators/diffusion.hpp>
+#include <chest/estimators/ep.hpp>
 #include <chest/estimators/genie.hpp>
 #include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/ls.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/estimators/noise.hpp>
+#include <chest/estimators/particles.hpp>
+#include <chest/estimators/red_diff.hpp>
+#include <chest/estimators/walk.hpp>
+#include <chest/metrics.hpp>
 #include <chest/provenance.hpp>
+#include <chest/random.hpp>
 
 #include "contract.hpp"
 
@@ -67,6 +75,8 @@ struct ModelStore::Impl {
   std::map<std::pair<std::filesystem::path, std::string>, std::shared_ptr<const Denoiser>>
       denoisers;
   std::map<std::shared_ptr<const GaussianMixture>, std::shared_ptr<const Denoiser>> prior_denoisers;
+  /// Of exact denoisers, by the denoiser.
+  std::map<std::shared_ptr<const Denoiser>, std::shared_ptr<const DenoiserErrors>> errors;
 
   /// The value of a map, made on first use.
   template <class Map, class Make>
@@ -232,11 +242,347 @@ std::unique_ptr<Estimator> make_gmm_row(const Maker& maker) {
   return make_gmm(maker.context().A, *maker.need_mixture().first);
 }
 
-std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
-  // What can be wrong without a model is said before one is loaded.
-  decorrelation_gain("dmse", maker.context().A.get());
-  DmseOptions options;
+/// Errors of an exact denoiser on channels drawn from its own prior.
+DenoiserErrors errors_of(const Denoiser& denoiser, const std::vector<double>& weights,
+                         const std::vector<const arma::cx_mat*>& covariances,
+                         const arma::cx_mat& means, arma::uword n_rx, arma::uword n_tx) {
+  const double work =
+      static_cast<double>(covariances.size()) * std::pow(static_cast<double>(denoiser.n_h()), 2.0);
+  // Enough for 2 % of an error, and no minutes for large mixtures.
+  const auto n = static_cast<arma::uword>(std::clamp(2e8 / work, 64.0, 2000.0));
+  Rng rng(1, {Purpose::validation, 2000});
+  arma::cx_mat h = rng.cx_normal(denoiser.n_h(), n);
+  std::vector<arma::cx_mat> factors(covariances.size());
+  for (arma::uword j = 0; j < n; ++j) {
+    double u = rng.uniform();
+    std::size_t k = 0;
+    while (k + 1 < weights.size() && u >= weights[k]) u -= weights[k++];
+    if (factors[k].is_empty()) factors[k] = covariance_factor(*covariances[k]);
+    h.col(j) = factors[k] * h.col(j);
+    if (!means.is_empty()) h.col(j) += means.col(k);
+  }
+  return measure_errors(denoiser, samples_in_memory(std::move(h), n_rx, n_tx),
+                        arma::logspace(-5.0, 2.6, 30), 1, ErrorDetail::angular);
+}
+
+/// What denoises, and what is known of it.
+struct PriorInUse {
+  std::shared_ptr<const Denoiser> denoiser;
+  std::shared_ptr<const NetworkModel> model;  ///< null for exact priors
+  std::shared_ptr<const DenoiserErrors> errors;
+
+  const DenoiserErrors& need_errors(const std::string& who) const {
+    if (!errors || errors->empty()) {
+      refuse(who +
+             ": the model does not know its errors; run 'chest calibrate MODEL --channels "
+             "FILE'");
+    }
+    return *errors;
+  }
+};
+
+const CatalogOption prior_option{"prior", "network|gmm|lmmse",
+                                 "what denoises: the fitted network (default), or exactly"};
+const CatalogOption bfloat16_option{
+    "bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"};
+
+PriorInUse prior_in_use(const Maker& maker) {
   const std::string text = maker.spec().text;
+  const std::string prior = maker.text("prior", "network");
+  if (prior != "network" && maker.has("bfloat16")) {
+    refuse(text + ": bfloat16 is for prior=network; an exact prior is computed in double");
+  }
+  const EstimatorContext& context = maker.context();
+  ModelStore::Impl& models = maker.models();
+  PriorInUse use;
+  if (prior == "network") {
+    const std::filesystem::path file = maker.need_model(
+        "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
+    use.model = models.network_model(file);
+    NetworkRunOptions run;
+    run.device = context.device;
+    run.bfloat16 = maker.has("bfloat16");
+    const std::string place = context.device + (run.bfloat16 ? " bfloat16" : "");
+    use.denoiser = models.kept(models.denoisers, {file, place}, [&] {
+      return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run));
+    });
+    const Calibration& calibration = use.model->calibration;
+    if (use.model->errors.empty() && !calibration.empty()) {
+      // A model of before the errors were measured: those of its few calls are near.
+      const arma::vec levels = arma::exp10(-0.1 * calibration.snr_db);
+      use.errors = std::make_shared<const DenoiserErrors>(
+          DenoiserErrors{arma::reverse(levels), arma::reverse(calibration.mse)});
+    } else {
+      use.errors = std::shared_ptr<const DenoiserErrors>(use.model, &use.model->errors);
+    }
+  } else if (prior == "gmm") {
+    const auto [mixture, file] = maker.need_mixture();
+    const auto make = [&m = *mixture] {
+      return std::shared_ptr<const Denoiser>(make_gaussian_mixture_denoiser(m));
+    };
+    use.denoiser = file.empty() ? models.kept(models.prior_denoisers, mixture, make)
+                                : models.kept(models.denoisers, {file, ""}, make);
+    use.errors = models.kept(models.errors, use.denoiser, [&, &m = *mixture] {
+      std::vector<const arma::cx_mat*> covariances;
+      for (const arma::cx_mat& C : m.covariances) covariances.push_back(&C);
+      return std::make_shared<const DenoiserErrors>(
+          errors_of(*use.denoiser, arma::conv_to<std::vector<double>>::from(m.weights), covariances,
+                    m.means, context.n_rx, context.n_tx));
+    });
+  } else if (prior == "lmmse") {
+    const std::filesystem::path file =
+        maker.need_model("lmmse", "chest fit lmmse --channels FILE --out MODEL");
+    const auto model = models.lmmse_model(file);
+    use.denoiser = models.kept(models.denoisers, {file, ""}, [&] {
+      return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C));
+    });
+    use.errors = models.kept(models.errors, use.denoiser, [&] {
+      return std::make_shared<const DenoiserErrors>(
+          errors_of(*use.denoiser, {1.0}, {&model->C}, {}, context.n_rx, context.n_tx));
+    });
+  } else {
+    refuse(text + ": prior '" + prior + "' is unknown" +
+           did_you_mean(prior, {"network", "gmm", "lmmse"}) + "; there are network, gmm and lmmse");
+  }
+  return use;
+}
+
+// Options that walks share.
+const CatalogOption levels_option{"levels", "N", "noise levels of the walk"};
+const std::vector<CatalogOption> walk_options{
+    levels_option,
+    {"walk", "mean|ancestral|ode|heun|fresh|none", "how it goes from level to level"},
+    {"runs", "N", "walks that are averaged (default 1)"},
+    {"inner", "N", "repeats per level (default 1)"},
+    {"zeta", "X", "share of new noise of walk=fresh, 0 .. 1 (default 1)"},
+    {"grid", "log|karras", "spacing of the levels (default log)"},
+    {"corrector", "N", "Langevin steps after each step (default 0)"},
+    {"churn", "X", "noise put in before each step of ode and heun (default 0)"},
+    prior_option,
+    bfloat16_option};
+
+std::vector<CatalogOption> with_walk_options(std::vector<CatalogOption> own) {
+  own.insert(own.end(), walk_options.begin(), walk_options.end());
+  return own;
+}
+
+std::unique_ptr<Estimator> walk_with(const Maker& maker, std::unique_ptr<Guidance> guidance,
+                                     WalkUpdate update, arma::uword n_levels) {
+  WalkOptions walk;
+  walk.update = maker.has("walk") ? walk_update_from_string(maker.text("walk", "")) : update;
+  if (walk.update == WalkUpdate::langevin && update != WalkUpdate::langevin) {
+    refuse(maker.spec().text + ": walk=langevin is the estimator score");
+  }
+  walk.n_levels = maker.has("levels") ? maker.count("levels", 100'000) : n_levels;
+  if (walk.update == WalkUpdate::fresh || walk.update == WalkUpdate::none) walk.tau2_first = 25.0;
+  if (maker.has("runs")) walk.n_runs = maker.count("runs", 10'000);
+  if (maker.has("inner")) walk.inner = maker.count("inner", 10'000);
+  if (maker.has("corrector")) walk.n_corrector = maker.count("corrector", 10'000);
+  walk.zeta = maker.number("zeta", walk.zeta);
+  walk.churn = maker.number("churn", walk.churn);
+  const std::string grid = maker.text("grid", "log");
+  if (grid != "log" && grid != "karras") {
+    refuse(maker.spec().text + ": grid is '" + grid + "', it must be log or karras");
+  }
+  if (grid == "karras") walk.grid = WalkGrid::karras;
+  if (update == WalkUpdate::langevin) {
+    walk.inner = maker.has("inner") ? walk.inner : 3;
+    walk.langevin_step = maker.number("step", walk.langevin_step);
+    walk.langevin_noise = maker.number("noise", 0.01);
+  } else if (walk.n_corrector > 0) {
+    walk.langevin_step = 0.2;
+  }
+  return make_walk(std::move(guidance), walk);
+}
+
+std::unique_ptr<Estimator> make_diffpir_row(const Maker& maker) {
+  ProximalOptions options;
+  options.variance.lambda = maker.number("lambda", 1.0);
+  return walk_with(maker,
+                   make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
+                   WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_ddnm_row(const Maker& maker) {
+  ProximalOptions options;
+  options.noise_free = true;
+  return walk_with(maker,
+                   make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
+                   WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_dds_row(const Maker& maker) {
+  ProximalOptions options;
+  options.dds_steps = maker.has("cg") ? maker.count("cg", 10'000) : 5;
+  options.dds_gamma = maker.number("gamma", 0.0);
+  return walk_with(maker,
+                   make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
+                   WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_dmps_row(const Maker& maker) {
+  return walk_with(maker, make_flat_guidance(maker.context().A, prior_in_use(maker).denoiser),
+                   WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_pigdm_row(const Maker& maker) {
+  GradientOptions options;
+  options.legacy_weight = maker.has("legacy-weight");
+  return walk_with(maker,
+                   make_gradient_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
+                   WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_dps_row(const Maker& maker) {
+  // zeta is DPS's own here.
+  const double step = maker.number("step", 0.4);
+  return walk_with(maker, make_dps_guidance(maker.context().A, prior_in_use(maker).denoiser, step),
+                   WalkUpdate::ancestral, 50);
+}
+
+std::unique_ptr<Estimator> make_opc_row(const Maker& maker) {
+  const PriorInUse prior = prior_in_use(maker);
+  VarianceModel variance;
+  variance.kind = variance_kind_from_string(maker.text("variance", "analytic"));
+  variance.lambda = maker.number("lambda", 1.0);
+  if (maker.has("above")) {
+    variance.above = variance_kind_from_string(maker.text("above", ""));
+    variance.switch_tau2 = maker.number("switch", 1.0);
+  } else if (maker.has("switch")) {
+    refuse(maker.spec().text + ": switch needs above, the variance for the levels above it");
+  }
+  if (prior.errors) variance.errors = *prior.errors;
+  variance.n_rx = maker.context().n_rx;
+  variance.n_tx = maker.context().n_tx;
+  // The gradient of a network is not symmetric to rounding, and each step costs a pass.
+  const bool tweedie =
+      variance.kind == VarianceKind::tweedie || variance.kind == VarianceKind::tweedie_proper;
+  variance.cg_steps = maker.has("cg") ? maker.count("cg", 10'000) : prior.model && tweedie ? 5 : 0;
+  const std::string type = maker.text("type", "2");
+  if (type != "1" && type != "2") {
+    refuse(maker.spec().text + ": type is '" + type + "', it must be 1 (gradient) or 2 (proximal)");
+  }
+  std::unique_ptr<Guidance> guidance;
+  if (type == "1") {
+    GradientOptions options;
+    options.variance = variance;
+    guidance = make_gradient_guidance(maker.context().A, prior.denoiser, options);
+  } else {
+    ProximalOptions options;
+    options.variance = variance;
+    guidance = make_proximal_guidance(maker.context().A, prior.denoiser, options);
+  }
+  return walk_with(maker, std::move(guidance), WalkUpdate::mean, 20);
+}
+
+std::unique_ptr<Estimator> make_flowchef_row(const Maker& maker) {
+  return walk_with(maker,
+                   make_skip_gradient_guidance(maker.context().A, prior_in_use(maker).denoiser,
+                                               maker.number("step", 0.0)),
+                   WalkUpdate::ode, 50);
+}
+
+std::unique_ptr<Estimator> make_score_row(const Maker& maker) {
+  return walk_with(maker, make_flat_guidance(maker.context().A, prior_in_use(maker).denoiser, true),
+                   WalkUpdate::langevin, 50);
+}
+
+std::unique_ptr<Estimator> make_red_diff_row(const Maker& maker) {
+  RedDiffOptions options;
+  if (maker.has("iterations")) options.n_iterations = maker.count("iterations", 100'000);
+  options.lambda = maker.number("lambda", options.lambda);
+  options.learning_rate = maker.number("rate", options.learning_rate);
+  return make_red_diff(maker.context().A, prior_in_use(maker).denoiser, options);
+}
+
+std::unique_ptr<Estimator> make_coarse_to_fine_row(const Maker& maker) {
+  CoarseToFineOptions options;
+  if (maker.has("iterations")) options.most_iterations = maker.count("iterations", 100'000);
+  options.step = maker.number("step", options.step);
+  options.noise = maker.number("noise", options.noise);
+  options.last_tau = maker.number("last", options.last_tau);
+  return make_coarse_to_fine(maker.context().A, prior_in_use(maker).denoiser, options);
+}
+
+std::unique_ptr<Estimator> make_smc_row(const Maker& maker) {
+  const PriorInUse prior = prior_in_use(maker);
+  ParticleOptions options;
+  if (maker.has("particles")) options.n_particles = maker.count("particles", 100'000);
+  if (maker.has("levels")) options.n_levels = maker.count("levels", 100'000);
+  options.potential = maker.has("potential")
+                          ? particle_potential_from_string(maker.text("potential", ""))
+                      : prior.model ? ParticlePotential::isotropic
+                                    : ParticlePotential::tweedie;
+  return make_particles(maker.context().A, prior.denoiser, options);
+}
+
+std::unique_ptr<Estimator> make_ep_row(const Maker& maker) {
+  const PriorInUse prior = prior_in_use(maker);
+  EpOptions options;
+  if (maker.has("iterations")) options.n_iterations = maker.count("iterations", 100'000);
+  options.damping = maker.number("damping", options.damping);
+  options.guard = !maker.has("no-guard");
+  options.errors = prior.need_errors(maker.spec().text);
+  return make_ep(maker.context().A, prior.denoiser, options);
+}
+
+/// The solver that the model's calibration names at each noise level.
+class ChosenSolver final : public Estimator {
+ public:
+  ChosenSolver(SolverChoice choice, std::map<std::string, std::shared_ptr<const Estimator>> solvers)
+      : choice_(std::move(choice)), solvers_(std::move(solvers)) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return "dmse"; }
+  void estimate(const Observation& observation, Estimate& out) const override {
+    const bool level = observation.sigma2 > 0.0 && std::isfinite(observation.sigma2);
+    at(level ? observation.sigma2 : 1.0).estimate(observation, out);
+  }
+  std::string warning(double sigma2) const override { return at(sigma2).warning(sigma2); }
+  std::string method(double sigma2) const override { return choice_.at(sigma2); }
+
+ private:
+  const Estimator& at(double sigma2) const { return *solvers_.at(choice_.at(sigma2)); }
+
+  SolverChoice choice_;
+  std::map<std::string, std::shared_ptr<const Estimator>> solvers_;
+};
+
+/// What dmse runs on pilots that do not decorrelate where no calibration says otherwise.
+constexpr const char* default_solver = "ep";
+
+std::unique_ptr<Estimator> make_chosen_solver(const Maker& maker, const PriorInUse& prior) {
+  SolverChoice choice{"", {}, {0.0}, {default_solver}, {1.0}};
+  const arma::cx_mat* P = maker.context().A->pilots();
+  if (prior.model && P) {
+    if (const SolverChoice* found = prior.model->solvers.nearest(*P)) choice = *found;
+  }
+  std::map<std::string, std::shared_ptr<const Estimator>> solvers;
+  for (const std::string& solver : choice.solvers) {
+    if (solvers.count(solver)) continue;
+    NamedOptions spec = parse_named_options(solver);
+    spec.file = maker.spec().file;
+    for (const char* option : {"prior", "bfloat16"}) {
+      if (maker.has(option)) spec.options[option] = maker.text(option, "");
+    }
+    if (spec.name == "dmse") {
+      throw Error(ErrorKind::format, maker.spec().text + ": the model's calibration names dmse " +
+                                         "itself; calibrate the model again");
+    }
+    solvers[solver] = make_estimator(spec, maker.context());
+  }
+  return std::make_unique<ChosenSolver>(std::move(choice), std::move(solvers));
+}
+
+std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
+  const ObservationOperator& A = *maker.context().A;
+  const std::string text = maker.spec().text;
+  // What can be wrong without a model is said before one is loaded.
+  for (const char* option : {"steps", "published", "probes"}) {
+    if (maker.has(option)) decorrelation_gain("dmse:" + std::string(option), &A);
+  }
+  DmseOptions options;
   if (maker.has("published")) {
     if (maker.has("steps")) refuse(text + ": published and steps exclude each other");
     const std::string which = maker.text("published", "");
@@ -250,46 +596,16 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
     options.n_steps = maker.count("steps", 100'000);
   }
   if (maker.has("probes")) options.n_probes = maker.count("probes", 10'000);
-  const std::string prior = maker.text("prior", "network");
-  if (prior != "network" && maker.has("bfloat16")) {
-    refuse(text + ": bfloat16 is for prior=network; an exact prior is computed in double");
+  const PriorInUse prior = prior_in_use(maker);
+  if (!A.gram_scale()) return make_chosen_solver(maker, prior);
+  if (prior.model) {
+    options.calibration = prior.model->calibration;
+    options.schedule = prior.model->schedule;
+  } else if (options.rule == ReverseRule::calibrated) {
+    // One call of an exact denoiser is the conditional mean; no further call can better it.
+    options.n_steps = 1;
   }
-  std::shared_ptr<const Denoiser> denoiser;
-  if (prior == "network") {
-    const std::filesystem::path file = maker.need_model(
-        "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
-    const auto model = maker.models().network_model(file);
-    options.calibration = model->calibration;
-    options.schedule = model->schedule;
-    const std::string& device = maker.context().device;
-    NetworkRunOptions run;
-    run.device = device;
-    run.bfloat16 = maker.has("bfloat16");
-    const std::string place = device + (run.bfloat16 ? " bfloat16" : "");
-    denoiser = maker.models().kept(maker.models().denoisers, {file, place}, [&] {
-      return std::shared_ptr<const Denoiser>(make_network_denoiser(*model, run));
-    });
-  } else if (prior == "gmm") {
-    const auto [mixture, file] = maker.need_mixture();
-    const auto make = [&m = *mixture] {
-      return std::shared_ptr<const Denoiser>(make_gaussian_mixture_denoiser(m));
-    };
-    denoiser = file.empty() ? maker.models().kept(maker.models().prior_denoisers, mixture, make)
-                            : maker.models().kept(maker.models().denoisers, {file, ""}, make);
-  } else if (prior == "lmmse") {
-    const std::filesystem::path file =
-        maker.need_model("lmmse", "chest fit lmmse --channels FILE --out MODEL");
-    const auto model = maker.models().lmmse_model(file);
-    denoiser = maker.models().kept(maker.models().denoisers, {file, ""}, [&] {
-      return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C));
-    });
-  } else {
-    refuse(text + ": prior '" + prior + "' is unknown" +
-           did_you_mean(prior, {"network", "gmm", "lmmse"}) + "; there are network, gmm and lmmse");
-  }
-  // One call of an exact denoiser is the conditional mean; no further call can better it.
-  if (prior != "network" && options.rule == ReverseRule::calibrated) options.n_steps = 1;
-  return make_dmse(maker.context().A, std::move(denoiser), options);
+  return make_dmse(maker.context().A, prior.denoiser, options);
 }
 
 // The noise variance that the estimator works with, other than the true one.
@@ -331,15 +647,97 @@ const std::vector<Row>& rows() {
         {snr_option}},
        make_gmm_row},
       {{"dmse",
-        "diffusion prior along a log-SNR grid, calls calibrated per SNR",
+        "diffusion prior: one to three calls for orthogonal pilots, otherwise the calibrated "
+        "solver",
         "dmse",
         {{"steps", "N", "N calls on the log-SNR grid; 1 is Tweedie's formula"},
          {"published", "", "the letter's loop, as its code runs it (=full: as its equation reads)"},
-         {"prior", "network|gmm|lmmse", "what denoises: the fitted network (default), or exactly"},
+         prior_option,
          {"probes", "N", "predicts the error of a prior that does not, from N random directions"},
-         {"bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"},
+         bfloat16_option,
          snr_option}},
-       make_dmse_row}};
+       make_dmse_row},
+      {{"ep",
+        "expectation propagation between pilots and prior: any pilots, no gradient",
+        "dmse",
+        {{"iterations", "N", "calls (default 20)"},
+         {"damping", "X", "share of the new messages (default 0.5)"},
+         {"no-guard", "", "goes on with channels whose messages diverge"},
+         prior_option,
+         bfloat16_option}},
+       make_ep_row},
+      {{"diffpir", "proximal data steps between denoising steps (DiffPIR)", "dmse",
+        with_walk_options({{"lambda", "X", "the prior's weight (default 1)"}})},
+       make_diffpir_row},
+      {{"ddnm", "replaces what the pilots saw: for data without noise (DDNM)", "dmse",
+        walk_options},
+       make_ddnm_row},
+      {{"dds", "conjugate-gradient data steps (DDS)", "dmse",
+        with_walk_options({{"cg", "N", "steps per level (default 5)"},
+                           {"gamma", "X", "constant weight of the data (default tau2 / sigma2)"}})},
+       make_dds_row},
+      {{"dmps", "likelihood under a flat prior (DMPS)", "dmse", walk_options}, make_dmps_row},
+      {{"pigdm", "pseudo-inverse guidance through the network's gradient (PiGDM)", "dmse",
+        with_walk_options({{"legacy-weight", "", "the extra weight of the published code"}})},
+       make_pigdm_row},
+      {{"dps", "gradient of the residual's norm (DPS)", "dmse",
+        with_walk_options({{"step", "X", "its zeta (default 0.4)"}})},
+       make_dps_row},
+      {{"opc", "guidance with a covariance of choice (optimal posterior covariance)", "dmse",
+        with_walk_options(
+            {{"type", "1|2", "gradient or proximal (default 2)"},
+             {"variance", "zero|unit|scaled|analytic|angular|full|head|tweedie|tweedie-proper",
+              "covariance of h given z (default analytic)"},
+             {"lambda", "X", "of variance=scaled (default 1)"},
+             {"above", "VARIANCE", "another one for the levels above switch"},
+             {"switch", "X", "tau2 of that switch (default 1)"},
+             {"cg", "N", "conjugate-gradient steps (default: to the end; 5 for a network)"}})},
+       make_opc_row},
+      {{"flowchef", "steers an ODE by the data's gradient, not through the network (FlowChef)",
+        "dmse",
+        with_walk_options(
+            {{"step", "X", "its strength (default 0.9 / (s_max^2 (1 + 5 sigma2)))"}})},
+       make_flowchef_row},
+      {{"score",
+        "annealed Langevin with a scalar likelihood (score-based channel estimation)",
+        "dmse",
+        {levels_option,
+         {"inner", "N", "steps per level (default 3)"},
+         {"step", "X", "step over tau2 (default 0.15)"},
+         {"noise", "X", "noise of the steps; 1 samples (default 0.01)"},
+         {"runs", "N", "walks that are averaged (default 1)"},
+         prior_option,
+         bfloat16_option}},
+       make_score_row},
+      {{"red-diff",
+        "a point fitted to data and denoiser (RED-diff)",
+        "dmse",
+        {{"iterations", "N", "calls (default 150)"},
+         {"lambda", "X", "weight of the prior (default 5 sigma2)"},
+         {"rate", "X", "learning rate (default 0.1)"},
+         prior_option,
+         bfloat16_option}},
+       make_red_diff_row},
+      {{"coarse-to-fine",
+        "stochastic ascent with a denoiser that is not told the noise level",
+        "dmse",
+        {{"iterations", "N", "at most (default 400)"},
+         {"step", "X", "first share of the residual (default 0.05)"},
+         {"noise", "X", "1 puts no noise in (default 0.3)"},
+         {"last", "X", "residual at which it stops (default 0.02)"},
+         prior_option,
+         bfloat16_option}},
+       make_coarse_to_fine_row},
+      {{"smc",
+        "weighted particles: a reference for small arrays",
+        "dmse",
+        {{"particles", "N", "default 16"},
+         {"levels", "N", "default 50"},
+         {"potential", "tweedie|isotropic|flat",
+          "what a particle says of y (default isotropic for networks, else tweedie)"},
+         prior_option,
+         bfloat16_option}},
+       make_smc_row}};
   return table;
 }
 
@@ -356,6 +754,7 @@ class Named final : public Estimator {
     estimator_->estimate(observation, out);
   }
   std::string warning(double sigma2) const override { return estimator_->warning(sigma2); }
+  std::string method(double sigma2) const override { return estimator_->method(sigma2); }
 
  private:
   std::string name_;

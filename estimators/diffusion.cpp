@@ -69,6 +69,11 @@ class Dmse final : public Estimator {
     out.angular_mse = std::move(error.angular);
   }
 
+  std::string method(double sigma2) const override {
+    const std::size_t n = chain_for(sigma2 / gram_scale_).steps.size();
+    return std::to_string(n) + (n == 1 ? " call" : " calls");
+  }
+
   std::string warning(double sigma2) const override {
     const auto range = denoiser_->sigma2_range();
     const double level = sigma2 / gram_scale_;

@@ -10,4 +10,6 @@ Estimate Estimator::estimate(const Observation& observation) const {
 
 std::string Estimator::warning(double) const { return {}; }
 
+std::string Estimator::method(double) const { return {}; }
+
 }  // namespace chest

@@ -182,10 +182,52 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
   config.position = network.has("position") && yes("position");
   config.gate = yes("gate");
   config.variance = yes("variance");
+  config.bias_free = network.has("bias_free") && yes("bias_free");
   config.snr_low_db = network.get<double>("snr_low_db");
   config.snr_high_db = network.get<double>("snr_high_db");
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
   return config;
+}
+
+DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
+  DenoiserErrors errors;
+  if (!archive.has("/errors/sigma2")) return errors;
+  errors.sigma2 = read_vec(archive, "/errors/sigma2", 10'000);
+  errors.mse = read_vec(archive, "/errors/mse", 10'000);
+  if (archive.has("/errors/angular")) errors.angular = archive.read_mat("/errors/angular");
+  const std::string why = errors.why_invalid();
+  if (!why.empty() || (!errors.angular.is_empty() && errors.angular.n_rows != n_h)) {
+    throw_format(archive.file(), "/errors is damaged; calibrate the model again");
+  }
+  return errors;
+}
+
+SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
+  SolverTable table;
+  if (!archive.has("/solvers")) return table;
+  for (const std::string& name : archive.list("/solvers")) {
+    const std::string group = "/solvers/" + name;
+    SolverChoice choice;
+    choice.P = archive.read_cx_mat(group + "/P");
+    choice.snr_db = read_vec(archive, group + "/snr_db", 10'000);
+    choice.mse = read_vec(archive, group + "/mse", 10'000);
+    choice.pilots = archive.text_attribute(group, "pilots").value_or("");
+    const Json solvers =
+        Json::parse(archive.text_attribute(group, "solvers").value_or(""), nullptr, false);
+    if (!solvers.is_array()) {
+      throw_format(archive.file(), group + " is damaged; calibrate the model again");
+    }
+    for (const Json& solver : solvers) {
+      choice.solvers.push_back(solver.is_string() ? solver.get<std::string>() : std::string());
+    }
+    if (choice.P.n_rows != n_tx) {
+      throw_format(archive.file(), group + " is for " + std::to_string(choice.P.n_rows) +
+                                       " transmit antennas; calibrate the model again");
+    }
+    table.choices.push_back(std::move(choice));
+  }
+  if (const std::string why = table.why_invalid(); !why.empty()) throw_format(archive.file(), why);
+  return table;
 }
 
 void check_size(const NetworkModel& model) {
@@ -228,7 +270,13 @@ std::string NetworkConfig::why_invalid() const {
   const auto n_hidden = static_cast<int>(hidden.size());
   const bool ascending = std::adjacent_find(modulated.begin(), modulated.end(),
                                             std::greater_equal<>()) == modulated.end();
-  if (modulated.empty() || !ascending || modulated.front() < 0 || modulated.back() >= n_hidden) {
+  if (bias_free) {
+    if (!modulated.empty() || magnitude || position || gate || variance) {
+      return "network: bias_free goes with no modulated layers, magnitude, position, gate and "
+             "variance";
+    }
+  } else if (modulated.empty() || !ascending || modulated.front() < 0 ||
+             modulated.back() >= n_hidden) {
     return "network: modulated is " + Json(modulated).dump() +
            "; expected ascending indices of hidden layers, 0 to " + std::to_string(n_hidden - 1);
   }
@@ -282,7 +330,10 @@ NetworkConfig parse_network(const std::string& text) {
       {"hidden",
        [&](const std::string& value) {
          config.hidden = counts(value);
-         if (spec.name == "letter" || spec.options.contains("modulated")) return;
+         if (spec.name == "letter" || spec.options.contains("modulated") ||
+             spec.options.contains("bias-free")) {
+           return;
+         }
          config.modulated.resize(config.hidden.size());
          std::iota(config.modulated.begin(), config.modulated.end(), 0);
        }},
@@ -294,6 +345,12 @@ NetworkConfig parse_network(const std::string& text) {
       {"no-position", [&](const std::string&) { config.position = false; }},
       {"no-magnitude", [&](const std::string&) { config.magnitude = false; }},
       {"gate", [&](const std::string&) { config.gate = true; }},
+      {"bias-free",
+       [&](const std::string&) {
+         config.bias_free = true;
+         config.modulated.clear();
+         config.magnitude = config.position = config.gate = config.variance = false;
+       }},
       {"no-variance", [&](const std::string&) { config.variance = false; }}};
   std::vector<std::string> names;
   for (const auto& [name, set] : options) names.push_back(name);
@@ -355,6 +412,10 @@ NetworkFitOptions NetworkFitOptions::letter() {
 
 std::string NetworkFitOptions::why_invalid() const {
   if (const std::string why = network.why_invalid(); !why.empty()) return why;
+  if (network.bias_free && prediction != Prediction::epsilon) {
+    return std::string("fit: prediction is ") + to_string(prediction) +
+           "; expected epsilon for a network that is bias-free";
+  }
   if (!(learning_rate > 0.0) || !std::isfinite(learning_rate)) {
     return "fit: learning_rate is " + std::to_string(learning_rate) + "; expected above 0";
   }
@@ -381,7 +442,7 @@ std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
   std::vector<NamedTensor> layout;
   const auto layer = [&](const std::string& name, std::vector<std::int64_t> dims) {
     layout.push_back({name + ".weight", dims, {}});
-    layout.push_back({name + ".bias", {dims.front()}, {}});
+    if (!config.bias_free) layout.push_back({name + ".bias", {dims.front()}, {}});
   };
   std::int64_t n_in = config.n_inputs(), n_modulated = 0;
   for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
@@ -390,7 +451,7 @@ std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
     n_in = n_out;
   }
   for (int i : config.modulated) n_modulated += config.hidden[i];
-  layer("modulation", {2 * n_modulated, config.embedding});
+  if (!config.bias_free) layer("modulation", {2 * n_modulated, config.embedding});
   return layout;
 }
 
@@ -443,6 +504,7 @@ std::string to_json(const NetworkConfig& config) {
               {"position", config.position},
               {"gate", config.gate},
               {"variance", config.variance},
+              {"bias_free", config.bias_free},
               {"snr_low_db", config.snr_low_db},
               {"snr_high_db", config.snr_high_db}}
       .dump();
@@ -474,6 +536,20 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
     if (!model.calibration.mse_ratio.is_empty()) {
       write_vec(archive, "/calibration/mse_ratio", model.calibration.mse_ratio);
     }
+  }
+  if (!model.errors.empty()) {
+    write_vec(archive, "/errors/sigma2", model.errors.sigma2);
+    write_vec(archive, "/errors/mse", model.errors.mse);
+    if (!model.errors.angular.is_empty()) archive.write("/errors/angular", model.errors.angular);
+  }
+  for (std::size_t i = 0; i < model.solvers.choices.size(); ++i) {
+    const SolverChoice& choice = model.solvers.choices[i];
+    const std::string group = "/solvers/" + std::to_string(i);
+    archive.write(group + "/P", choice.P);
+    write_vec(archive, group + "/snr_db", choice.snr_db);
+    write_vec(archive, group + "/mse", choice.mse);
+    archive.attribute(group, "pilots", choice.pilots);
+    archive.attribute(group, "solvers", Json(choice.solvers).dump());
   }
   if (!model.train_losses.empty()) write_vec(archive, "/losses/train", model.train_losses);
   if (!model.validation_losses.empty()) {
@@ -526,6 +602,8 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
     if (!fits) throw_format(file, "the calibration is damaged; calibrate the model again");
     calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
   }
+  model.errors = read_errors(archive, model.n_rx * model.n_tx);
+  model.solvers = read_solvers(archive, model.n_tx);
   constexpr std::uint64_t most_epochs = 10'000'000;
   if (archive.has("/losses/train")) {
     model.train_losses = read_vec(archive, "/losses/train", most_epochs);

@@ -14,18 +14,9 @@ template <class Function>
 void for_each_block(const SampleReader& samples, arma::uword first, arma::uword end, arma::uword n,
                     Function&& function) {
   constexpr arma::uword block = 256;
-  n = std::min(n, end - first);
-  for (arma::uword at = 0; at < n; at += block) {
-    const arma::uword count = std::min(block, n - at);
-    arma::cx_mat h(samples.n_h(), count);
-    if (n == end - first) {
-      h = samples.read(first + at, count);
-    } else {
-      for (arma::uword k = 0; k < count; ++k) {
-        h.col(k) = samples.read(first + (at + k) * (end - first) / n, 1);
-      }
-    }
-    function(h);
+  const SampleReader part = spread(subrange(samples, first, end - first), n);
+  for (arma::uword at = 0; at < part.n_samples; at += block) {
+    function(part.read(at, std::min(block, part.n_samples - at)));
   }
 }
 

@@ -512,6 +512,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   results.done.assign(n_cells, 0);
   results.used.assign(results.n_points(), 0);
   results.seconds.assign(n_cells * results.estimators.size(), 0.0);
+  results.methods.assign(results.n_points() * results.estimators.size(), "");
   resume(results, options);
 
   std::vector<std::shared_ptr<const ObservationOperator>> observations;
@@ -522,7 +523,11 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
     estimators.emplace_back();
     for (const std::string& name : options.estimators) {
       estimators.back().push_back(make_estimator(name, observations.back()));
-      for (double snr_db : results.snr_db) {
+      for (std::size_t i = 0; i < results.snr_db.size(); ++i) {
+        const double snr_db = results.snr_db[i];
+        const arma::uword i_point = (estimators.size() - 1) * results.snr_db.size() + i;
+        results.methods[i_point * results.estimators.size() + estimators.back().size() - 1] =
+            estimators.back().back()->method(from_db(-snr_db));
         const std::string warning = estimators.back().back()->warning(from_db(-snr_db));
         if (!warning.empty() && warned.insert(warning).second && control.on_warning)
           control.on_warning(warning);

@@ -108,6 +108,7 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.nmse_per_sample = sums.ratio / sums.n;
   row.nfe = sums.nfe / sums.n;
   row.seconds_per_channel = seconds / sums.n;
+  row.method = results.methods[i_point * results.estimators.size() + i_estimator];
   row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : nan;
   if (results.kind == ResultKind::link) {
     row.modulation = results.modulations[i_modulation];
@@ -192,14 +193,15 @@ std::string to_csv(const Results& results) {
     if (link && std::string("ser") == column.name) text += ",modulation";
     text += std::string(",") + column.name;
   }
-  text += ",seed,snr_definition\n";
+  text += ",seed,snr_definition,method\n";
   for (const Row& row : rows(results)) {
     text += csv_field(row.estimator) + "," + csv_field(row.pilots);
     for (const Column& column : columns(results.kind)) {
       if (link && std::string("ser") == column.name) text += "," + row.modulation;
       text += "," + number_text(column.value(row));
     }
-    text += "," + std::to_string(results.provenance.seed) + "," + csv_field(snr_definition) + "\n";
+    text += "," + std::to_string(results.provenance.seed) + "," + csv_field(snr_definition) + "," +
+            csv_field(row.method) + "\n";
   }
   return text;
 }
@@ -285,6 +287,7 @@ void save(const std::filesystem::path& file, const Results& results) {
   archive.write<double>("/axes/snr_db", {n_snr}, results.snr_db.data());
   archive.write_text("/axes/estimator", join(results.estimators));
   if (link) archive.write_text("/axes/modulation", join(results.modulations));
+  archive.write_text("/results/method", join(results.methods));
 
   const std::vector<Row> all = rows(results);
   std::vector<std::uint64_t> dims{n_pilots, n_snr, n_estimators};
@@ -364,6 +367,11 @@ Results load_results(const std::filesystem::path& file) {
     if (pilots.P.n_rows != results.n_tx || pilots.P.is_empty())
       throw damaged("pilots " + name + " do not have n_tx rows");
     results.pilots.push_back(std::move(pilots));
+  }
+  results.methods.assign(results.n_points() * results.estimators.size(), "");
+  if (archive.has("/results/method")) {
+    results.methods = lines_of(archive, "/results/method");
+    results.methods.resize(results.n_points() * results.estimators.size());
   }
   const std::uint64_t n_points = results.n_points(), n_blocks = results.n_blocks();
   const auto check = [&](const std::string& path, const std::vector<std::uint64_t>& dims) {

@@ -41,6 +41,20 @@ SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uwor
   return out;
 }
 
+SampleReader spread(const SampleReader& samples, arma::uword n) {
+  if (n >= samples.n_samples) return samples;
+  SampleReader out = samples;
+  out.n_samples = n;
+  out.read = [samples, n](arma::uword first, arma::uword count) {
+    arma::cx_mat h(samples.n_h(), count);
+    for (arma::uword k = 0; k < count; ++k) {
+      h.col(k) = samples.read((first + k) * samples.n_samples / n, 1);
+    }
+    return h;
+  };
+  return out;
+}
+
 arma::cx_mat sample_covariance(const SampleReader& samples) {
   if (samples.n_samples == 0) {
     throw Error(ErrorKind::invalid_argument, "sample_covariance: there are no samples");

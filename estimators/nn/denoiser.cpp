@@ -1,4 +1,5 @@
 #include <c10/core/InferenceMode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,54 @@ namespace {
 struct PreparedStep {
   LevelNetwork network;
   double x_gain, z_gain, o_gain, prior_variance;
+};
+
+/// D and the graph that led to it, by micro-batches.
+class NetworkLinearization final : public DenoiserLinearization {
+ public:
+  struct Part {
+    at::Tensor z, D;  ///< angular planes; z is where gradients arrive
+  };
+
+  NetworkLinearization(std::vector<Part> parts, arma::uword micro_batch, arma::cx_mat D,
+                       arma::uword n_rx, arma::uword n_tx)
+      : parts_(std::move(parts)),
+        micro_batch_(micro_batch),
+        D_(std::move(D)),
+        n_rx_(n_rx),
+        n_tx_(n_tx) {}
+
+  const arma::cx_mat& D() const override { return D_; }
+
+  void pull_back(const arma::cx_mat& w, arma::cx_mat& out) const override {
+    if (w.n_rows != D_.n_rows || w.n_cols != D_.n_cols) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: w is " + std::to_string(w.n_rows) + "x" +
+                      std::to_string(w.n_cols) + ", expected " + std::to_string(D_.n_rows) + "x" +
+                      std::to_string(D_.n_cols));
+    }
+    out.set_size(arma::size(D_));
+    with_torch_errors("network denoiser", [&] {
+      use_one_torch_thread();
+      for (std::size_t i = 0; i < parts_.size(); ++i) {
+        const arma::uword first = i * micro_batch_, last = first + parts_[i].z.size(0) - 1;
+        arma::cx_mat columns = w.cols(first, last);
+        const at::Tensor w_ang =
+            to_angular(planes_from_columns(columns, n_rx_, n_tx_, parts_[i].z.device()));
+        const at::Tensor g = torch::autograd::grad({parts_[i].D}, {parts_[i].z}, {w_ang},
+                                                   /*retain_graph=*/true)
+                                 .front();
+        columns_from_planes(to_antenna(g), columns);
+        out.cols(first, last) = columns;
+      }
+    });
+  }
+
+ private:
+  std::vector<Part> parts_;
+  arma::uword micro_batch_;
+  arma::cx_mat D_;
+  arma::uword n_rx_, n_tx_;
 };
 
 class NetworkDenoiser final : public Denoiser {
@@ -73,25 +122,61 @@ class NetworkDenoiser final : public Denoiser {
 
   bool predicts_error() const override { return config_.variance; }
 
+  bool differentiable() const override { return true; }
+
+  std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z,
+                                                   double sigma2) const override {
+    check_input(z, sigma2);
+    std::unique_ptr<DenoiserLinearization> made;
+    with_torch_errors("network denoiser", [&] {
+      use_one_torch_thread();
+      const PreparedStep step = prepare({sigma2, 0.0});
+      arma::cx_mat D(arma::size(z));
+      std::vector<NetworkLinearization::Part> parts;
+      for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
+        const arma::uword last = std::min(first + micro_batch_, z.n_cols) - 1;
+        arma::cx_mat columns = z.cols(first, last);
+        at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
+        z_ang.requires_grad_(true);
+        at::Tensor D_ang =
+            z_ang * step.z_gain + step.network.forward(z_ang * step.x_gain).o * step.o_gain;
+        columns_from_planes(to_antenna(D_ang.detach()), columns);
+        D.cols(first, last) = columns;
+        parts.push_back({std::move(z_ang), std::move(D_ang)});
+      }
+      made = std::make_unique<NetworkLinearization>(std::move(parts), micro_batch_, std::move(D),
+                                                    n_rx_, n_tx_);
+    });
+    return made;
+  }
+
+  /// A network without additive constants scales with its input: no level has to be told.
+  bool blind() const override { return config_.bias_free; }
+  void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const override {
+    if (!blind()) return Denoiser::denoise_blind(z, out);
+    denoise(z, 1.0, out);
+  }
+
   void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
            DenoiserError* error = nullptr) const override {
-    if (z.n_rows != n_h()) {
-      throw Error(ErrorKind::invalid_argument,
-                  "network denoiser: z has " + std::to_string(z.n_rows) +
-                      " rows, the network is made for " + std::to_string(n_h()));
-    }
-    for (const ReverseStep& step : steps) {
-      if (!(step.sigma2 >= 0.0) || !std::isfinite(step.sigma2)) {
-        throw Error(
-            ErrorKind::invalid_argument,
-            "network denoiser: sigma2 is " + std::to_string(step.sigma2) + "; expected 0 or more");
-      }
-    }
+    for (const ReverseStep& step : steps) check_input(z, step.sigma2);
     if (steps.empty()) return;
     with_torch_errors("network denoiser", [&] { run_checked(steps, z, error); });
   }
 
  private:
+  void check_input(const arma::cx_mat& z, double sigma2) const {
+    if (z.n_rows != n_h()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: z has " + std::to_string(z.n_rows) +
+                      " rows, the network is made for " + std::to_string(n_h()));
+    }
+    if (!(sigma2 >= 0.0) || !std::isfinite(sigma2)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: sigma2 is " + std::to_string(sigma2) + "; expected 0 or more");
+    }
+  }
+
   void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
                    DenoiserError* error) const {
     use_one_torch_thread();

@@ -119,11 +119,12 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
     return flat.narrow(0, first - n, n).view(dims);
   };
   const std::vector<NamedTensor> layout = network_layout(config);
-  for (std::size_t i = 0; i < layout.size(); i += 2) {
+  for (std::size_t i = 0; i < layout.size(); ++i) {
     Layer layer;
     layer.weight = next(layout[i].dims);
-    layer.bias = next(layout[i + 1].dims);
-    if (layout[i].name.starts_with("conv")) {
+    const bool modulates = layout[i].name.starts_with("modulation");
+    if (!config.bias_free) layer.bias = next(layout[++i].dims);
+    if (!modulates) {
       network.convolutions.push_back(layer);
     } else {
       network.modulation = layer;
@@ -160,6 +161,22 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
         std::clamp(sigma2, from_db(-config.snr_high_db), from_db(-config.snr_low_db));
     magnitude_gain_ = (1.0 + sigma2) / level;
   }
+  relu_.back() = false;
+  if (config.bias_free) {
+    // o is the noise, of variance 1 at every level.
+    const double level = std::max(sigma2, 1e-12);
+    o_gain_ = std::sqrt((1.0 + level) / level);
+  } else {
+    modulate(config, network, embedding);
+  }
+  for (Layer& layer : layers_) {
+    layer.weight = layer.weight.to(precision).contiguous(at::MemoryFormat::ChannelsLast);
+    if (layer.bias.defined()) layer.bias = layer.bias.to(precision);
+  }
+}
+
+void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
+                            const at::Tensor& embedding) {
   const at::Tensor film = at::linear(embedding.to(network.modulation.weight.options()),
                                      network.modulation.weight, network.modulation.bias)
                               .squeeze(0);
@@ -171,11 +188,6 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
     layers_[i].bias = layers_[i].bias * gain + film.narrow(0, first + n, n);
     relu_[i] = config.relu_after_modulation;
     first += 2 * n;
-  }
-  relu_.back() = false;
-  for (Layer& layer : layers_) {
-    layer.weight = layer.weight.to(precision).contiguous(at::MemoryFormat::ChannelsLast);
-    layer.bias = layer.bias.to(precision);
   }
 }
 
@@ -198,6 +210,7 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   x = x.to(input.scalar_type());
   NetworkOutput output;
   output.o = x.narrow(1, 0, 2);
+  if (o_gain_ != 1.0) output.o = output.o * o_gain_;
   std::int64_t next = 2;
   if (gate_) {
     const at::Tensor g_re = x.narrow(1, 2, 1), g_im = x.narrow(1, 3, 1);

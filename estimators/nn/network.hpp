@@ -52,7 +52,10 @@ class LevelNetwork {
   NetworkOutput forward(const at::Tensor& x) const;
 
  private:
+  void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding);
+
   bool circular_, gate_, position_;
+  double o_gain_ = 1.0;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
   std::vector<Layer> layers_;
   std::vector<char> relu_;

@@ -124,6 +124,7 @@ int generate(const Args& args, std::ostream& out);
 int info(const Args& args, std::ostream& out);
 int fit(const Args& args, std::ostream& out);
 int import(const Args& args, std::ostream& out);
+int calibrate(const Args& args, std::ostream& out);
 int estimate(const Args& args, std::ostream& out);
 int sweep(const Args& args, std::ostream& out);
 int link(const Args& args, std::ostream& out);

@@ -1,11 +1,27 @@
 #include "calibration.hpp"
 
+#include <cmath>
 #include <iomanip>
 #include <ostream>
 
 #include <chest/metrics.hpp>
 
 namespace chest::cli {
+
+void calibrate_model(NetworkModel& model, const SampleReader& held_out, const std::string& device,
+                     bool bfloat16, std::uint64_t seed, unsigned n_threads,
+                     const RunControl& control) {
+  const auto denoiser = make_network_denoiser(model, {device, 0, bfloat16});
+  model.calibration = calibrate(*denoiser, held_out, seed, n_threads, 3, control);
+  constexpr arma::uword most_channels = 256;
+  const auto range = denoiser->sigma2_range();
+  const arma::vec levels_db =
+      arma::regspace(std::ceil(to_db(range->first)), 2.5, std::floor(to_db(range->second)));
+  arma::vec levels(levels_db.n_elem);
+  for (arma::uword i = 0; i < levels.n_elem; ++i) levels(i) = from_db(levels_db(i));
+  model.errors = measure_errors(*denoiser, spread(held_out, most_channels), levels, seed,
+                                ErrorDetail::angular, n_threads);
+}
 
 void print(const Calibration& calibration, std::ostream& out) {
   const auto flags = out.flags();

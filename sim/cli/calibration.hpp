@@ -1,10 +1,17 @@
 #pragma once
 
 #include <iosfwd>
+#include <string>
 
-#include <chest/estimators/diffusion.hpp>
+#include <chest/estimators/network.hpp>
 
 namespace chest::cli {
+
+/// Fills what a model knows of itself from channels that it was not fitted on: calls per SNR, and
+/// the errors of one call.
+void calibrate_model(NetworkModel& model, const SampleReader& held_out, const std::string& device,
+                     bool bfloat16, std::uint64_t seed, unsigned n_threads,
+                     const RunControl& control);
 
 /// One line per SNR: calls, NMSE, and the measured over the predicted error where it was predicted.
 void print(const Calibration& calibration, std::ostream& out);

@@ -64,6 +64,7 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   const bool letter = parse_named_options(options.layers).name == "letter";
   NetworkFitOptions fit = letter ? NetworkFitOptions::letter() : NetworkFitOptions{};
   fit.network = network;
+  if (network.bias_free) fit.prediction = Prediction::epsilon;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
   if (line.given("objective")) fit.objective = fit_objective_from_string(options.objective);
   if (line.given("learning-rate")) fit.learning_rate = asked.learning_rate;
@@ -120,11 +121,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
   const arma::uword best = n_epochs == 0 ? 0 : model.validation_losses.index_min() + 1;
   const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
 
-  const auto denoiser = make_network_denoiser(
-      model, {.device = fit.device, .micro_batch = 0, .bfloat16 = fit.bfloat16});
   const bool was_interrupted = terminal.interrupted();
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
-  model.calibration = calibrate(*denoiser, held_out, fit.seed, fit.n_threads);
+  calibrate_model(model, held_out, fit.device, fit.bfloat16, fit.seed, fit.n_threads, {});
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(options.channels, dataset.info(), range_text(range));
   model.provenance = line.provenance(fit.seed);
@@ -172,7 +171,8 @@ int fit(const Args& args, std::ostream& out) {
        "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
   flag("network", field(options.layers),
        "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
-       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance); or "
+       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance, "
+       "bias-free); or "
        "letter, the network and recipe of the letter, which changes the defaults below");
   flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
   flag("minutes", field(network.max_minutes),

@@ -4,6 +4,7 @@
 #include <chest/estimators/network.hpp>
 
 #include "args.hpp"
+#include "calibration.hpp"
 
 namespace chest::cli {
 
@@ -43,11 +44,10 @@ int import(const Args& args, std::ostream& out) {
                       std::to_string(model.n_rx) + "x" + std::to_string(model.n_tx));
     }
     const auto range = channels.range(dataset);
-    const auto denoiser = make_network_denoiser(model, {device, 0});
     TerminalControl terminal;
-    model.calibration =
-        calibrate(*denoiser, subrange(dataset.samples(), range.first, range.second - range.first),
-                  seed, n_threads(threads), 3, terminal.control());
+    calibrate_model(model,
+                    subrange(dataset.samples(), range.first, range.second - range.first), device,
+                    false, seed, n_threads(threads), terminal.control());
   }
   model.provenance.command_line = line.command_line();
   save(file, model);

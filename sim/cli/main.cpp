@@ -25,6 +25,7 @@ constexpr Command commands[] = {
     {"info", "say what a file of channels, a model or results holds", &chest::cli::info},
     {"fit", "fit an estimator's model on channels: lmmse, dmse", &chest::cli::fit},
     {"import", "turn published weights into a model file", &chest::cli::import},
+    {"calibrate", "choose calls and solvers of a model, for SNRs and pilots", &chest::cli::calibrate},
     {"estimate", "estimate channels from a file of received pilots", &chest::cli::estimate},
     {"sweep", "NMSE of estimators over SNR and pilots", &chest::cli::sweep},
     {"link", "SER, BER and rate of a link that uses the estimates", &chest::cli::link},

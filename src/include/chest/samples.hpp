@@ -23,6 +23,9 @@ SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_t
 /// Part of a reader.  @throws Error(invalid_argument) if it reaches beyond the end
 SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uword count);
 
+/// At most n samples, spread evenly over a reader: neighbours in a file may be correlated.
+SampleReader spread(const SampleReader& samples, arma::uword n);
+
 /// Sample covariance (1/n) sum h h^H, zero mean, read in blocks. [n_h, n_h]
 /// @throws Error(invalid_argument) if there are no samples
 arma::cx_mat sample_covariance(const SampleReader& samples);

@@ -42,6 +42,9 @@ class Estimator {
   /// Empty; or why estimates at this noise level are less than they could be, one sentence: a noise
   /// level outside the range that a prior was fitted for.
   virtual std::string warning(double sigma2) const;
+  /// What runs at this noise level, where an estimator chooses: "ep:iterations=20". Empty for one
+  /// that does not.
+  virtual std::string method(double sigma2) const;
 };
 
 }  // namespace chest

@@ -9,6 +9,8 @@
 
 #include <chest/estimators/denoiser.hpp>
 #include <chest/estimators/diffusion.hpp>
+#include <chest/estimators/guidance.hpp>
+#include <chest/estimators/solver_table.hpp>
 #include <chest/provenance.hpp>
 #include <chest/run_control.hpp>
 #include <chest/samples.hpp>
@@ -45,6 +47,10 @@ struct NetworkConfig {
   bool gate = false;      ///< o = g x + c with complex outputs g, c; otherwise o = c
   /// One more output plane: the predicted error of each angular entry.
   bool variance = true;
+  /// No additive constants and no noise level: D(c z) = c D(z), a blind denoiser for any level.
+  /// Goes with no modulated layers, no planes beside the channel's, no gate and no variance, and
+  /// with Prediction::epsilon.  Source: [Mohan2020], [Kadkhodaie2024]
+  bool bias_free = false;
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
   double snr_low_db = -20.0, snr_high_db = 40.0;
 
@@ -72,6 +78,8 @@ struct NetworkModel {
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
   Calibration calibration;
+  DenoiserErrors errors;  ///< of one call, with angular; empty when not measured
+  SolverTable solvers;    ///< for pilots that do not decorrelate; empty when not calibrated
   /// Power normalisation of the fitting channels: "none", or "h * factor".
   double channel_scale = 1.0;
   arma::vec train_losses, validation_losses;  ///< per epoch

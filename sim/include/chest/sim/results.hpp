@@ -43,6 +43,8 @@ struct Results {
   arma::uword block = 0;           ///< samples per block; the last may have fewer
   arma::uword n_data = 0;          ///< data symbol vectors per channel of a link run
   arma::uword n_sums = 0;          ///< sums per series and block
+  /// Estimator::method() of each point and estimator, [n_points, n_estimators], C order.
+  std::vector<std::string> methods;
   Shard shard;
 
   std::vector<double> sums;         ///< [n_points, n_blocks, n_series, n_sums], C order
@@ -92,6 +94,7 @@ struct Row {
   double nfe = 0;                                ///< denoiser calls per channel
   double seconds_per_channel = 0;                ///< thread CPU time of the estimator
   double nmse_predicted = 0;                     ///< from Estimate::mse
+  std::string method;                            ///< what ran, where the estimator chooses
   // Link runs only:
   std::string modulation;
   double ser = 0, ber = 0, ber_ci95_low = 0, ber_ci95_high = 0;
