@@ -299,9 +299,9 @@ std::unique_ptr<Estimator> make_omp_row(const Maker& maker) {
   OmpOptions options;
   if (maker.has("oversampling")) options.oversampling = maker.count("oversampling", 64);
   if (maker.has("sparsity")) options.sparsity = maker.count("sparsity", 100'000);
-  options.false_alarm = maker.number("false_alarm", options.false_alarm);
-  if (maker.has("sparsity") && maker.has("false_alarm")) {
-    refuse(maker.spec().text + ": sparsity and false_alarm exclude each other");
+  options.false_discovery = maker.number("false_discovery", options.false_discovery);
+  if (maker.has("sparsity") && maker.has("false_discovery")) {
+    refuse(maker.spec().text + ": sparsity and false_discovery exclude each other");
   }
   return make_omp(context.A, context.n_rx, context.n_tx, options);
 }
@@ -358,7 +358,7 @@ const std::vector<Row>& rows() {
         "",
         {{"oversampling", "N", "angles of the dictionary per antenna (default 4)"},
          {"sparsity", "N", "takes N atoms, whatever the noise"},
-         {"false_alarm", "P", "probability that noise alone yields an atom (default 0.1)"}}},
+         {"false_discovery", "P", "part of the atoms that may be noise (default 0.05)"}}},
        make_omp_row},
       {{"sbl",
         "sparse Bayesian learning of the power over angles, without a fitted model",

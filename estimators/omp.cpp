@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -107,8 +108,7 @@ class Omp final : public Estimator {
     if (options.sparsity > 0) {
       most_atoms_ = std::min(most_atoms_, options.sparsity);
     } else {
-      threshold_ = std::max(0.0, std::log(static_cast<double>(atoms_->n_atoms())) -
-                                     std::log(-std::log1p(-options.false_alarm)));
+      false_discovery_ = options.false_discovery;
     }
   }
 
@@ -138,6 +138,13 @@ class Omp final : public Estimator {
     arma::cx_vec atom;
   };
 
+  /// What |phi^H r|^2 / sigma2 of the k-th atom must exceed, k = 1, 2 ..
+  double threshold(arma::uword k) const {
+    if (!false_discovery_) return 0.0;
+    return std::max(0.0, std::log(static_cast<double>(atoms_->n_atoms()) /
+                                  (*false_discovery_ * static_cast<double>(k))));
+  }
+
   void pursue(arma::cx_vec r, double sigma2, Workspace& work, arma::cx_mat& H) const {
     std::vector<arma::uword> taken;
     arma::cx_vec b(most_atoms_);
@@ -153,7 +160,7 @@ class Omp final : public Estimator {
           best_power = power;
         }
       }
-      if (!(best_power > threshold_ * sigma2)) break;
+      if (!(best_power > sigma2 * threshold(k + 1))) break;
 
       arma::cx_vec& q = work.atom;
       atoms_->observed_atom(best, q);
@@ -190,7 +197,7 @@ class Omp final : public Estimator {
   arma::uword n_rx_, n_tx_;
   std::unique_ptr<const Dictionary> atoms_;
   arma::uword most_atoms_ = 0;
-  double threshold_ = 0.0;  ///< of |phi^H r|^2 / sigma2
+  std::optional<double> false_discovery_;  ///< empty: most_atoms_ are taken
 };
 
 }  // namespace
@@ -199,8 +206,9 @@ std::string OmpOptions::why_invalid() const {
   if (oversampling < 1 || oversampling > 64) {
     return "oversampling is " + std::to_string(oversampling) + ", it must be 1 .. 64";
   }
-  if (!(false_alarm > 0.0 && false_alarm < 1.0)) {
-    return "false_alarm is " + std::to_string(false_alarm) + ", it must be above 0 and below 1";
+  if (!(false_discovery > 0.0 && false_discovery < 1.0)) {
+    return "false_discovery is " + std::to_string(false_discovery) +
+           ", it must be above 0 and below 1";
   }
   return {};
 }

@@ -93,10 +93,10 @@ TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");
   EXPECT_EQ(error_of("omp:oversampling=65"),
             "omp:oversampling=65: oversampling is 65, it must be 1 .. 64");
-  EXPECT_EQ(error_of("omp:false_alarm=0"),
-            "omp: false_alarm is 0.000000, it must be above 0 and below 1");
-  EXPECT_EQ(error_of("omp:sparsity=3,false_alarm=0.5"),
-            "omp:sparsity=3,false_alarm=0.5: sparsity and false_alarm exclude each other");
+  EXPECT_EQ(error_of("omp:false_discovery=0"),
+            "omp: false_discovery is 0.000000, it must be above 0 and below 1");
+  EXPECT_EQ(error_of("omp:sparsity=3,false_discovery=0.5"),
+            "omp:sparsity=3,false_discovery=0.5: sparsity and false_discovery exclude each other");
   EXPECT_EQ(error_of("sbl:iterations=0"),
             "sbl:iterations=0: iterations is 0, it must be 1 .. 100000");
   EXPECT_EQ(error_of("sbl:penalty=-1"),

@@ -24,8 +24,6 @@ arma::cx_vec naive_omp(const ObservationOperator& A, arma::uword n_rx, arma::uwo
   const arma::cx_mat D = arma::kron(steering_vectors(n_tx, options.oversampling),
                                     steering_vectors(n_rx, options.oversampling));
   const arma::cx_mat AD = A.apply(D);
-  const double n_atoms = static_cast<double>(D.n_cols);
-  const double threshold = std::log(n_atoms) - std::log(-std::log(1.0 - options.false_alarm));
   std::vector<arma::uword> taken;
   arma::cx_vec r = y, fit(y.n_elem, arma::fill::zeros);
   const arma::uword most = options.sparsity ? options.sparsity : A.n_obs();
@@ -39,6 +37,8 @@ arma::cx_vec naive_omp(const ObservationOperator& A, arma::uword n_rx, arma::uwo
         best = m;
       }
     }
+    const double noise_atoms = options.false_discovery * static_cast<double>(taken.size() + 1);
+    const double threshold = std::log(static_cast<double>(D.n_cols) / noise_atoms);
     if (!options.sparsity && best_power <= threshold * sigma2) break;
     taken.push_back(best);
     const arma::cx_mat Phi = AD.cols(arma::uvec(taken));
@@ -70,7 +70,7 @@ TEST(Omp, EqualsTheDefinitionWithALeastSquaresFitPerAtom) {
   for (const double sigma2 : {0.5, 0.05, 0.001}) {
     for (const Scene& scene : scenes(sigma2)) {
       OmpOptions likely;
-      likely.false_alarm = 0.5;
+      likely.false_discovery = 0.5;
       for (const OmpOptions& options : {OmpOptions(), likely, with(2, 0), with(1, 4), with(3, 2)}) {
         const Estimate estimate = make_omp(scene.A, 5, 3, options)->estimate(scene.observation);
         for (arma::uword k = 0; k < estimate.h.n_cols; ++k) {
@@ -137,17 +137,18 @@ TEST(Omp, ADenseMatrixOfPilotsIsThePilots) {
   }
 }
 
-TEST(Omp, FindsAtomsInNoiseAloneAsOftenAsItSays) {
+TEST(Omp, FindsAtomsInNoiseAloneAsOftenAsAllowed) {
   constexpr arma::uword n_samples = 4000;
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(8, 4);
   const arma::cx_mat y = test_rng(4).cx_normal(32, n_samples, 0.3);
-  OmpOptions options = with(1, 0);  // orthogonal atoms: the threshold is exact but for 1 / n_atoms
-  options.false_alarm = 0.2;
+  OmpOptions options = with(1, 0);  // orthogonal atoms: the first is found with a known probability
+  options.false_discovery = 0.2;
   const arma::cx_mat h = make_omp(A, 8, 4, options)->estimate({y, 0.3, 0, {}, false}).h;
   arma::vec found(n_samples);
   for (arma::uword k = 0; k < n_samples; ++k) found(k) = arma::any(arma::abs(h.col(k)) > 0.0);
-  // 1 - (1 - t)^32 with t = exp(-threshold); correct code fails for one seed in a million.
-  const double t = -std::log(1.0 - options.false_alarm) / 32.0;
+  // Each of 32 is above the threshold with probability t.  Correct code fails for one seed in a
+  // million.
+  const double t = options.false_discovery / 32.0;
   EXPECT_TRUE(mean_is(found, 1.0 - std::pow(1.0 - t, 32.0), 1e-6));
 }
 
@@ -182,7 +183,7 @@ TEST(Omp, RefusesWhatDoesNotFitAndSaysWhy) {
   EXPECT_EQ(error_of(A, 4, 3, with(0, 0)), "omp: oversampling is 0, it must be 1 .. 64");
   OmpOptions options;
   for (const double wrong : {0.0, 1.0, double(NAN)}) {
-    options.false_alarm = wrong;
+    options.false_discovery = wrong;
     EXPECT_NE(error_of(A, 4, 3, options).find("it must be above 0 and below 1"), std::string::npos);
   }
 }

@@ -14,8 +14,9 @@ struct OmpOptions {
   arma::uword oversampling = 4;
   /// Atoms taken, whatever the noise; 0: as many as stand out of it.  Range: any.
   arma::uword sparsity = 0;
-  /// Probability that noise alone yields an atom, where sparsity is 0.  Range: (0, 1).
-  double false_alarm = 0.1;
+  /// Part of the atoms taken that may be noise, where sparsity is 0; also the probability that
+  /// noise alone yields an atom.  Range: (0, 1).
+  double false_discovery = 0.05;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
@@ -28,8 +29,8 @@ struct OmpOptions {
 ///
 /// q_k, b_k: Gram-Schmidt directions of the atoms in the order taken and y's coefficients along
 /// them; the factor is the linear MMSE one with the variance |b_k|^2 - sigma2, which halves what an
-/// atom of noise costs. Without a given sparsity it ends where the largest |phi_m^H r|^2 is below
-/// sigma2 (log n_atoms - log(-log(1 - false_alarm))). Atoms that A does not see are left out.
+/// atom of noise costs. Without a given sparsity atom k = 1, 2 .. is taken while its |phi_m^H r|^2
+/// is above sigma2 log(n_atoms / (false_discovery k)). Atoms that A does not see are left out.
 ///
 /// Pilots: D is never formed, an atom costs O(oversampling n_h (n_rx + n_pilots oversampling) +
 /// n_obs k). A dense A: A D is formed once, an atom costs O(n_obs n_atoms). Predicts no error.
@@ -37,7 +38,7 @@ struct OmpOptions {
 /// @param A  observation, n_rx n_tx -> n_obs
 /// @throws   Error(invalid_argument) if A is null or not for channels [n_rx, n_tx], or the options
 ///           are invalid
-/// Source: [Pati1993], [Tropp2007]; the threshold [Mamandipoor2016]
+/// Source: [Pati1993], [Tropp2007]; the threshold [Abramovich2006]
 std::unique_ptr<Estimator> make_omp(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const OmpOptions& options = {});
 
