@@ -28,9 +28,9 @@ struct OmpOptions {
 ///   h_hat = sum of atoms with fit Phi w = sum_k (1 - sigma2 / |b_k|^2)_+ b_k q_k
 ///
 /// q_k, b_k: Gram-Schmidt directions of the atoms in the order taken and y's coefficients along
-/// them; the factor is the linear MMSE one with the variance |b_k|^2 - sigma2, which halves what an
-/// atom of noise costs. Without a given sparsity atom k = 1, 2 .. is taken while its |phi_m^H r|^2
-/// is above sigma2 log(n_atoms / (false_discovery k)). Atoms that A does not see are left out.
+/// them; the factor is the linear MMSE one with the variance |b_k|^2 - sigma2. Without a given
+/// sparsity atom k = 1, 2 .. is taken while its |phi_m^H r|^2 is above
+/// sigma2 log(n_atoms / (false_discovery k)). Atoms that A does not see are left out.
 ///
 /// Pilots: D is never formed, an atom costs O(oversampling n_h (n_rx + n_pilots oversampling) +
 /// n_obs k). A dense A: A D is formed once, an atom costs O(n_obs n_atoms). Predicts no error.
