@@ -13,6 +13,8 @@
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/ls.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/estimators/omp.hpp>
+#include <chest/estimators/sbl.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilots.hpp>
@@ -131,6 +133,8 @@ const bool registered = [] {
   };
   const MakeEstimator genie = [](const Setting&, auto A) { return make_genie(A); };
   const MakeEstimator gmm = [](const Setting& s, auto A) { return make_gmm(A, mixture_of(s)); };
+  const MakeEstimator omp = [](const Setting& s, auto A) { return make_omp(A, s.n_rx, s.n_tx); };
+  const MakeEstimator sbl = [](const Setting& s, auto A) { return make_sbl(A, s.n_rx, s.n_tx); };
   const MakeEstimator exact_dmse = [](const Setting& s, auto A) {
     return make_dmse(A, make_gaussian_mixture_denoiser(mixture_of(s)),
                      rule(ReverseRule::fixed_steps, 1));
@@ -143,6 +147,8 @@ const bool registered = [] {
       add("lmmse", setting, lmmse);
       add("genie", setting, genie);
       add("gmm", setting, gmm);
+      add("omp", setting, omp);
+      add("sbl", setting, sbl);
     }
     add("dmse:prior=gmm", {n_rx, n_tx, 64, "identity", 0.0}, exact_dmse);
     for (const double snr_db : {-10.0, 10.0}) {

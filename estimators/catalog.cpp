@@ -18,8 +18,10 @@
 #include <chest/estimators/ls.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/estimators/noise.hpp>
+#include <chest/estimators/omp.hpp>
 #include <chest/estimators/particles.hpp>
 #include <chest/estimators/red_diff.hpp>
+#include <chest/estimators/sbl.hpp>
 #include <chest/estimators/walk.hpp>
 #include <chest/metrics.hpp>
 #include <chest/provenance.hpp>
@@ -608,6 +610,27 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
   return make_dmse(maker.context().A, prior.denoiser, options);
 }
 
+std::unique_ptr<Estimator> make_omp_row(const Maker& maker) {
+  const EstimatorContext& context = maker.context();
+  OmpOptions options;
+  if (maker.has("oversampling")) options.oversampling = maker.count("oversampling", 64);
+  if (maker.has("sparsity")) options.sparsity = maker.count("sparsity", 100'000);
+  options.false_discovery = maker.number("false_discovery", options.false_discovery);
+  if (maker.has("sparsity") && maker.has("false_discovery")) {
+    refuse(maker.spec().text + ": sparsity and false_discovery exclude each other");
+  }
+  return make_omp(context.A, context.n_rx, context.n_tx, options);
+}
+
+std::unique_ptr<Estimator> make_sbl_row(const Maker& maker) {
+  const EstimatorContext& context = maker.context();
+  SblOptions options;
+  if (maker.has("iterations")) options.iterations = maker.count("iterations", 100'000);
+  if (maker.has("oversampling")) options.oversampling = maker.count("oversampling", 64);
+  options.penalty = maker.number("penalty", options.penalty);
+  return make_sbl(context.A, context.n_rx, context.n_tx, options);
+}
+
 // The noise variance that the estimator works with, other than the true one.
 const CatalogOption snr_option{"snr", "unknown|+X|-X",
                                "estimates the noise variance itself, or is told an SNR X dB off"};
@@ -646,6 +669,21 @@ const std::vector<Row>& rows() {
         "gmm",
         {snr_option}},
        make_gmm_row},
+      {{"omp",
+        "orthogonal matching pursuit over angles, without a fitted model",
+        "",
+        {{"oversampling", "N", "angles of the dictionary per antenna (default 4)"},
+         {"sparsity", "N", "takes N atoms, whatever the noise"},
+         {"false_discovery", "P", "part of the atoms that may be noise (default 0.05)"}}},
+       make_omp_row},
+      {{"sbl",
+        "sparse Bayesian learning of the power over angles, without a fitted model",
+        "",
+        {{"iterations", "N", "updates of the variances (default 10)"},
+         {"oversampling", "N", "angles per antenna (default 4)"},
+         {"penalty", "X", "how sparse: 0 is maximum likelihood (default 0.5)"},
+         snr_option}},
+       make_sbl_row},
       {{"dmse",
         "diffusion prior: one to three calls for orthogonal pilots, otherwise the calibrated "
         "solver",

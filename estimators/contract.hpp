@@ -39,6 +39,19 @@ inline void check_gradient(const std::string& who, const Denoiser& denoiser) {
                   " has no gradient; use a method that needs none, as ep or diffpir");
 }
 
+/// For estimators that know the arrays behind the entries of h.
+/// @throws Error(invalid_argument) if A is null or not for channels [n_rx, n_tx]
+inline void check_arrays(const std::string& who, const ObservationOperator* A, arma::uword n_rx,
+                         arma::uword n_tx) {
+  check_given(who, A);
+  const bool fits = A->pilots() == nullptr || A->pilots()->n_rows == n_tx;
+  if (n_rx == 0 || n_tx == 0 || A->n_h() != n_rx * n_tx || !fits) {
+    throw Error(ErrorKind::invalid_argument, who + ": the channels are " + std::to_string(n_rx) +
+                                                 "x" + std::to_string(n_tx) + ", A (" + A->name() +
+                                                 ") is not for such channels");
+  }
+}
+
 /// c of A^H A = c I.
 /// @throws Error(invalid_argument) if A is null or A^H A is not a multiple of I
 inline double decorrelation_gain(const std::string& who, const ObservationOperator* A) {

@@ -19,6 +19,12 @@ arma::cx_mat dft_matrix(arma::uword n) {
   return F;
 }
 
+arma::cx_mat steering_vectors(arma::uword n, arma::uword oversampling) {
+  // The first rows of a longer transform, conjugated and scaled to unit columns.
+  const arma::cx_mat F = dft_matrix(oversampling * n);
+  return std::sqrt(static_cast<double>(oversampling)) * arma::conj(F.head_rows(n));
+}
+
 AngularTransform::AngularTransform(arma::uword n_rx, arma::uword n_tx) {
   if (n_rx == 0 || n_tx == 0) {
     throw Error(ErrorKind::invalid_argument, "angular transform: the array sizes are " +

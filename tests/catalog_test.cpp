@@ -62,12 +62,11 @@ class Catalog : public testing::Test {
 };
 
 TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
-  EXPECT_EQ(
-      error_of("lmse"),
-      "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm and "
-      "dmse");
+  EXPECT_EQ(error_of("lmse"),
+            "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm, "
+            "omp, sbl and dmse");
   EXPECT_EQ(error_of("banana"),
-            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm and dmse");
+            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm, omp, sbl and dmse");
   EXPECT_EQ(
       error_of("dmse:step=3"),
       "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "
@@ -92,6 +91,16 @@ TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("lmmse:loading=-1"),
             "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
   EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");
+  EXPECT_EQ(error_of("omp:oversampling=65"),
+            "omp:oversampling=65: oversampling is 65, it must be 1 .. 64");
+  EXPECT_EQ(error_of("omp:false_discovery=0"),
+            "omp: false_discovery is 0.000000, it must be above 0 and below 1");
+  EXPECT_EQ(error_of("omp:sparsity=3,false_discovery=0.5"),
+            "omp:sparsity=3,false_discovery=0.5: sparsity and false_discovery exclude each other");
+  EXPECT_EQ(error_of("sbl:iterations=0"),
+            "sbl:iterations=0: iterations is 0, it must be 1 .. 100000");
+  EXPECT_EQ(error_of("sbl:penalty=-1"),
+            "sbl: penalty is -1.000000, it must be finite and not negative");
   EXPECT_EQ(error_of("ls@model.h5"), "ls@model.h5: ls takes no model file");
   EXPECT_EQ(error_of("dmse:probes=0"), "dmse:probes=0: probes is 0, it must be 1 .. 10000");
 }

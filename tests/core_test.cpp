@@ -36,6 +36,21 @@ TEST(AngularTransform, IsTheUnitary2dDft) {
   EXPECT_LT(arma::abs(transform.inverse(h_ang) - h).max(), 1e-13);
 }
 
+TEST(SteeringVectors, AreTheConjugatedDftOnAFinerGrid) {
+  EXPECT_LT(arma::abs(steering_vectors(5, 1) - arma::conj(dft_matrix(5))).max(), 1e-15);
+  const arma::cx_mat G = steering_vectors(4, 3);
+  ASSERT_EQ(G.n_cols, 12u);
+  for (arma::uword k = 0; k < 12; ++k) {
+    for (arma::uword m = 0; m < 4; ++m) {
+      const double angle = 2.0 * arma::datum::pi * static_cast<double>(m * k) / 12.0;
+      EXPECT_LT(std::abs(G(m, k) - std::polar(0.5, angle)), 1e-14);
+    }
+  }
+  // A path is one entry of the angular domain where its angles are on the coarse grid.
+  const arma::cx_mat path = arma::kron(G.col(6), steering_vectors(5, 2).col(2));
+  EXPECT_NEAR(std::abs(AngularTransform(5, 4).forward(path)(1 + 5 * 2)), 1.0, 1e-14);
+}
+
 TEST(AngularTransform, WorksInPlace) {
   const AngularTransform transform(5, 3);
   arma::cx_mat h = random_matrix(15, 4);

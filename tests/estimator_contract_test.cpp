@@ -15,6 +15,7 @@ namespace {
 constexpr arma::uword n_rx = 4, n_tx = 3, n_samples = 5;
 
 TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
+  use_one_blas_thread();
   const TemporaryFolder folder;
   Rng rng = test_rng(1);
   LmmseModel lmmse;
@@ -33,8 +34,18 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
       std::vector<std::filesystem::path>{folder / "lmmse.h5", folder / "gmm.h5"});
   context.has_genie_covariances = true;
 
-  const std::vector<std::string> any_pilots{"ls",  "lmmse",        "lmmse:loading=0.1", "genie",
-                                            "gmm", "lmmse:snr=+3", "gmm:snr=-3"};
+  const std::vector<std::string> any_pilots{"ls",
+                                            "lmmse",
+                                            "lmmse:loading=0.1",
+                                            "genie",
+                                            "gmm",
+                                            "lmmse:snr=+3",
+                                            "gmm:snr=-3",
+                                            "omp",
+                                            "omp:sparsity=3,oversampling=3",
+                                            "sbl",
+                                            "sbl:iterations=3,oversampling=2,penalty=0",
+                                            "sbl:snr=+3"};
   // The network's rows of dmse are in nn_estimator_contract_test.cpp.
   const std::vector<std::string> decorrelating{
       "dmse:prior=gmm",           "dmse:prior=gmm,steps=3",          "dmse:prior=lmmse",

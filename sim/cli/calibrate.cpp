@@ -71,7 +71,8 @@ int calibrate(const Args& args, std::ostream& out) {
   bool force = false, bfloat16 = false;
   ChannelFlags channels;
   CommandLine line(
-      "calibrate", "chest calibrate MODEL --channels FILE [--samples a:b] [--pilots LIST] [options]",
+      "calibrate",
+      "chest calibrate MODEL --channels FILE [--samples a:b] [--pilots LIST] [options]",
       "Measures a diffusion model on channels that it was not fitted on: the number of calls per "
       "SNR and the error of\neach call, and for pilots that do not decorrelate the best solver per "
       "SNR, which dmse then runs. Pilots are added\nto those calibrated before. Of new pilots, "
@@ -85,8 +86,7 @@ int calibrate(const Args& args, std::ostream& out) {
        "as in chest sweep; left out: qpsk and dft with a quarter, half and three quarters of n_tx "
        "slots, and qpsk with n_tx; none: no solvers");
   flag("snr", field(snr), "SNRs of the choice, as in chest sweep");
-  flag("candidates", field(candidates),
-       "estimators to choose from, as in chest sweep");
+  flag("candidates", field(candidates), "estimators to choose from, as in chest sweep");
   flag("n-channels", field(n_channels), "channels of the choice, spread over --samples");
   flag("seed", field(seed), "of the noise");
   flag("threads", field(threads), "worker threads; 0: all processors");
@@ -117,8 +117,8 @@ int calibrate(const Args& args, std::ostream& out) {
   if (info.n_rx != model.n_rx || info.n_tx != model.n_tx) {
     throw Error(ErrorKind::invalid_argument,
                 "chest calibrate: the channels are " + std::to_string(info.n_rx) + "x" +
-                    std::to_string(info.n_tx) + ", the model is for " +
-                    std::to_string(model.n_rx) + "x" + std::to_string(model.n_tx));
+                    std::to_string(info.n_tx) + ", the model is for " + std::to_string(model.n_rx) +
+                    "x" + std::to_string(model.n_tx));
   }
   const auto range = channels.range(dataset);
   const SampleReader held_out =

@@ -45,9 +45,8 @@ int import(const Args& args, std::ostream& out) {
     }
     const auto range = channels.range(dataset);
     TerminalControl terminal;
-    calibrate_model(model,
-                    subrange(dataset.samples(), range.first, range.second - range.first), device,
-                    false, seed, n_threads(threads), terminal.control());
+    calibrate_model(model, subrange(dataset.samples(), range.first, range.second - range.first),
+                    device, false, seed, n_threads(threads), terminal.control());
   }
   model.provenance.command_line = line.command_line();
   save(file, model);

@@ -32,4 +32,8 @@ class AngularTransform {
 /// Unitary DFT matrix, [n, n]: F[m, k] = exp(-j 2 pi m k / n) / sqrt(n).
 arma::cx_mat dft_matrix(arma::uword n);
 
+/// Responses of a uniform linear array on a grid of angles, [n, oversampling n], unit columns:
+/// G[m, k] = exp(j 2 pi m k / (oversampling n)) / sqrt(n).  A path is the channel g_rx g_tx^T.
+arma::cx_mat steering_vectors(arma::uword n, arma::uword oversampling);
+
 }  // namespace chest
