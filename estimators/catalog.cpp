@@ -354,6 +354,8 @@ const CatalogOption levels_option{"levels", "N", "noise levels of the walk"};
 const std::vector<CatalogOption> walk_options{
     levels_option,
     {"walk", "mean|ancestral|ode|heun|fresh|none", "how it goes from level to level"},
+    {"start", "NAME", "starts from the estimate of another estimator: sbl, omp, lmmse"},
+    {"from", "X", "first level, tau2 (default 400; 25 for fresh and none; 1 with a start)"},
     {"runs", "N", "walks that are averaged (default 1)"},
     {"inner", "N", "repeats per level (default 1)"},
     {"zeta", "X", "share of new noise of walk=fresh, 0 .. 1 (default 1)"},
@@ -377,6 +379,12 @@ std::unique_ptr<Estimator> walk_with(const Maker& maker, std::unique_ptr<Guidanc
   }
   walk.n_levels = maker.has("levels") ? maker.count("levels", 100'000) : n_levels;
   if (walk.update == WalkUpdate::fresh || walk.update == WalkUpdate::none) walk.tau2_first = 25.0;
+  if (maker.has("start")) {
+    const NamedOptions start = parse_named_options(maker.text("start", ""));
+    walk.start = make_estimator(start, maker.context());
+    walk.tau2_first = 1.0;
+  }
+  walk.tau2_first = maker.number("from", walk.tau2_first);
   if (maker.has("runs")) walk.n_runs = maker.count("runs", 10'000);
   if (maker.has("inner")) walk.inner = maker.count("inner", 10'000);
   if (maker.has("corrector")) walk.n_corrector = maker.count("corrector", 10'000);

@@ -53,9 +53,16 @@ class WalkEstimator final : public Estimator {
     out.h.zeros(guidance_->n_h(), observation.y.n_cols);
     out.nfe = 0;
     if (observation.y.n_cols == 0) return;
+    arma::cx_mat start(arma::size(out.h), arma::fill::zeros);
+    if (options_.start) {
+      Estimate first;
+      options_.start->estimate(observation, first);
+      start = std::move(first.h);
+      out.nfe = first.nfe;
+    }
     for (arma::uword run = 0; run < options_.n_runs; ++run) {
       ColumnNoise noise(options_.seed, observation.y, run);
-      out.h += go(observation, noise, out.nfe);
+      out.h += go(observation, start, noise, out.nfe);
     }
     out.h /= static_cast<double>(options_.n_runs);
   }
@@ -63,11 +70,12 @@ class WalkEstimator final : public Estimator {
   std::string warning(double sigma2) const override { return guidance_->warning(sigma2); }
 
  private:
-  arma::cx_mat go(const Observation& observation, ColumnNoise& noise, arma::uword& n_calls) const {
+  arma::cx_mat go(const Observation& observation, arma::cx_mat z, ColumnNoise& noise,
+                  arma::uword& n_calls) const {
     const WalkUpdate update = options_.update;
-    arma::cx_mat z(guidance_->n_h(), observation.y.n_cols, arma::fill::zeros);
     if (update != WalkUpdate::mean && update != WalkUpdate::none) {
-      noise.add_to(z, 1.0 + levels_.front());
+      // Without a start, h itself counts as noise.
+      noise.add_to(z, levels_.front() + (options_.start ? 0.0 : 1.0));
     }
     Guided at;
     const auto guide = [&](const arma::cx_mat& state, double tau2) {

@@ -37,7 +37,10 @@ struct WalkOptions {
   double langevin_step = 0.15;  ///< e / tau2, divided by max(1, s_max^2) in langevin; > 0
   double langevin_noise = 1.0;  ///< >= 0; 0: an ascent
   double churn = 0.0;           ///< of ode and heun: noise put in before each step, >= 0
-  std::uint64_t seed = 1;       ///< of the noise, with the observation itself
+  /// Where walks start, at tau2_first: its estimate, with noise of that level in walks that keep
+  /// noise. Null: no estimate, at zero or in pure noise.
+  std::shared_ptr<const Estimator> start{};
+  std::uint64_t seed = 1;  ///< of the noise, with the observation itself
   std::string why_invalid() const;
 };
 
