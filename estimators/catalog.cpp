@@ -15,6 +15,7 @@
 #include <chest/estimators/ls.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/estimators/noise.hpp>
+#include <chest/estimators/vae.hpp>
 #include <chest/provenance.hpp>
 
 #include "contract.hpp"
@@ -63,6 +64,7 @@ struct ModelStore::Impl {
   std::map<std::filesystem::path, std::shared_ptr<const LmmseModel>> lmmse;
   std::map<std::filesystem::path, std::shared_ptr<const GmmModel>> gmm;
   std::map<std::filesystem::path, std::shared_ptr<const NetworkModel>> network;
+  std::map<std::filesystem::path, std::shared_ptr<const VaeModel>> vae;
   /// By file and device; the mixtures of channel files by the object, which is kept alive here.
   std::map<std::pair<std::filesystem::path, std::string>, std::shared_ptr<const Denoiser>>
       denoisers;
@@ -87,6 +89,9 @@ struct ModelStore::Impl {
   std::shared_ptr<const NetworkModel> network_model(const std::filesystem::path& file) {
     return kept(network, file,
                 [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
+  }
+  std::shared_ptr<const VaeModel> vae_model(const std::filesystem::path& file) {
+    return kept(vae, file, [&] { return std::make_shared<const VaeModel>(load_vae_model(file)); });
   }
 };
 
@@ -292,6 +297,11 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
   return make_dmse(maker.context().A, std::move(denoiser), options);
 }
 
+std::unique_ptr<Estimator> make_vae_row(const Maker& maker) {
+  const auto file = maker.need_model("vae", "chest fit vae --channels FILE --out MODEL");
+  return make_vae(maker.context().A, *maker.models().vae_model(file));
+}
+
 // The noise variance that the estimator works with, other than the true one.
 const CatalogOption snr_option{"snr", "unknown|+X|-X",
                                "estimates the noise variance itself, or is told an SNR X dB off"};
@@ -339,7 +349,12 @@ const std::vector<Row>& rows() {
          {"probes", "N", "predicts the error of a prior that does not, from N random directions"},
          {"bfloat16", "", "convolve in bfloat16, up to 5 times faster where the processor can"},
          snr_option}},
-       make_dmse_row}};
+       make_dmse_row},
+      {{"vae",
+        "LMMSE with the Gaussian that a fitted variational autoencoder gives for each observation",
+        "vae",
+        {snr_option}},
+       make_vae_row}};
   return table;
 }
 

@@ -64,10 +64,10 @@ class Catalog : public testing::Test {
 TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
   EXPECT_EQ(
       error_of("lmse"),
-      "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm and "
-      "dmse");
+      "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm, dmse "
+      "and vae");
   EXPECT_EQ(error_of("banana"),
-            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm and dmse");
+            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm, dmse and vae");
   EXPECT_EQ(
       error_of("dmse:step=3"),
       "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "
