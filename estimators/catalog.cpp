@@ -24,6 +24,7 @@
 #include <chest/estimators/sbl.hpp>
 #include <chest/estimators/walk.hpp>
 #include <chest/metrics.hpp>
+#include <chest/estimators/vae.hpp>
 #include <chest/provenance.hpp>
 #include <chest/random.hpp>
 
@@ -73,6 +74,7 @@ struct ModelStore::Impl {
   std::map<std::filesystem::path, std::shared_ptr<const LmmseModel>> lmmse;
   std::map<std::filesystem::path, std::shared_ptr<const GmmModel>> gmm;
   std::map<std::filesystem::path, std::shared_ptr<const NetworkModel>> network;
+  std::map<std::filesystem::path, std::shared_ptr<const VaeModel>> vae;
   /// By file and device; the mixtures of channel files by the object, which is kept alive here.
   std::map<std::pair<std::filesystem::path, std::string>, std::shared_ptr<const Denoiser>>
       denoisers;
@@ -99,6 +101,9 @@ struct ModelStore::Impl {
   std::shared_ptr<const NetworkModel> network_model(const std::filesystem::path& file) {
     return kept(network, file,
                 [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
+  }
+  std::shared_ptr<const VaeModel> vae_model(const std::filesystem::path& file) {
+    return kept(vae, file, [&] { return std::make_shared<const VaeModel>(load_vae_model(file)); });
   }
 };
 
@@ -639,6 +644,11 @@ std::unique_ptr<Estimator> make_sbl_row(const Maker& maker) {
   return make_sbl(context.A, context.n_rx, context.n_tx, options);
 }
 
+std::unique_ptr<Estimator> make_vae_row(const Maker& maker) {
+  const auto file = maker.need_model("vae", "chest fit vae --channels FILE --out MODEL");
+  return make_vae(maker.context().A, *maker.models().vae_model(file));
+}
+
 // The noise variance that the estimator works with, other than the true one.
 const CatalogOption snr_option{"snr", "unknown|+X|-X",
                                "estimates the noise variance itself, or is told an SNR X dB off"};
@@ -783,7 +793,12 @@ const std::vector<Row>& rows() {
           "what a particle says of y (default isotropic for networks, else tweedie)"},
          prior_option,
          bfloat16_option}},
-       make_smc_row}};
+       make_smc_row},
+      {{"vae",
+        "LMMSE with the Gaussian that a fitted variational autoencoder gives for each observation",
+        "vae",
+        {snr_option}},
+       make_vae_row}};
   return table;
 }
 

@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include <chest/error.hpp>
 #include <chest/estimators/denoiser.hpp>
 #include <chest/estimators/estimator.hpp>
+#include <chest/metrics.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -85,6 +87,21 @@ inline void check_observation(const std::string& who, const ObservationOperator&
                                                  std::to_string(observation.sigma2) +
                                                  ", it must be positive and finite");
   }
+}
+
+/// Empty, or the warning that a noise level lies outside the range that a prior was fitted for.
+inline std::string outside_fitted_range(double sigma2, double lowest, double highest) {
+  // The ends of a schedule are rounded values of round SNRs: 40 dB lies inside "40 dB".
+  constexpr double slack = 1.01;
+  if (sigma2 * slack >= lowest && sigma2 <= highest * slack) return {};
+  const auto db_text = [](double level) {
+    std::ostringstream text;
+    text.precision(3);
+    text << -to_db(level) << " dB";
+    return text.str();
+  };
+  return "the effective SNR of " + db_text(sigma2) + " lies outside the " + db_text(highest) +
+         " to " + db_text(lowest) + " that the prior was fitted for: expect a larger error";
 }
 
 }  // namespace chest

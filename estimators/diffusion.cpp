@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <utility>
 
 #include <chest/error.hpp>
@@ -12,13 +11,6 @@
 
 namespace chest {
 namespace {
-
-std::string db_text(double db) {
-  std::ostringstream text;
-  text.precision(3);
-  text << db << " dB";
-  return text.str();
-}
 
 void check_level(const char* who, const char* what, double sigma2) {
   if (!(sigma2 > 0.0) || !std::isfinite(sigma2)) {
@@ -76,13 +68,8 @@ class Dmse final : public Estimator {
 
   std::string warning(double sigma2) const override {
     const auto range = denoiser_->sigma2_range();
-    const double level = sigma2 / gram_scale_;
-    // The ends of a schedule are rounded values of round SNRs: 40 dB lies inside "40 dB".
-    constexpr double slack = 1.01;
-    if (!range || (level * slack >= range->first && level <= range->second * slack)) return {};
-    return "the effective SNR of " + db_text(-to_db(level)) + " lies outside the " +
-           db_text(-to_db(range->second)) + " to " + db_text(-to_db(range->first)) +
-           " that the prior was fitted for: expect a larger error";
+    if (!range) return {};
+    return outside_fitted_range(sigma2 / gram_scale_, range->first, range->second);
   }
 
  private:

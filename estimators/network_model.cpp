@@ -121,16 +121,19 @@ NamedTensor read_tensor(const ArchiveReader& archive, const std::string& dataset
   return {expected.name, dims, archive.read_all<float>(dataset)};
 }
 
-std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::string& prefix,
-                                      const NetworkConfig& config, bool published_names) {
+/// The weights of a network under chest's names, or under those of the authors' code.
+std::vector<NamedTensor> read_network_weights(const ArchiveReader& archive,
+                                              const std::string& prefix,
+                                              const NetworkConfig& config, bool published_names) {
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(archive.file(), why);
-  std::vector<NamedTensor> weights;
-  for (const NamedTensor& expected : network_layout(config)) {
-    const std::string name =
-        published_names ? published_name(config, expected.name) : expected.name;
-    weights.push_back(read_tensor(archive, prefix + name, expected));
+  const std::vector<NamedTensor> layout = network_layout(config);
+  std::vector<NamedTensor> stored = layout;
+  for (NamedTensor& tensor : stored) {
+    if (published_names) tensor.name = published_name(config, tensor.name);
   }
-  return arranged_weights(config, weights, ErrorKind::format, archive.file().string());
+  std::vector<NamedTensor> weights = read_weights(archive, prefix, stored);
+  for (std::size_t i = 0; i < layout.size(); ++i) weights[i].name = layout[i].name;
+  return weights;
 }
 
 arma::vec read_vec(const ArchiveReader& archive, const std::string& dataset, std::uint64_t most) {
@@ -464,11 +467,11 @@ std::string published_name(const NetworkConfig& config, const std::string& name)
                    : "cnn_post.conv_post" + std::to_string(i - n_pre) + rest;
 }
 
-std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
+std::vector<NamedTensor> arranged_weights(const std::vector<NamedTensor>& layout,
                                           const std::vector<NamedTensor>& weights, ErrorKind kind,
                                           const std::string& who) {
   std::vector<NamedTensor> arranged;
-  for (const NamedTensor& expected : network_layout(config)) {
+  for (const NamedTensor& expected : layout) {
     const auto found = std::find_if(weights.begin(), weights.end(), [&](const NamedTensor& tensor) {
       return tensor.name == expected.name;
     });
@@ -492,6 +495,22 @@ std::vector<NamedTensor> arranged_weights(const NetworkConfig& config,
   return arranged;
 }
 
+void write_weights(ArchiveWriter& archive, const std::vector<NamedTensor>& weights) {
+  for (const NamedTensor& tensor : weights) {
+    archive.write("/weights/" + tensor.name, {tensor.dims.begin(), tensor.dims.end()},
+                  tensor.values.data());
+  }
+}
+
+std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::string& prefix,
+                                      const std::vector<NamedTensor>& layout) {
+  std::vector<NamedTensor> weights;
+  for (const NamedTensor& expected : layout) {
+    weights.push_back(read_tensor(archive, prefix + expected.name, expected));
+  }
+  return arranged_weights(layout, weights, ErrorKind::format, archive.file().string());
+}
+
 std::string to_json(const NetworkConfig& config) {
   return Json{{"hidden", config.hidden},
               {"modulated", config.modulated},
@@ -512,8 +531,8 @@ std::string to_json(const NetworkConfig& config) {
 
 void save(const std::filesystem::path& file, const NetworkModel& model) {
   check_size(model);
-  const auto weights =
-      arranged_weights(model.network, model.weights, ErrorKind::invalid_argument, "network model");
+  const auto weights = arranged_weights(network_layout(model.network), model.weights,
+                                        ErrorKind::invalid_argument, "network model");
   ArchiveWriter archive(file);
   write_model_header(archive, "dmse", newest_model_version,
                      {.n_rx = model.n_rx,
@@ -523,10 +542,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
                       .provenance = model.provenance});
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
-  for (const NamedTensor& tensor : weights) {
-    archive.write("/weights/" + tensor.name, {tensor.dims.begin(), tensor.dims.end()},
-                  tensor.values.data());
-  }
+  write_weights(archive, weights);
   write_vec(archive, "/schedule/betas", model.schedule.betas());
   if (!model.calibration.empty()) {
     const arma::vec n_steps = arma::conv_to<arma::vec>::from(model.calibration.n_steps);
@@ -581,7 +597,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   } catch (const Error& error) {
     throw_format(file, error.what());
   }
-  model.weights = read_weights(archive, "/weights/", model.network, header.version == 1);
+  model.weights = read_network_weights(archive, "/weights/", model.network, header.version == 1);
   model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
   if (archive.has("/calibration/snr_db")) {
     Calibration& calibration = model.calibration;
@@ -678,7 +694,7 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
     model.schedule = linear;
   }
 
-  model.weights = read_weights(archive, "/state_dict/model.", model.network, true);
+  model.weights = read_network_weights(archive, "/state_dict/model.", model.network, true);
   for (const std::string& name : archive.list("/state_dict")) {
     const auto known = [&](const NamedTensor& tensor) {
       return "model." + published_name(model.network, tensor.name) == name;

@@ -1,5 +1,6 @@
 #include <chest/error.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/estimators/vae.hpp>
 
 namespace chest {
 namespace {
@@ -20,6 +21,15 @@ std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel&, const Netwo
 NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,
                          const RunControl&) {
   throw_unavailable("fit dmse");
+}
+
+VaeModel fit_vae(const SampleReader&, const SampleReader&, const VaeFitOptions&,
+                 const RunControl&) {
+  throw_unavailable("fit vae");
+}
+
+std::unique_ptr<Estimator> make_vae(std::shared_ptr<const ObservationOperator>, const VaeModel&) {
+  throw_unavailable("vae");
 }
 
 }  // namespace chest

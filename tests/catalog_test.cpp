@@ -62,11 +62,12 @@ class Catalog : public testing::Test {
 };
 
 TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
+  const std::string all =
+      "ls, lmmse, genie, gmm, omp, sbl, dmse, ep, diffpir, ddnm, dds, dmps, pigdm, dps, opc, "
+      "flowchef, score, red-diff, coarse-to-fine, smc and vae";
   EXPECT_EQ(error_of("lmse"),
-            "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, genie, gmm, "
-            "omp, sbl and dmse");
-  EXPECT_EQ(error_of("banana"),
-            "estimator 'banana' is unknown; there are ls, lmmse, genie, gmm, omp, sbl and dmse");
+            "estimator 'lmse' is unknown (did you mean lmmse?); there are " + all);
+  EXPECT_EQ(error_of("banana"), "estimator 'banana' is unknown; there are " + all);
   EXPECT_EQ(
       error_of("dmse:step=3"),
       "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "

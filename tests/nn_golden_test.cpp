@@ -74,8 +74,8 @@ class GoldenNetwork : public testing::Test {
   at::Tensor run_network(const NetworkModel& model, const at::Tensor& x,
                          const at::Tensor& index) const {
     const c10::InferenceMode no_gradients;
-    const nn::Network network =
-        nn::network_of(model.network, nn::flat_weights(model.network, model.weights));
+    const nn::Network network = nn::network_of(
+        model.network, nn::flat_weights(network_layout(model.network), model.weights));
     std::vector<at::Tensor> outputs;
     for (std::int64_t k = 0; k < x.size(0); ++k) {
       const double sigma2 = level(model.schedule, index[k].item<double>());
@@ -101,8 +101,8 @@ TEST_F(GoldenNetwork, EmbedsTheNoiseIndexLikeTheReference) {
   }
   const at::Tensor embedding = at::cat(levels);
   EXPECT_LT(largest_difference(embedding, tensor("net/pos_embedding")), output_tolerance);
-  const nn::Network network =
-      nn::network_of(model_.network, nn::flat_weights(model_.network, model_.weights));
+  const nn::Network network = nn::network_of(
+      model_.network, nn::flat_weights(network_layout(model_.network), model_.weights));
   const at::Tensor film = at::linear(embedding, network.modulation.weight, network.modulation.bias);
   EXPECT_LT(largest_difference(film, tensor("net/film")), output_tolerance);
 }
@@ -122,8 +122,8 @@ TEST_F(GoldenNetwork, OutputsWhatTheReferenceOutputs) {
 
 TEST_F(GoldenNetwork, ComputesTheConvolutionsOfTheReference) {
   const c10::InferenceMode no_gradients;
-  const nn::Network network =
-      nn::network_of(model_.network, nn::flat_weights(model_.network, model_.weights));
+  const nn::Network network = nn::network_of(
+      model_.network, nn::flat_weights(network_layout(model_.network), model_.weights));
   const at::Tensor x = tensor("net/x").narrow(0, 1, 1);
   const auto convolve = [](const at::Tensor& in, const nn::Layer& layer) {
     return at::conv2d(in, layer.weight, layer.bias, 1, 1);
@@ -233,7 +233,7 @@ TEST_F(GoldenNetwork, MakesTheOneStepEstimateOfTheReference) {
 }
 
 TEST_F(GoldenNetwork, LearnsLikeTheReference) {
-  at::Tensor flat = nn::flat_weights(model_.network, model_.weights);
+  at::Tensor flat = nn::flat_weights(network_layout(model_.network), model_.weights);
   const at::Tensor h = tensor("h_ang"), eps = tensor("noise_ang");
   const at::Tensor index = tensor("train/t").to(at::kLong);
   const std::vector<double> losses = io_->read_all<double>("train/losses");
@@ -254,7 +254,7 @@ TEST_F(GoldenNetwork, LearnsLikeTheReference) {
     const at::NoGradGuard no_gradients;
     const at::Tensor gradient = torch::autograd::grad({error}, {leaf})[0] / n;
     if (step == 0) {
-      for (const NamedTensor& part : nn::named_weights(model_.network, gradient)) {
+      for (const NamedTensor& part : nn::named_weights(network_layout(model_.network), gradient)) {
         const at::Tensor expected =
             tensor("train/grad_step0/model." + published_name(model_.network, part.name)).flatten();
         const at::Tensor found =
@@ -266,7 +266,7 @@ TEST_F(GoldenNetwork, LearnsLikeTheReference) {
     }
     adam.step(flat, gradient, 1e-4);
   }
-  for (const NamedTensor& part : nn::named_weights(model_.network, flat)) {
+  for (const NamedTensor& part : nn::named_weights(network_layout(model_.network), flat)) {
     const at::Tensor expected =
         tensor("train/params_after_3_adam/model." + published_name(model_.network, part.name))
             .flatten();

@@ -12,6 +12,7 @@
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
+#include "estimators/network_layout.hpp"
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 
@@ -131,7 +132,8 @@ NetworkModel small_model(Prediction prediction = Prediction::epsilon, bool gated
   model.network.embedding = 8;
   model.prediction = prediction;
   model.schedule = NoiseSchedule::linear(20, 1e-3, 0.3);
-  model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
+  model.weights = nn::named_weights(network_layout(model.network),
+                                    nn::initial_weights(network_layout(model.network), 5));
   return model;
 }
 
@@ -187,7 +189,8 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
     model.network.log_snr = parts.log_snr;
     model.network.variance = parts.variance;
     model.network.modulated = parts.modulated;
-    model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
+    model.weights = nn::named_weights(network_layout(model.network),
+                                      nn::initial_weights(network_layout(model.network), 5));
     const auto denoiser = make_network_denoiser(model);
     EXPECT_EQ(denoiser->predicts_error(), parts.variance);
     const arma::cx_mat z = channels(model, 3);
@@ -214,7 +217,8 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
 TEST(Network, CommutesWithCyclicShiftsOfTheAngularDomain) {
   NetworkModel model = small_model(Prediction::velocity, true);
   model.network.position = false;
-  model.weights = nn::named_weights(model.network, nn::initial_weights(model.network, 5));
+  model.weights = nn::named_weights(network_layout(model.network),
+                                    nn::initial_weights(network_layout(model.network), 5));
   const AngularTransform transform(model.n_rx, model.n_tx);
   const auto shifted = [&](const arma::cx_mat& h) {
     arma::cx_mat angular = transform.forward(h);
@@ -304,7 +308,7 @@ TEST(Network, BridgesToTheAngularTransformOfTheCore) {
 
 TEST(Network, BeginsWithThePublishedSizeAndPyTorchsSpread) {
   const NetworkConfig config = NetworkConfig::letter();
-  const at::Tensor flat = nn::initial_weights(config, 1);
+  const at::Tensor flat = nn::initial_weights(network_layout(config), 1);
   EXPECT_EQ(flat.numel(), 55'025);
   const nn::Network network = nn::network_of(config, flat);
   for (const auto& [layer, fan_in] :

@@ -9,6 +9,7 @@
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 
+#include "estimators/network_layout.hpp"
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 #include "estimators/nn/training.hpp"
@@ -252,7 +253,7 @@ TEST(Training, GradientsAgreeWithDifferences) {
   const at::Tensor h = at::randn({3, 2, 5, 4}, at::kDouble);
   const at::Tensor eps = at::randn({3, 2, 5, 4}, at::kDouble);
   for (const NetworkConfig& config : {small, gated}) {
-    const at::Tensor flat = nn::initial_weights(config, 3).to(at::kDouble);
+    const at::Tensor flat = nn::initial_weights(network_layout(config), 3).to(at::kDouble);
     for (Prediction prediction : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
       const auto loss = [&](const at::Tensor& weights) {
         return nn::level_errors(config, prediction, schedule, weights, h, eps, 0.2).squared;

@@ -8,6 +8,7 @@
 #include <chest/estimators/network.hpp>
 #include <chest/metrics.hpp>
 
+#include "../network_layout.hpp"
 #include "device.hpp"
 #include "network.hpp"
 #include "tensor_bridge.hpp"
@@ -93,7 +94,8 @@ class NetworkDenoiser final : public Denoiser {
     use_one_torch_thread();
     with_torch_errors("network denoiser", [&] {
       const c10::InferenceMode no_gradients;
-      network_ = network_of(config_, flat_weights(config_, model.weights).to(device_));
+      network_ =
+          network_of(config_, flat_weights(network_layout(config_), model.weights).to(device_));
     });
   }
 
@@ -207,11 +209,7 @@ class NetworkDenoiser final : public Denoiser {
   static void keep_error(const at::Tensor& variance, arma::uword first, DenoiserError& error) {
     const at::Tensor sums = variance.sum({1, 2, 3}).to(at::kCPU, at::kDouble).contiguous();
     std::copy_n(sums.data_ptr<double>(), sums.numel(), error.mse.memptr() + first);
-    if (error.angular.n_rows == 0) return;
-    // [n, 1, n_rx, n_tx] in C order to columns with n_rx fastest.
-    const at::Tensor columns =
-        variance.squeeze(1).transpose(1, 2).to(at::kCPU, at::kDouble).contiguous();
-    std::copy_n(columns.data_ptr<double>(), columns.numel(), error.angular.colptr(first));
+    if (error.angular.n_rows > 0) columns_from_plane(variance, error.angular.colptr(first));
   }
 
   PreparedStep prepare(const ReverseStep& step) const {

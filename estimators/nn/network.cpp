@@ -71,32 +71,31 @@ constexpr double least_log_deviation = -15.0;
 
 }  // namespace
 
-at::Tensor flat_weights(const NetworkConfig& config, const std::vector<NamedTensor>& weights) {
+at::Tensor flat_weights(const std::vector<NamedTensor>& layout,
+                        const std::vector<NamedTensor>& weights) {
   std::vector<at::Tensor> parts;
   for (const NamedTensor& tensor :
-       arranged_weights(config, weights, ErrorKind::invalid_argument, "network")) {
+       arranged_weights(layout, weights, ErrorKind::invalid_argument, "network")) {
     parts.push_back(at::empty({n_values(tensor.dims)}, at::kFloat));
     std::copy(tensor.values.begin(), tensor.values.end(), parts.back().data_ptr<float>());
   }
   return at::cat(parts);
 }
 
-std::vector<NamedTensor> named_weights(const NetworkConfig& config, const at::Tensor& flat) {
+std::vector<NamedTensor> named_weights(std::vector<NamedTensor> layout, const at::Tensor& flat) {
   const at::Tensor values = flat.detach().to(at::kCPU, at::kFloat).contiguous();
   const float* next = values.data_ptr<float>();
-  std::vector<NamedTensor> weights = network_layout(config);
-  for (NamedTensor& tensor : weights) {
+  for (NamedTensor& tensor : layout) {
     tensor.values.assign(next, next + n_values(tensor.dims));
     next += n_values(tensor.dims);
   }
-  return weights;
+  return layout;
 }
 
-at::Tensor initial_weights(const NetworkConfig& config, std::uint64_t seed) {
-  std::vector<NamedTensor> weights = network_layout(config);
+at::Tensor initial_weights(std::vector<NamedTensor> layout, std::uint64_t seed) {
   double bound = 0.0;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    NamedTensor& tensor = weights[i];
+  for (std::size_t i = 0; i < layout.size(); ++i) {
+    NamedTensor& tensor = layout[i];
     // A bias follows its weight and has the same fan-in.
     if (tensor.dims.size() > 1) {
       bound = 1.0 / std::sqrt(static_cast<double>(n_values(tensor.dims) / tensor.dims.front()));
@@ -107,30 +106,40 @@ at::Tensor initial_weights(const NetworkConfig& config, std::uint64_t seed) {
       value = static_cast<float>(bound * (2.0 * rng.uniform() - 1.0));
     }
   }
-  return flat_weights(config, weights);
+  return flat_weights(layout, layout);
 }
 
-Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
-  Network network;
+std::vector<Layer> layers_of(const std::vector<NamedTensor>& layout, const at::Tensor& flat) {
+  std::vector<Layer> layers;
   std::int64_t first = 0;
   const auto next = [&](const std::vector<std::int64_t>& dims) {
     const std::int64_t n = n_values(dims);
     first += n;
     return flat.narrow(0, first - n, n).view(dims);
   };
-  const std::vector<NamedTensor> layout = network_layout(config);
   for (std::size_t i = 0; i < layout.size(); ++i) {
     Layer layer;
     layer.weight = next(layout[i].dims);
-    const bool modulates = layout[i].name.starts_with("modulation");
-    if (!config.bias_free) layer.bias = next(layout[++i].dims);
-    if (!modulates) {
-      network.convolutions.push_back(layer);
-    } else {
-      network.modulation = layer;
+    if (i + 1 < layout.size() && layout[i + 1].name.ends_with(".bias")) {
+      layer.bias = next(layout[++i].dims);
     }
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
+  Network network;
+  network.convolutions = layers_of(network_layout(config), flat);
+  if (!config.bias_free) {
+    network.modulation = network.convolutions.back();
+    network.convolutions.pop_back();
   }
   return network;
+}
+
+at::Tensor pad_periodic(const at::Tensor& x, std::int64_t by) {
+  return x.requires_grad() ? CircularPadding::apply(x, by) : pad_circular(x, by);
 }
 
 at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& schedule,
@@ -201,9 +210,7 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::int64_t padding = layers_[i].weight.size(2) / 2;
-    if (circular_ && padding > 0) {
-      x = x.requires_grad() ? CircularPadding::apply(x, padding) : pad_circular(x, padding);
-    }
+    if (circular_ && padding > 0) x = pad_periodic(x, padding);
     x = at::conv2d(x, layers_[i].weight, layers_[i].bias, 1, circular_ ? 0 : padding);
     if (relu_[i]) x = x.relu_();
   }

@@ -8,8 +8,8 @@
 
 namespace chest::nn {
 
-// All weights of a network live in one vector, [n_parameters], in the order of network_layout():
-// optimiser, average, checkpoint and gradient are then single operations.
+// All weights of a network live in one vector, [n_parameters], in the order of its layout (names
+// and dimensions): optimiser, average, checkpoint and gradient are then single operations.
 
 struct Layer {
   at::Tensor weight, bias;
@@ -22,11 +22,17 @@ struct Network {
   Layer modulation;  ///< embedding -> (scale, shift) of each modulated layer in turn
 };
 
-at::Tensor flat_weights(const NetworkConfig& config, const std::vector<NamedTensor>& weights);
-std::vector<NamedTensor> named_weights(const NetworkConfig& config, const at::Tensor& flat);
+at::Tensor flat_weights(const std::vector<NamedTensor>& layout,
+                        const std::vector<NamedTensor>& weights);
+std::vector<NamedTensor> named_weights(std::vector<NamedTensor> layout, const at::Tensor& flat);
 /// PyTorch's default, U(-1, 1) / sqrt(fan_in) for weights and biases; depends on the seed alone.
-at::Tensor initial_weights(const NetworkConfig& config, std::uint64_t seed);
+at::Tensor initial_weights(std::vector<NamedTensor> layout, std::uint64_t seed);
+/// The weights and biases of a layout, in turn, as views into the flat vector.
+std::vector<Layer> layers_of(const std::vector<NamedTensor>& layout, const at::Tensor& flat);
 Network network_of(const NetworkConfig& config, const at::Tensor& flat);
+
+/// Planes with `by` rows and columns of the opposite edges around them. Differentiable.
+at::Tensor pad_periodic(const at::Tensor& x, std::int64_t by);
 
 /// What a network is told of the noise level, float32 [1, n_features]. An index i gives sin(i f_k),
 /// then cos(i f_k), f_k = exp(-k ln(1e4) / (n_features / 2 - 1)), k = 0 ..; a log SNR gives the

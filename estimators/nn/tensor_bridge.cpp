@@ -1,5 +1,7 @@
 #include "tensor_bridge.hpp"
 
+#include <algorithm>
+
 namespace chest::nn {
 namespace {
 
@@ -10,6 +12,8 @@ at::Tensor view_of(const arma::cx_mat& columns, std::int64_t n_rx, std::int64_t 
                        at::kComplexDouble);
 }
 
+}  // namespace
+
 at::Tensor complex_of(const at::Tensor& planes) {
   return at::view_as_complex(planes.permute({0, 2, 3, 1}).contiguous());
 }
@@ -17,8 +21,6 @@ at::Tensor complex_of(const at::Tensor& planes) {
 at::Tensor planes_of(const at::Tensor& complex) {
   return at::view_as_real(complex.contiguous()).permute({0, 3, 1, 2});
 }
-
-}  // namespace
 
 at::Tensor planes_from_columns(const arma::cx_mat& columns, arma::uword n_rx, arma::uword n_tx,
                                const at::Device& device) {
@@ -28,6 +30,11 @@ at::Tensor planes_from_columns(const arma::cx_mat& columns, arma::uword n_rx, ar
 
 void columns_from_planes(const at::Tensor& planes, arma::cx_mat& columns) {
   view_of(columns, planes.size(2), planes.size(3)).copy_(complex_of(planes).transpose(1, 2).cpu());
+}
+
+void columns_from_plane(const at::Tensor& plane, double* columns) {
+  const at::Tensor values = plane.squeeze(1).transpose(1, 2).to(at::kCPU, at::kDouble).contiguous();
+  std::copy_n(values.data_ptr<double>(), values.numel(), columns);
 }
 
 at::Tensor to_angular(const at::Tensor& planes) {

@@ -14,6 +14,12 @@ at::Tensor planes_from_columns(const arma::cx_mat& columns, arma::uword n_rx, ar
                                const at::Device& device);
 /// The reverse; `columns` already has the size.
 void columns_from_planes(const at::Tensor& planes, arma::cx_mat& columns);
+/// The same of one real plane, [n, 1, n_rx, n_tx], to n columns of n_rx n_tx values at `columns`.
+void columns_from_plane(const at::Tensor& plane, double* columns);
+
+/// Planes as complex numbers [n, n_rx, n_tx], and the reverse.
+at::Tensor complex_of(const at::Tensor& planes);
+at::Tensor planes_of(const at::Tensor& complex);
 
 /// AngularTransform::forward and ::inverse on the device of the planes.
 at::Tensor to_angular(const at::Tensor& planes);

@@ -38,34 +38,9 @@ constexpr double level_mean_decay = 0.98;
 constexpr double variance_weight = 0.02;
 constexpr double warm_up_steps = 200.0;
 
-at::Tensor angular_planes(const SampleReader& samples) {
-  constexpr arma::uword block = 1024;
-  at::Tensor planes;
-  for (arma::uword first = 0; first < samples.n_samples; first += block) {
-    const arma::uword count = std::min(block, samples.n_samples - first);
-    const arma::cx_mat h = samples.read(first, count);
-    const at::Tensor part =
-        to_angular(planes_from_columns(h, samples.n_rx, samples.n_tx, at::kCPU));
-    if (!planes.defined()) {
-      planes = at::empty(
-          {static_cast<std::int64_t>(samples.n_samples), part.size(1), part.size(2), part.size(3)},
-          part.options(), at::MemoryFormat::ChannelsLast);
-    }
-    planes.narrow(0, static_cast<std::int64_t>(first), part.size(0)).copy_(part);
-  }
-  return planes;
-}
-
 std::string hash_of(const at::Tensor& planes) {
   const at::Tensor bytes = planes.permute({0, 2, 3, 1}).contiguous();
   return hash_bytes(bytes.data_ptr<float>(), bytes.nbytes());
-}
-
-// Multiplied by exp(j phase).
-at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
-  const at::Tensor c = phase.cos(), s = phase.sin();
-  const at::Tensor re = h.narrow(1, 0, 1), im = h.narrow(1, 1, 1);
-  return at::cat({re * c - im * s, re * s + im * c}, 1);
 }
 
 /// One noise level of a fit.
@@ -74,12 +49,10 @@ struct Level {
   double position;  ///< 0 (cleanest) .. 1 in the range of the fit
 };
 
-// What a fit sees: a loss and its gradient per batch, and the validation loss. Micro-batches are
-// added in their order, so a fit does not depend on the number of threads.
-class Objective {
+class DenoisingObjective final : public Objective {
  public:
-  Objective(const NetworkFitOptions& options, const NoiseSchedule& schedule, at::Tensor train,
-            at::Tensor validation, at::Device device)
+  DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
+                     at::Tensor train, at::Tensor validation, at::Device device)
       : options_(options),
         schedule_(schedule),
         train_(std::move(train)),
@@ -99,18 +72,18 @@ class Objective {
     power_ /= static_cast<double>(validation_.numel());
   }
 
-  std::int64_t n_batches() const {
-    const auto batch = static_cast<std::int64_t>(options_.batch);
-    return (train_.size(0) + batch - 1) / batch;
-  }
+  std::int64_t n_train() const override { return train_.size(0); }
+  std::int64_t batch_size() const override { return static_cast<std::int64_t>(options_.batch); }
 
-  /// The loss of a batch times its channels, and the gradient of what the fit makes small.
-  double batch(const FitState& state, at::Tensor& gradient, std::vector<double>& level_means) {
+  double batch(FitState& state, at::Tensor& gradient) override {
     const std::int64_t epoch = state.epoch;
-    if (epoch != shuffled_epoch_) shuffle(epoch);
-    const auto size = static_cast<std::int64_t>(options_.batch);
-    const std::int64_t first = state.batch * size;
-    const std::int64_t count = std::min(size, train_.size(0) - first);
+    std::vector<double>& level_means = state.level_means;
+    if (epoch != shuffled_epoch_) {
+      order_ = shuffled(n_train(), options_.seed, epoch);
+      shuffled_epoch_ = epoch;
+    }
+    const std::int64_t first = state.batch * batch_size();
+    const std::int64_t count = std::min(batch_size(), n_train() - first);
     const std::int64_t n_parts = (count + micro_batch_ - 1) / micro_batch_;
     std::vector<at::Tensor> gradients(n_parts);
     std::vector<double> errors(n_parts);
@@ -157,8 +130,7 @@ class Objective {
     return loss;
   }
 
-  /// Mean loss on the validation channels, noise and levels always the same.
-  double validate(const at::Tensor& flat) const {
+  double validate(const at::Tensor& flat) const override {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_repeats = (fewest_validation_draws + n - 1) / n;
     const std::int64_t n_parts = (n * n_repeats + micro_batch_ - 1) / micro_batch_;
@@ -191,13 +163,9 @@ class Objective {
     return loss;
   }
 
-  double entries() const { return static_cast<double>(train_[0].numel()); }
-  std::int64_t n_train() const { return train_.size(0); }
-  std::int64_t n_in(std::int64_t n_batches) const {
-    return std::min(n_train(), n_batches * static_cast<std::int64_t>(options_.batch));
-  }
-
  private:
+  double entries() const { return static_cast<double>(train_[0].numel()); }
+
   struct Draws {
     double level = 0.0;    ///< 0 .. 1
     at::Tensor phase;      ///< radians, [n]
@@ -234,14 +202,6 @@ class Objective {
     return rotated(options_.augmentation == Augmentation::mirror ? mirrored(channels, draws.mirrors)
                                                                  : channels,
                    phase);
-  }
-
-  void shuffle(std::int64_t epoch) {
-    order_.resize(train_.size(0));
-    std::iota(order_.begin(), order_.end(), 0);
-    Rng rng(options_.seed, {Purpose::training, static_cast<std::uint64_t>(epoch), 0});
-    for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[rng.index(i)]);
-    shuffled_epoch_ = epoch;
   }
 
   // Level, phases and noise of positions begin .. begin + count - 1 of an epoch, each from its own
@@ -315,37 +275,10 @@ Json all_of(const NetworkFitOptions& options) {
   return json;
 }
 
-void check(const SampleReader& train, const SampleReader& validation,
-           const NetworkFitOptions& options) {
-  if (const std::string why = options.why_invalid(); !why.empty()) {
-    throw Error(ErrorKind::invalid_argument, why);
-  }
-  if (train.n_samples == 0 || validation.n_samples == 0) {
-    throw Error(ErrorKind::invalid_argument, "fit: " + std::to_string(train.n_samples) +
-                                                 " channels to fit on and " +
-                                                 std::to_string(validation.n_samples) +
-                                                 " to validate with; expected at least 1 of each");
-  }
-  if (train.n_rx != validation.n_rx || train.n_tx != validation.n_tx || train.n_h() == 0) {
-    throw Error(ErrorKind::invalid_argument,
-                "fit: the fitting channels are " + std::to_string(train.n_rx) + "x" +
-                    std::to_string(train.n_tx) + ", the validation channels " +
-                    std::to_string(validation.n_rx) + "x" + std::to_string(validation.n_tx));
-  }
-  if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
-    throw Error(ErrorKind::invalid_argument, why);
-  }
-}
-
 class Fit {
  public:
-  Fit(const NetworkFitOptions& options, const RunControl& control, Objective& objective,
-      FitState& state, std::string identity)
-      : options_(options),
-        control_(control),
-        objective_(objective),
-        state_(state),
-        identity_(std::move(identity)) {}
+  Fit(const FitLoop& loop, const RunControl& control, Objective& objective, FitState& state)
+      : loop_(loop), control_(control), objective_(objective), state_(state) {}
 
   void run() {
     while (!finished()) {
@@ -367,13 +300,13 @@ class Fit {
 
  private:
   bool finished() const {
-    return state_.epoch >= static_cast<std::int64_t>(options_.max_epochs) ||
-           state_.epoch - state_.best_epoch >= static_cast<std::int64_t>(options_.patience) ||
+    return state_.epoch >= static_cast<std::int64_t>(loop_.max_epochs) ||
+           state_.epoch - state_.best_epoch >= static_cast<std::int64_t>(loop_.patience) ||
            out_of_time();
   }
 
   bool out_of_time() const {
-    return options_.max_minutes > 0.0 && seconds() >= 60.0 * options_.max_minutes;
+    return loop_.max_minutes > 0.0 && seconds() >= 60.0 * loop_.max_minutes;
   }
 
   // False when stopped before the end of the epoch.
@@ -381,11 +314,11 @@ class Fit {
     at::Tensor gradient;
     while (state_.batch < objective_.n_batches()) {
       if (control_.stopped() || out_of_time()) return false;
-      const double error = objective_.batch(state_, gradient, state_.level_means);
+      const double error = objective_.batch(state_, gradient);
       if (!std::isfinite(error)) {
         throw Error(ErrorKind::numeric,
                     "fit: the loss is not finite in epoch " + std::to_string(state_.epoch + 1) +
-                        "; lower the learning rate, now " + std::to_string(options_.learning_rate) +
+                        "; lower the learning rate, now " + std::to_string(loop_.learning_rate) +
                         ", or look at the channels' power");
       }
       state_.adam.step(state_.weights, gradient, learning_rate());
@@ -399,20 +332,19 @@ class Fit {
   }
 
   double learning_rate() const {
-    if (!options_.anneal) return options_.learning_rate;
+    if (!loop_.anneal) return loop_.learning_rate;
     double done = static_cast<double>(state_.epoch * objective_.n_batches() + state_.batch) /
-                  static_cast<double>(options_.max_epochs * objective_.n_batches());
-    if (options_.max_minutes > 0.0)
-      done = std::max(done, seconds() / (60.0 * options_.max_minutes));
+                  static_cast<double>(loop_.max_epochs * objective_.n_batches());
+    if (loop_.max_minutes > 0.0) done = std::max(done, seconds() / (60.0 * loop_.max_minutes));
     const double warm_up =
         std::min(1.0, static_cast<double>(state_.adam.n_steps + 1) / warm_up_steps);
-    return options_.learning_rate * warm_up * 0.5 * (1.0 + std::cos(M_PI * std::min(done, 1.0)));
+    return loop_.learning_rate * warm_up * 0.5 * (1.0 + std::cos(M_PI * std::min(done, 1.0)));
   }
 
   // Short memory at first, so that the random start is soon forgotten.
   void update_average() {
     const auto step = static_cast<double>(state_.adam.n_steps);
-    const double decay = std::min(options_.ema_decay, step / (step + 9.0));
+    const double decay = std::min(loop_.ema_decay, step / (step + 9.0));
     state_.average.mul_(decay).add_(state_.weights, 1.0 - decay);
   }
 
@@ -427,7 +359,7 @@ class Fit {
   }
 
   void save() const {
-    if (!options_.checkpoint.empty()) save_checkpoint(options_.checkpoint, identity_, state_);
+    if (loop_.save) loop_.save();
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -437,20 +369,20 @@ class Fit {
     const auto n_batches = static_cast<double>(objective_.n_batches());
     const double n_done =
         static_cast<double>(state_.epoch) * n_batches + static_cast<double>(state_.batch);
-    const double n_all = static_cast<double>(options_.max_epochs) * n_batches;
+    const double n_all = static_cast<double>(loop_.max_epochs) * n_batches;
     Progress progress;
     progress.seconds = seconds();
     progress.fraction = n_done / n_all;
     progress.seconds_left =
         n_batches_done_ > 0 ? progress.seconds / n_batches_done_ * (n_all - n_done) : -1.0;
-    if (const double limit = 60.0 * options_.max_minutes; limit > 0.0) {
+    if (const double limit = 60.0 * loop_.max_minutes; limit > 0.0) {
       progress.fraction = std::max(progress.fraction, std::min(1.0, progress.seconds / limit));
       progress.seconds_left = std::min(progress.seconds_left, limit - progress.seconds);
     }
     std::ostringstream text;
     text.precision(4);
     const std::int64_t epoch = state_.batch > 0 ? state_.epoch + 1 : state_.epoch;
-    const char* const unit = options_.objective == FitObjective::nmse ? " dB" : "";
+    const std::string unit = loop_.unit.empty() ? "" : " " + loop_.unit;
     text << "epoch " << epoch << ", loss " << loss << unit;
     if (!state_.validation_losses.empty()) {
       text << ", validation " << state_.validation_losses.back() << unit;
@@ -464,16 +396,82 @@ class Fit {
     control_.on_progress(progress);
   }
 
-  const NetworkFitOptions& options_;
+  const FitLoop& loop_;
   const RunControl& control_;
   Objective& objective_;
   FitState& state_;
-  std::string identity_;
   Clock::time_point start_ = Clock::now();
   double n_batches_done_ = 0.0;
 };
 
 }  // namespace
+
+at::Tensor angular_planes(const SampleReader& samples) {
+  constexpr arma::uword block = 1024;
+  at::Tensor planes;
+  for (arma::uword first = 0; first < samples.n_samples; first += block) {
+    const arma::uword count = std::min(block, samples.n_samples - first);
+    const arma::cx_mat h = samples.read(first, count);
+    const at::Tensor part =
+        to_angular(planes_from_columns(h, samples.n_rx, samples.n_tx, at::kCPU));
+    if (!planes.defined()) {
+      planes = at::empty(
+          {static_cast<std::int64_t>(samples.n_samples), part.size(1), part.size(2), part.size(3)},
+          part.options(), at::MemoryFormat::ChannelsLast);
+    }
+    planes.narrow(0, static_cast<std::int64_t>(first), part.size(0)).copy_(part);
+  }
+  return planes;
+}
+
+at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
+  const at::Tensor c = phase.cos(), s = phase.sin();
+  const at::Tensor re = h.narrow(1, 0, 1), im = h.narrow(1, 1, 1);
+  return at::cat({re * c - im * s, re * s + im * c}, 1);
+}
+
+std::vector<std::int64_t> shuffled(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
+  std::vector<std::int64_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  Rng rng(seed, {Purpose::training, static_cast<std::uint64_t>(epoch), 0});
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.index(i)]);
+  return order;
+}
+
+void check_samples(const SampleReader& train, const SampleReader& validation) {
+  if (train.n_samples == 0 || validation.n_samples == 0) {
+    throw Error(ErrorKind::invalid_argument, "fit: " + std::to_string(train.n_samples) +
+                                                 " channels to fit on and " +
+                                                 std::to_string(validation.n_samples) +
+                                                 " to validate with; expected at least 1 of each");
+  }
+  if (train.n_rx != validation.n_rx || train.n_tx != validation.n_tx || train.n_h() == 0) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit: the fitting channels are " + std::to_string(train.n_rx) + "x" +
+                    std::to_string(train.n_tx) + ", the validation channels " +
+                    std::to_string(validation.n_rx) + "x" + std::to_string(validation.n_tx));
+  }
+}
+
+FitState initial_state(const at::Tensor& weights) {
+  FitState state;
+  state.weights = weights;
+  state.average = weights.clone();
+  state.best = at::zeros_like(weights);
+  state.adam.mean = at::zeros_like(weights);
+  state.adam.mean_square = at::zeros_like(weights);
+  return state;
+}
+
+void run_fit(const FitLoop& loop, Objective& objective, FitState& state,
+             const RunControl& control) {
+  Fit(loop, control, objective, state).run();
+  if (state.best_epoch == 0) {
+    throw Error(ErrorKind::numeric,
+                "fit: no epoch gave a finite validation loss; lower the "
+                "learning rate or look at the channels' power");
+  }
+}
 
 at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
   // The conjugate is that of the bins -k on both sides; antennas in reverse order are the bins -k
@@ -548,26 +546,28 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
 
-  FitState state;
-  state.weights = initial_weights(options.network, options.seed).to(device);
-  state.average = state.weights.clone();
-  state.best = at::zeros_like(state.weights);
-  state.adam.mean = at::zeros_like(state.weights);
-  state.adam.mean_square = at::zeros_like(state.weights);
+  FitState state =
+      initial_state(initial_weights(network_layout(options.network), options.seed).to(device));
   state.level_means.assign(n_level_means, 0.0);
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint)) {
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }
-  Objective objective(options, model.schedule, train_planes.to(device),
-                      validation_planes.to(device), device);
-  Fit(options, control, objective, state, identity.dump()).run();
-
-  if (state.best_epoch == 0) {
-    throw Error(ErrorKind::numeric,
-                "fit: no epoch gave a finite validation loss; lower the "
-                "learning rate or look at the channels' power");
+  DenoisingObjective objective(options, model.schedule, train_planes.to(device),
+                               validation_planes.to(device), device);
+  FitLoop loop{.learning_rate = options.learning_rate,
+               .anneal = options.anneal,
+               .ema_decay = options.ema_decay,
+               .max_epochs = options.max_epochs,
+               .max_minutes = options.max_minutes,
+               .patience = options.patience,
+               .unit = options.objective == FitObjective::nmse ? "dB" : "",
+               .save = {}};
+  if (!options.checkpoint.empty()) {
+    loop.save = [&] { save_checkpoint(options.checkpoint, identity.dump(), state); };
   }
-  model.weights = named_weights(options.network, state.best);
+  run_fit(loop, objective, state, control);
+
+  model.weights = named_weights(network_layout(options.network), state.best);
   model.train_losses = arma::vec(state.train_losses);
   model.validation_losses = arma::vec(state.validation_losses);
   model.provenance.seed = options.seed;
@@ -579,7 +579,13 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
 
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
                          const NetworkFitOptions& options, const RunControl& control) {
-  nn::check(train, validation, options);
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
+  nn::check_samples(train, validation);
+  if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
   NetworkModel model;
   nn::with_torch_errors("fit",
                         [&] { model = nn::fit_checked(train, validation, options, control); });

@@ -2,6 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
 #include <chest/estimators/network.hpp>
 
 namespace chest::nn {
@@ -48,6 +53,53 @@ struct FitState {
   /// Running mean of the squared error per entry around each noise level; 0: not seen yet.
   std::vector<double> level_means;
 };
+
+/// State before the first batch; weights are also the first average.
+FitState initial_state(const at::Tensor& weights);
+
+/// What a fit makes small. Micro-batches are added in their order, so a fit does not depend on the
+/// number of threads.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  virtual std::int64_t n_train() const = 0;     ///< fitting channels
+  virtual std::int64_t batch_size() const = 0;  ///< channels per step
+  /// Batch state.batch of epoch state.epoch: the loss times its channels, and the gradient.
+  virtual double batch(FitState& state, at::Tensor& gradient) = 0;
+  /// Mean loss on the validation channels; what is drawn for it is always the same.
+  virtual double validate(const at::Tensor& flat) const = 0;
+
+  std::int64_t n_batches() const { return (n_train() + batch_size() - 1) / batch_size(); }
+  std::int64_t n_in(std::int64_t n_batches) const {
+    return std::min(n_train(), n_batches * batch_size());
+  }
+};
+
+/// How an objective is made small: the fields of NetworkFitOptions of the same names.
+struct FitLoop {
+  double learning_rate;
+  bool anneal;
+  double ema_decay;
+  arma::uword max_epochs;
+  double max_minutes;
+  arma::uword patience;
+  std::string unit;            ///< of the loss, for reports
+  std::function<void()> save;  ///< called every epoch and when stopped; may be empty
+};
+
+/// Adam from `state` until the epochs, the time or the patience are used up. Progress names the
+/// loss; state.best holds the weights to keep.
+/// @throws Error(numeric) if the loss is not finite
+void run_fit(const FitLoop& loop, Objective& objective, FitState& state, const RunControl& control);
+
+/// All samples as planes of the angular domain, [n, 2, n_rx, n_tx].
+at::Tensor angular_planes(const SampleReader& samples);
+/// Planes times exp(j phase).
+at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
+/// 0 .. n - 1 in the order of an epoch.
+std::vector<std::int64_t> shuffled(std::int64_t n, std::uint64_t seed, std::int64_t epoch);
+/// @throws Error(invalid_argument) if one has no channels or their sizes differ
+void check_samples(const SampleReader& train, const SampleReader& validation);
 
 /// `identity` names options and data: a checkpoint continues the run of the same identity only.
 void save_checkpoint(const std::filesystem::path& file, const std::string& identity,

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <ostream>
 #include <sstream>
 
@@ -7,6 +8,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/network.hpp>
+#include <chest/estimators/vae.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/text.hpp>
@@ -22,6 +24,7 @@ struct FitOptions {
   std::string layers = "chest", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
+  VaeConfig vae;
   unsigned threads = 0;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
@@ -81,6 +84,79 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   return fit;
 }
 
+using Range = std::pair<arma::uword, arma::uword>;
+
+/// Samples to fit on and to validate with: --samples and --validation, or the last 5 % of
+/// --samples.
+struct Split {
+  Range fitting, validation;
+};
+
+Split split_samples(const FitOptions& options, const Dataset& dataset) {
+  Split split{options.channels.range(dataset), {}};
+  Range& range = split.fitting;
+  if (!options.validation.empty()) {
+    split.validation = parse_samples(options.validation, dataset.info().n_samples, "--validation");
+    if (split.validation.first < range.second && range.first < split.validation.second) {
+      throw Error(ErrorKind::invalid_argument,
+                  "chest fit: --samples " + range_text(range) + " and --validation " +
+                      range_text(split.validation) + " overlap; give ranges that share no sample");
+    }
+    return split;
+  }
+  // The end of the range, not a random choice: neighbours in a file are often correlated.
+  const arma::uword n = std::max<arma::uword>((range.second - range.first) / 20, 1);
+  split.validation = {range.second - n, range.second};
+  range.second -= n;
+  if (range.first >= range.second) {
+    throw Error(ErrorKind::invalid_argument,
+                "chest fit: one sample cannot be split into fitting and validation samples");
+  }
+  return split;
+}
+
+SampleReader samples_of(const Dataset& dataset, Range range) {
+  return subrange(dataset.samples(), range.first, range.second - range.first);
+}
+
+/// What a fit of epochs reached, for people.
+std::string epochs_text(const arma::vec& validation_losses) {
+  if (validation_losses.is_empty()) return "stopped within the first epoch";
+  std::ostringstream text;
+  const arma::uword best = validation_losses.index_min();
+  text << validation_losses.n_elem << " epochs, best " << best + 1 << " with validation loss "
+       << validation_losses(best);
+  return text.str();
+}
+
+int fit_vae_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+  const NetworkFitOptions& asked = options.network;
+  VaeFitOptions fit;
+  fit.network = options.vae;
+  if (line.given("learning-rate")) fit.learning_rate = asked.learning_rate;
+  if (line.given("batch")) fit.batch = asked.batch;
+  if (line.given("epochs")) fit.max_epochs = asked.max_epochs;
+  if (line.given("patience")) fit.patience = asked.patience;
+  fit.max_minutes = asked.max_minutes;
+  fit.seed = asked.seed;
+  fit.n_threads = n_threads(options.threads);
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
+  }
+  const Dataset dataset = options.channels.open();
+  const auto [fitting, validation] = split_samples(options, dataset);
+  const TerminalControl terminal;
+  VaeModel model = fit_vae(samples_of(dataset, fitting), samples_of(dataset, validation), fit,
+                           terminal.control());
+  model.channel_scale = dataset.info().scale;
+  model.training_data = training_data(options.channels, dataset.info(), range_text(fitting));
+  model.provenance = line.provenance(fit.seed);
+  save(options.out, model);
+  out << options.out << ": vae, " << model.n_rx << "x" << model.n_tx << ", "
+      << epochs_text(model.validation_losses) << '\n';
+  return 0;
+}
+
 int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
   NetworkFitOptions fit = recipe(options, line);
   fit.n_threads = n_threads(options.threads);
@@ -90,29 +166,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
   }
 
   const Dataset dataset = options.channels.open();
-  const SampleReader samples = dataset.samples();
-  auto range = options.channels.range(dataset);
-  std::pair<arma::uword, arma::uword> validation;
-  if (!options.validation.empty()) {
-    validation = parse_samples(options.validation, samples.n_samples, "--validation");
-    if (validation.first < range.second && range.first < validation.second) {
-      throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
-                                                   " and --validation " + range_text(validation) +
-                                                   " overlap; give ranges that share no sample");
-    }
-  } else {
-    // The end of the range, not a random choice: neighbours in a file are often correlated.
-    const arma::uword n = std::max<arma::uword>((range.second - range.first) / 20, 1);
-    validation = {range.second - n, range.second};
-    range.second -= n;
-    if (range.first >= range.second) {
-      throw Error(ErrorKind::invalid_argument,
-                  "chest fit: one sample cannot be split into fitting and validation samples");
-    }
-  }
-  const SampleReader fitting = subrange(samples, range.first, range.second - range.first);
-  const SampleReader held_out =
-      subrange(samples, validation.first, validation.second - validation.first);
+  const auto [range, validation] = split_samples(options, dataset);
+  const SampleReader fitting = samples_of(dataset, range);
+  const SampleReader held_out = samples_of(dataset, validation);
 
   TerminalControl terminal;
   NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
@@ -133,13 +189,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
     std::filesystem::remove(fit.checkpoint, ignored);
   }
 
-  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", ";
-  if (n_epochs == 0) {
-    out << "stopped within the first epoch\n";
-  } else {
-    out << n_epochs << " epochs, best " << best << " with validation loss "
-        << model.validation_losses(best - 1) << '\n';
-  }
+  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
+      << epochs_text(model.validation_losses) << '\n';
   out << "calls per estimate, from validation channels " << range_text(validation) << ":\n";
   print(model.calibration, out);
   if (!finished) {
@@ -157,30 +208,31 @@ int fit(const Args& args, std::ostream& out) {
   FitOptions options;
   NetworkFitOptions& network = options.network;
   CommandLine line(
-      "fit", "chest fit lmmse|dmse --channels FILE --out MODEL [options]",
+      "fit", "chest fit lmmse|dmse|vae --channels FILE --out MODEL [options]",
       "Fits an estimator's model on channels. A dmse fit writes a checkpoint every epoch "
       "and continues from it;\nCtrl-C and the limits keep the best so far.");
   auto flag = line.flags().add_options();
-  flag("kind", optional_field(options.kind), "lmmse or dmse; the word after fit");
+  flag("kind", optional_field(options.kind), "lmmse, dmse or vae; the word after fit");
   flag("out", optional_field(options.out), "model file to write (HDF5)");
   flag("force", po::bool_switch(&options.force), "replace an existing model");
   options.channels.add(line.flags());
   flag("covariance", field(options.covariance),
        "lmmse: full, or toeplitz (block-Toeplitz average, for uniform linear arrays)");
   flag("validation", optional_field(options.validation),
-       "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
+       "dmse, vae: first:end of the validation samples; left out: the last 5 % of --samples");
   flag("network", field(options.layers),
        "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
        "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance, "
        "bias-free); or "
        "letter, the network and recipe of the letter, which changes the defaults below");
-  flag("epochs", field(network.max_epochs), "dmse: most passes over the channels");
+  flag("epochs", field(network.max_epochs), "dmse, vae: most passes over the channels (vae: 60)");
   flag("minutes", field(network.max_minutes),
-       "dmse: wall-clock limit, towards which the learning rate falls; 0: none");
-  flag("patience", field(network.patience), "dmse: epochs without a better validation loss");
-  flag("batch", field(network.batch), "dmse: channels per Adam step");
+       "dmse, vae: wall-clock limit, towards which the learning rate falls; 0: none");
+  flag("patience", field(network.patience),
+       "dmse, vae: epochs without a better validation loss (vae: 15)");
+  flag("batch", field(network.batch), "dmse, vae: channels per Adam step (vae: 32)");
   flag("learning-rate", optional_field(network.learning_rate)->default_value(4e-3, "0.004"),
-       "dmse: of Adam");
+       "dmse, vae: of Adam (vae: 0.002)");
   flag("ema", field(network.ema_decay), "dmse: decay of the moving average of the weights; 0: off");
   flag("prediction", field(options.prediction), "dmse: epsilon, sample or velocity");
   flag("objective", field(options.objective),
@@ -192,25 +244,30 @@ int fit(const Args& args, std::ostream& out) {
        "and "
        "conjugates: uniform linear arrays in symmetric surroundings)");
   flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
-  flag("seed", field(network.seed), "dmse: initial weights, batches and noise");
+  flag("seed", field(network.seed), "dmse, vae: initial weights, batches and noise");
+  flag("latent", field(options.vae.latent), "vae: entries of the latent vector");
+  flag("zero-mean", po::bool_switch(&options.vae.zero_mean),
+       "vae: the latent vector says the spectrum alone, no mean");
   flag("threads", field(options.threads), "worker threads; 0: all processors");
   flag("device", field(network.device), "dmse: cpu, cuda, cuda:N or auto");
   flag("bfloat16", po::bool_switch(&network.bfloat16),
        "dmse: convolve in bfloat16, up to 3 times faster where the processor can");
   line.positional("kind", 1);
   if (!line.parse(args, out)) return 0;
-  line.require("kind", "write chest fit lmmse or chest fit dmse");
-  if (options.kind != "lmmse" && options.kind != "dmse") {
+  line.require("kind", "write chest fit lmmse, chest fit dmse or chest fit vae");
+  const std::map<std::string, int (*)(const FitOptions&, const CommandLine&, std::ostream&)> fits{
+      {"lmmse", fit_lmmse_model}, {"dmse", fit_dmse_model}, {"vae", fit_vae_model}};
+  const auto chosen = fits.find(options.kind);
+  if (chosen == fits.end()) {
     throw Error(ErrorKind::invalid_argument, "chest fit: there is no fit of kind '" + options.kind +
-                                                 "'; there are lmmse and dmse");
+                                                 "'; there are lmmse, dmse and vae");
   }
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
   // A checkpoint beside the model marks it as this command's own unfinished run only where no model
   // was written yet; otherwise --force says that it may be replaced.
   check_output(options.out, options.force);
-  return options.kind == "lmmse" ? fit_lmmse_model(options, line, out)
-                                 : fit_dmse_model(options, line, out);
+  return chosen->second(options, line, out);
 }
 
 }  // namespace chest::cli

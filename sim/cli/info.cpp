@@ -9,6 +9,7 @@
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/estimators/prior_gap.hpp>
+#include <chest/estimators/vae.hpp>
 #include <chest/metrics.hpp>
 
 #include "args.hpp"
@@ -36,6 +37,18 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     const GmmModel model = load_gmm_model(file);
     out << file.string() << ": model of gmm, channels " << model.n_rx << "x" << model.n_tx << '\n'
         << "  mixture   " << model.prior.n_components() << " components\n";
+    print_provenance(model.provenance, out);
+  } else if (kind == "vae") {
+    const VaeModel model = load_vae_model(file);
+    out << file.string() << ": model of vae, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  network   " << model.n_parameters() << " parameters, latent " << model.network.latent
+        << (model.network.zero_mean ? ", zero mean\n" : "\n") << "  fitted    for "
+        << VaeConfig::snr_low_db << " to " << VaeConfig::snr_high_db << " dB\n";
+    if (!model.validation_losses.is_empty()) {
+      out << "  fit       " << model.validation_losses.n_elem << " epochs, best validation loss "
+          << model.validation_losses.min() << " nats per entry\n";
+    }
+    out << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else {
     const NetworkModel model = load_network_model(file);

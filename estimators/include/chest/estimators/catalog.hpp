@@ -24,7 +24,8 @@ struct CatalogOption {
 struct CatalogEntry {
   std::string name;
   std::string summary;  ///< one line
-  std::string model;  ///< kind of the model file that it needs: "lmmse", "gmm", "dmse"; empty: none
+  /// Kind of the model file that it needs: "lmmse", "gmm", "dmse", "vae"; empty: none.
+  std::string model;
   std::vector<CatalogOption> options;
 };
 
