@@ -200,8 +200,9 @@ class Maker {
       return {std::shared_ptr<const GaussianMixture>(model, &model->prior), file};
     }
     if (context_.prior) return {context_.prior, std::filesystem::path()};
-    refuse(spec_.text + ": no mixture is known; give a model of kind gmm with --model MODEL, or " +
-           "channels that hold the mixture that they were drawn from (chest generate gmm)");
+    refuse(spec_.text + ": no mixture is known; give a model of kind gmm with --model MODEL " +
+           "(chest fit gmm), or channels that hold the mixture that they were drawn from (chest " +
+           "generate gmm)");
   }
 
  private:

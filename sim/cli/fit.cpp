@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
+#include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/file.hpp>
@@ -18,10 +19,11 @@ namespace chest::cli {
 namespace {
 
 struct FitOptions {
-  std::string kind, out, validation, checkpoint, covariance = "full";
+  std::string kind, out, validation, checkpoint, covariance;
   std::string layers = "chest", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
+  GmmFitOptions mixture;
   unsigned threads = 0;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
@@ -38,12 +40,27 @@ std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
       .dump();
 }
 
-std::string range_text(std::pair<arma::uword, arma::uword> range) {
+using Range = std::pair<arma::uword, arma::uword>;
+
+std::string range_text(const Range& range) {
   return std::to_string(range.first) + ":" + std::to_string(range.second);
 }
 
+/// --validation, which must share no sample with `range`.
+Range validation_range(const FitOptions& options, const SampleReader& samples, const Range& range) {
+  const Range validation = parse_samples(options.validation, samples.n_samples, "--validation");
+  if (validation.first < range.second && range.first < validation.second) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
+                                                 " and --validation " + range_text(validation) +
+                                                 " overlap; give ranges that share no sample");
+  }
+  return validation;
+}
+
 int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
-  const CovarianceKind kind = covariance_kind_from_string(options.covariance);
+  const CovarianceKind kind = options.covariance.empty()
+                                  ? CovarianceKind::full
+                                  : covariance_kind_from_string(options.covariance);
   const Dataset dataset = options.channels.open();
   const auto range = options.channels.range(dataset);
   LmmseModel model =
@@ -54,6 +71,45 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ost
   save(options.out, model);
   out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", " << to_string(kind)
       << " covariance of " << model.n_samples << " channels\n";
+  return 0;
+}
+
+int fit_gmm_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+  GmmFitOptions fit = options.mixture;
+  if (!options.covariance.empty()) {
+    fit.covariance = mixture_covariance_from_string(options.covariance);
+  }
+  fit.seed = options.network.seed;
+  fit.n_threads = n_threads(options.threads);
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
+  }
+  const Dataset dataset = options.channels.open();
+  const SampleReader samples = dataset.samples();
+  const Range range = options.channels.range(dataset);
+  const Range validation =
+      options.validation.empty() ? Range{} : validation_range(options, samples, range);
+
+  TerminalControl terminal;
+  GmmModel model =
+      fit_gmm(subrange(samples, range.first, range.second - range.first), fit, terminal.control());
+  model.channel_scale = dataset.info().scale;
+  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.provenance = line.provenance(fit.seed);
+  save(options.out, model);
+
+  out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
+      << describe(model.prior) << ", from " << model.n_samples << " channels\n"
+      << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
+      << model.log_likelihoods.back();
+  if (!options.validation.empty()) {
+    const SampleReader held_out =
+        subrange(samples, validation.first, validation.second - validation.first);
+    out << ", of channels " << range_text(validation) << " "
+        << mean_log_likelihood(model.prior, held_out, fit.n_threads);
+  }
+  out << '\n';
+  if (terminal.interrupted()) out << "interrupted; the mixture reached so far is saved\n";
   return 0;
 }
 
@@ -91,14 +147,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
   const Dataset dataset = options.channels.open();
   const SampleReader samples = dataset.samples();
   auto range = options.channels.range(dataset);
-  std::pair<arma::uword, arma::uword> validation;
+  Range validation;
   if (!options.validation.empty()) {
-    validation = parse_samples(options.validation, samples.n_samples, "--validation");
-    if (validation.first < range.second && range.first < validation.second) {
-      throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
-                                                   " and --validation " + range_text(validation) +
-                                                   " overlap; give ranges that share no sample");
-    }
+    validation = validation_range(options, samples, range);
   } else {
     // The end of the range, not a random choice: neighbours in a file are often correlated.
     const arma::uword n = std::max<arma::uword>((range.second - range.first) / 20, 1);
@@ -157,19 +208,33 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
 int fit(const Args& args, std::ostream& out) {
   FitOptions options;
   NetworkFitOptions& network = options.network;
+  GmmFitOptions& mixture = options.mixture;
   CommandLine line(
-      "fit", "chest fit lmmse|dmse --channels FILE --out MODEL [options]",
+      "fit", "chest fit lmmse|gmm|dmse --channels FILE --out MODEL [options]",
       "Fits an estimator's model on channels. A dmse fit writes a checkpoint every epoch "
       "and continues from it;\nCtrl-C and the limits keep the best so far.");
   auto flag = line.flags().add_options();
-  flag("kind", optional_field(options.kind), "lmmse or dmse; the word after fit");
+  flag("kind", optional_field(options.kind), "lmmse, gmm or dmse; the word after fit");
   flag("out", optional_field(options.out), "model file to write (HDF5)");
   flag("force", po::bool_switch(&options.force), "replace an existing model");
   options.channels.add(line.flags());
-  flag("covariance", field(options.covariance),
-       "lmmse: full, or toeplitz (block-Toeplitz average, for uniform linear arrays)");
+  flag("covariance", optional_field(options.covariance),
+       "lmmse: full (the default) or toeplitz (block-Toeplitz average, for uniform linear arrays); "
+       "gmm: dft (the default), factors, kronecker, toeplitz or full");
+  flag("components", field(mixture.n_components), "gmm: components of the mixture, but kronecker");
+  flag("components-rx", field(mixture.n_components_rx),
+       "gmm, kronecker: covariances of the receive side");
+  flag("components-tx", field(mixture.n_components_tx),
+       "gmm, kronecker: covariances of the transmit side");
+  flag("rank", field(mixture.rank), "gmm, factors: rank beside the diagonal");
+  flag("regularisation", optional_field(mixture.regularisation)->default_value(1e-4, "0.0001"),
+       "gmm: least eigenvalue of a covariance, relative to the mean power");
+  flag("iterations", field(mixture.max_iterations), "gmm: most steps of EM");
+  flag("tolerance", optional_field(mixture.tolerance)->default_value(1e-5, "0.00001"),
+       "gmm: least rise of the log-likelihood per step and entry of H");
   flag("validation", optional_field(options.validation),
-       "dmse: first:end of the validation samples; left out: the last 5 % of --samples");
+       "first:end of the validation samples; dmse: left out, the last 5 % of --samples; gmm: their "
+       "log-likelihood is printed");
   flag("network", field(options.layers),
        "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
        "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance); or "
@@ -192,25 +257,28 @@ int fit(const Args& args, std::ostream& out) {
        "and "
        "conjugates: uniform linear arrays in symmetric surroundings)");
   flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
-  flag("seed", field(network.seed), "dmse: initial weights, batches and noise");
+  flag(
+      "seed", field(network.seed),
+      "dmse: initial weights, batches and noise; gmm: the channels that the components start from");
   flag("threads", field(options.threads), "worker threads; 0: all processors");
   flag("device", field(network.device), "dmse: cpu, cuda, cuda:N or auto");
   flag("bfloat16", po::bool_switch(&network.bfloat16),
        "dmse: convolve in bfloat16, up to 3 times faster where the processor can");
   line.positional("kind", 1);
   if (!line.parse(args, out)) return 0;
-  line.require("kind", "write chest fit lmmse or chest fit dmse");
-  if (options.kind != "lmmse" && options.kind != "dmse") {
+  line.require("kind", "write chest fit lmmse, chest fit gmm or chest fit dmse");
+  if (options.kind != "lmmse" && options.kind != "gmm" && options.kind != "dmse") {
     throw Error(ErrorKind::invalid_argument, "chest fit: there is no fit of kind '" + options.kind +
-                                                 "'; there are lmmse and dmse");
+                                                 "'; there are lmmse, gmm and dmse");
   }
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
   // A checkpoint beside the model marks it as this command's own unfinished run only where no model
   // was written yet; otherwise --force says that it may be replaced.
   check_output(options.out, options.force);
-  return options.kind == "lmmse" ? fit_lmmse_model(options, line, out)
-                                 : fit_dmse_model(options, line, out);
+  if (options.kind == "lmmse") return fit_lmmse_model(options, line, out);
+  if (options.kind == "gmm") return fit_gmm_model(options, line, out);
+  return fit_dmse_model(options, line, out);
 }
 
 }  // namespace chest::cli
