@@ -137,8 +137,9 @@ class FullMaximiser final : public Maximiser {
       if (!alive(sum)) return;
       const Members members(x_, shares.row(k), sum);
       prior.covariances[k] = members.X * members.X.t();
-      raise_eigenvalues(prior.covariances[k], floor_);
     });
+    // In one thread: zheevd of OpenBLAS 0.3.21 crashes at this size in two threads at a time.
+    for (arma::cx_mat& C : prior.covariances) raise_eigenvalues(C, floor_);
   }
 
  private:
