@@ -242,14 +242,12 @@ ToeplitzKroneckerCovariances Dataset::read_covariances(arma::uword first, arma::
 std::optional<GaussianMixture> Dataset::prior() const {
   const DatasetInfo& info = impl_->info;
   if (!info.has_prior || info.normalisation == Normalisation::sample) return {};
-  GaussianMixture prior = load_gaussian_mixture(*impl_->archive, "/prior");
+  const GaussianMixture prior = load_gaussian_mixture(*impl_->archive, "/prior");
   if (prior.n_h() != info.n_rx * info.n_tx)
     impl_->fail(ErrorKind::format, "/prior is for " + std::to_string(prior.n_h()) +
                                        " entries, the channels have " +
                                        std::to_string(info.n_rx * info.n_tx));
-  prior.means *= info.scale;
-  for (arma::cx_mat& C : prior.covariances) C *= info.scale * info.scale;
-  return prior;
+  return prior.scaled(info.scale);
 }
 
 SampleReader Dataset::samples() const {

@@ -132,7 +132,9 @@ class Mixture final : public ChannelGenerator {
  public:
   Mixture(const GaussianMixture& prior, arma::uword n_rx, arma::uword n_tx)
       : prior_(prior), n_rx_(n_rx), n_tx_(n_tx) {
-    for (const arma::cx_mat& C : prior.covariances) factors_.push_back(covariance_factor(C));
+    for (arma::uword k = 0; k < prior.n_components(); ++k) {
+      factors_.push_back(covariance_factor(prior.covariance(k)));
+    }
   }
 
   arma::uword n_rx() const override { return n_rx_; }

@@ -22,9 +22,9 @@
 #include <chest/estimators/particles.hpp>
 #include <chest/estimators/red_diff.hpp>
 #include <chest/estimators/sbl.hpp>
+#include <chest/estimators/vae.hpp>
 #include <chest/estimators/walk.hpp>
 #include <chest/metrics.hpp>
-#include <chest/estimators/vae.hpp>
 #include <chest/provenance.hpp>
 #include <chest/random.hpp>
 
@@ -217,8 +217,9 @@ class Maker {
       return {std::shared_ptr<const GaussianMixture>(model, &model->prior), file};
     }
     if (context_.prior) return {context_.prior, std::filesystem::path()};
-    refuse(spec_.text + ": no mixture is known; give a model of kind gmm with --model MODEL, or " +
-           "channels that hold the mixture that they were drawn from (chest generate gmm)");
+    refuse(spec_.text + ": no mixture is known; give a model of kind gmm with --model MODEL " +
+           "(chest fit gmm), or channels that hold the mixture that they were drawn from (chest " +
+           "generate gmm)");
   }
 
  private:
@@ -250,23 +251,21 @@ std::unique_ptr<Estimator> make_gmm_row(const Maker& maker) {
 }
 
 /// Errors of an exact denoiser on channels drawn from its own prior.
-DenoiserErrors errors_of(const Denoiser& denoiser, const std::vector<double>& weights,
-                         const std::vector<const arma::cx_mat*>& covariances,
-                         const arma::cx_mat& means, arma::uword n_rx, arma::uword n_tx) {
+DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior, arma::uword n_rx,
+                         arma::uword n_tx) {
   const double work =
-      static_cast<double>(covariances.size()) * std::pow(static_cast<double>(denoiser.n_h()), 2.0);
+      static_cast<double>(prior.n_components()) * std::pow(static_cast<double>(prior.n_h()), 2.0);
   // Enough for 2 % of an error, and no minutes for large mixtures.
   const auto n = static_cast<arma::uword>(std::clamp(2e8 / work, 64.0, 2000.0));
   Rng rng(1, {Purpose::validation, 2000});
-  arma::cx_mat h = rng.cx_normal(denoiser.n_h(), n);
-  std::vector<arma::cx_mat> factors(covariances.size());
+  arma::cx_mat h = rng.cx_normal(prior.n_h(), n);
+  std::vector<arma::cx_mat> factors(prior.n_components());
   for (arma::uword j = 0; j < n; ++j) {
     double u = rng.uniform();
-    std::size_t k = 0;
-    while (k + 1 < weights.size() && u >= weights[k]) u -= weights[k++];
-    if (factors[k].is_empty()) factors[k] = covariance_factor(*covariances[k]);
-    h.col(j) = factors[k] * h.col(j);
-    if (!means.is_empty()) h.col(j) += means.col(k);
+    arma::uword k = 0;
+    while (k + 1 < prior.n_components() && u >= prior.weights(k)) u -= prior.weights(k++);
+    if (factors[k].is_empty()) factors[k] = covariance_factor(prior.covariance(k));
+    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
   }
   return measure_errors(denoiser, samples_in_memory(std::move(h), n_rx, n_tx),
                         arma::logspace(-5.0, 2.6, 30), 1, ErrorDetail::angular);
@@ -330,11 +329,8 @@ PriorInUse prior_in_use(const Maker& maker) {
     use.denoiser = file.empty() ? models.kept(models.prior_denoisers, mixture, make)
                                 : models.kept(models.denoisers, {file, ""}, make);
     use.errors = models.kept(models.errors, use.denoiser, [&, &m = *mixture] {
-      std::vector<const arma::cx_mat*> covariances;
-      for (const arma::cx_mat& C : m.covariances) covariances.push_back(&C);
       return std::make_shared<const DenoiserErrors>(
-          errors_of(*use.denoiser, arma::conv_to<std::vector<double>>::from(m.weights), covariances,
-                    m.means, context.n_rx, context.n_tx));
+          errors_of(*use.denoiser, m, context.n_rx, context.n_tx));
     });
   } else if (prior == "lmmse") {
     const std::filesystem::path file =
@@ -344,8 +340,10 @@ PriorInUse prior_in_use(const Maker& maker) {
       return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C));
     });
     use.errors = models.kept(models.errors, use.denoiser, [&] {
+      const GaussianMixture one{
+          arma::vec{1.0}, arma::cx_mat(model->C.n_rows, 1, arma::fill::zeros), {model->C}};
       return std::make_shared<const DenoiserErrors>(
-          errors_of(*use.denoiser, {1.0}, {&model->C}, {}, context.n_rx, context.n_tx));
+          errors_of(*use.denoiser, one, context.n_rx, context.n_tx));
     });
   } else {
     refuse(text + ": prior '" + prior + "' is unknown" +

@@ -97,7 +97,7 @@ class GaussianMixtureDenoiser final : public Denoiser {
     U_.resize(n_components);
     for (arma::uword k = 0; k < n_components; ++k) {
       arma::vec l;
-      decompose(prior.covariances[k], l, U_[k]);
+      decompose(prior.covariance(k), l, U_[k]);
       l_.col(k) = l;
     }
   }

@@ -1,30 +1,32 @@
 #include <chest/estimators/gmm.hpp>
 
 #include <cmath>
+#include <optional>
 #include <utility>
-#include <vector>
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 
 #include "contract.hpp"
+#include "gmm_components.hpp"
 #include "level_cache.hpp"
 #include "model_file.hpp"
 
 namespace chest {
 namespace {
 
+// Components that count less than this leave no trace in double precision.
+constexpr double negligible_share = 1e-17;
+
 class Gmm final : public Estimator {
  public:
   Gmm(std::shared_ptr<const ObservationOperator> A, const GaussianMixture& prior)
-      : A_(std::move(A)), log_weights_(arma::log(prior.weights)), means_(prior.means) {
-    A_->apply(means_, A_means_);
-    for (const arma::cx_mat& C : prior.covariances) {
-      const arma::cx_mat hermitian = 0.5 * (C + C.t());
-      traces_.push_back(arma::trace(hermitian).real());
-      AC_.push_back(A_->apply(hermitian));
-      S_.push_back(A_->apply(AC_.back().t()));
-    }
+      : A_(std::move(A)),
+        gram_scale_(A_->gram_scale()),
+        log_weights_(arma::log(prior.weights)),
+        centre_(prior.means * prior.weights) {
+    // A^+ y = h + n' says all that y says of h: A = I with noise of variance sigma2 / c.
+    components_ = make_gmm_components(gram_scale_ ? nullptr : A_, prior);
   }
 
   using Estimator::estimate;
@@ -33,91 +35,65 @@ class Gmm final : public Estimator {
 
   void estimate(const Observation& observation, Estimate& out) const override {
     check_observation("gmm", *A_, observation);
-    const arma::cx_mat& y = observation.y;
-    const auto factors =
-        factors_.at(observation.sigma2, [&] { return factorise(observation.sigma2); });
-    const arma::uword n_components = log_weights_.n_elem, n_samples = y.n_cols;
+    const double sigma2 = gram_scale_ ? observation.sigma2 / *gram_scale_ : observation.sigma2;
+    const auto prepared = levels_.at(sigma2, [&] {
+      Prepared made{components_->at(sigma2, 1), {}};
+      made.errors = made.level->errors();
+      return made;
+    });
+    const arma::cx_mat y =
+        components_->observations(gram_scale_ ? A_->pseudo_inverse(observation.y) : observation.y);
 
-    // shares(k, j) = ln of weight times likelihood, then the responsibility.
-    arma::mat shares(n_components, n_samples);
-    std::vector<arma::cx_mat> whitened(n_components);  // L^-1 (y - A m)
-    for (arma::uword k = 0; k < n_components; ++k) {
-      arma::cx_mat d = y;
-      d.each_col() -= A_means_.col(k);
-      whitened[k] = arma::solve(arma::trimatl((*factors)[k].L), d, arma::solve_opts::fast);
-      for (arma::uword j = 0; j < n_samples; ++j) {
-        double distance = 0.0;
-        for (const arma::cx_double& value : whitened[k].col(j)) distance += std::norm(value);
-        shares(k, j) = log_weights_(k) - (*factors)[k].log_det - distance;
-      }
-    }
-    for (arma::uword j = 0; j < n_samples; ++j) {
+    // shares(k, j): ln of weight times likelihood, then the responsibility.
+    arma::mat shares = prepared->level->log_densities(y);
+    shares.each_col() += log_weights_;
+    for (arma::uword j = 0; j < shares.n_cols; ++j) {
       shares.col(j) = arma::exp(shares.col(j) - shares.col(j).max());
       shares.col(j) /= arma::accu(shares.col(j));
     }
 
     // Posterior mean and covariance trace; the spread between components in the form
     // sum r |h_k - h_hat|^2 = sum r |h_k|^2 - |h_hat|^2, with h_k relative to the prior's mean.
-    const arma::cx_vec centre = means_ * arma::exp(log_weights_);
-    out.h.zeros(A_->n_h(), n_samples);
-    out.mse.zeros(n_samples);
-    for (arma::uword k = 0; k < n_components; ++k) {
-      const Factor& factor = (*factors)[k];
-      arma::cx_mat h = factor.F.t() * whitened[k];
-      h.each_col() += means_.col(k) - centre;
-      for (arma::uword j = 0; j < n_samples; ++j) {
-        const double share = shares(k, j);
-        out.h.col(j) += share * h.col(j);
-        double power = 0.0;
-        for (const arma::cx_double& value : h.col(j)) power += std::norm(value);
-        out.mse(j) += share * (traces_[k] - factor.explained + power);
+    out.h.zeros(A_->n_h(), y.n_cols);
+    out.mse.zeros(y.n_cols);
+    for (arma::uword k = 0; k < shares.n_rows; ++k) {
+      const arma::uvec members = arma::find(shares.row(k) > negligible_share);
+      if (members.is_empty()) continue;
+      arma::cx_mat h = prepared->level->conditional_means(k, y.cols(members));
+      h.each_col() -= centre_;
+      for (arma::uword i = 0; i < members.n_elem; ++i) {
+        const double share = shares(k, members(i));
+        out.h.col(members(i)) += share * h.col(i);
+        out.mse(members(i)) += share * (prepared->errors(k) + power(h, i));
       }
     }
-    for (arma::uword j = 0; j < n_samples; ++j) {
-      double power = 0.0;
-      for (const arma::cx_double& value : out.h.col(j)) power += std::norm(value);
-      out.mse(j) -= power;
-    }
-    out.h.each_col() += centre;
+    for (arma::uword j = 0; j < y.n_cols; ++j) out.mse(j) -= power(out.h, j);
+    out.h.each_col() += centre_;
+    components_->to_channels(out.h);
     out.nfe = 0;
   }
 
  private:
-  struct Factor {
-    arma::cx_mat L;          ///< S = L L^H
-    arma::cx_mat F;          ///< L^-1 A C
-    double log_det = 0.0;    ///< ln det S
-    double explained = 0.0;  ///< tr(C A^H S^-1 A C)
+  struct Prepared {
+    std::unique_ptr<GmmLevel> level;
+    arma::vec errors;
   };
 
-  std::vector<Factor> factorise(double sigma2) const {
-    std::vector<Factor> factors(S_.size());
-    for (std::size_t k = 0; k < S_.size(); ++k) {
-      arma::cx_mat S = S_[k];
-      S.diag() += sigma2;
-      Factor& factor = factors[k];
-      if (!arma::chol(factor.L, S, "lower")) {
-        throw Error(ErrorKind::numeric,
-                    "gmm: A C A^H + sigma2 I of component " + std::to_string(k) +
-                        " is not positive definite at sigma2 = " + std::to_string(sigma2) +
-                        ": its covariance is not one");
-      }
-      factor.F = arma::solve(arma::trimatl(factor.L), AC_[k], arma::solve_opts::fast);
-      factor.log_det = 2.0 * arma::accu(arma::log(arma::real(factor.L.diag())));
-      factor.explained = std::pow(arma::norm(factor.F, "fro"), 2);
-    }
-    return factors;
+  static double power(const arma::cx_mat& h, arma::uword j) {
+    double sum = 0.0;
+    for (const arma::cx_double& value : h.col(j)) sum += std::norm(value);
+    return sum;
   }
 
   std::shared_ptr<const ObservationOperator> A_;
+  std::optional<double> gram_scale_;
   arma::vec log_weights_;
-  arma::cx_mat means_, A_means_;
-  std::vector<double> traces_;        ///< tr(C)
-  std::vector<arma::cx_mat> AC_, S_;  ///< A C, [n_obs, n_h]; A C A^H, [n_obs, n_obs]
-  LevelCache<std::vector<Factor>> factors_{2};
+  arma::cx_vec centre_;  ///< mean of the prior; where it is not zero, a basis of the antennas
+  std::unique_ptr<GmmComponents> components_;
+  LevelCache<Prepared> levels_{2};
 };
 
-constexpr int newest_version = 1;
+constexpr int newest_version = 2;
 
 }  // namespace
 
@@ -140,6 +116,10 @@ void save(const std::filesystem::path& file, const GmmModel& model) {
   write_model_header(
       archive, "gmm", newest_version,
       {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance});
+  archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
+  if (!model.log_likelihoods.is_empty()) {
+    archive.write("/log_likelihoods", arma::mat(model.log_likelihoods));
+  }
   save(archive, "/prior", model.prior);
   archive.commit();
 }
@@ -150,6 +130,11 @@ GmmModel load_gmm_model(const std::filesystem::path& file) {
   GmmModel model{
       header.n_rx,          header.n_tx,          load_gaussian_mixture(archive, "/prior"),
       header.channel_scale, header.training_data, header.provenance};
+  model.n_samples =
+      static_cast<arma::uword>(archive.integer_attribute("/", "n_samples").value_or(0));
+  if (archive.has("/log_likelihoods")) {
+    model.log_likelihoods = archive.read_mat("/log_likelihoods").as_col();
+  }
   if (model.prior.n_h() != model.n_rx * model.n_tx) {
     throw Error(ErrorKind::format,
                 file.string() + ": the mixture is for n_h = " + std::to_string(model.prior.n_h()) +

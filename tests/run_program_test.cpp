@@ -158,6 +158,37 @@ TEST_F(RunProgram, EstimatesWithAnUnknownSnr) {
   EXPECT_NE(message(2, estimate).find("--snr: 'loud' is not a number"), std::string::npos);
 }
 
+TEST_F(RunProgram, FitsAMixtureThatASweepUses) {
+  const Words fit{"fit",          "gmm",    "--channels",   file("channels.h5"),
+                  "--samples",    "0:1500", "--out",        file("gmm.h5"),
+                  "--components", "16",     "--validation", "1500:"};
+  Program program(fit);
+  EXPECT_EQ(program.status(), 0) << program.err();
+  EXPECT_NE(
+      program.out().find("gmm, 16x4, 16 components, dft, 1039 parameters, from 1500 channels"),
+      std::string::npos)
+      << program.out();
+  EXPECT_NE(program.out().find(", of channels 1500:2000 "), std::string::npos) << program.out();
+  Program info({"info", file("gmm.h5")});
+  EXPECT_EQ(info.status(), 0) << info.err();
+  EXPECT_NE(info.out().find("16 components, dft"), std::string::npos) << info.out();
+  Program sweep(
+      words("sweep", {"--estimators", "ls,gmm@" + file("gmm.h5"), "--snr", "0", "--pilots",
+                      "qpsk:2", "--samples", "1500:2000", "--out", file("gmm_sweep.h5")}));
+  EXPECT_EQ(sweep.status(), 0) << sweep.err();
+  const std::vector<Row> all = rows(load_results(file("gmm_sweep.h5")));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_LT(all[1].nmse, all[0].nmse);
+
+  Words wrong = fit;
+  wrong.insert(wrong.end(), {"--covariance", "circulant", "--force"});
+  EXPECT_NE(message(2, wrong).find("there are full, kronecker, toeplitz, dft and factors"),
+            std::string::npos);
+  wrong[wrong.size() - 2] = "factors";
+  wrong.insert(wrong.end(), {"--rank", "65"});
+  EXPECT_NE(message(2, wrong).find("rank is 65, it must be at most 64"), std::string::npos);
+}
+
 TEST_F(RunProgram, BadInputIsExplainedBeforeWorkStarts) {
   const auto of_sweep = [](const Words& more) { return message(2, words("sweep", more)); };
   const auto expect_in = [](const std::string& part, const std::string& text) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
+#include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/estimators/vae.hpp>
@@ -20,11 +21,12 @@ namespace chest::cli {
 namespace {
 
 struct FitOptions {
-  std::string kind, out, validation, checkpoint, covariance = "full";
+  std::string kind, out, validation, checkpoint, covariance;
   std::string layers = "chest", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
   VaeConfig vae;
+  GmmFitOptions mixture;
   unsigned threads = 0;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
@@ -41,12 +43,27 @@ std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
       .dump();
 }
 
-std::string range_text(std::pair<arma::uword, arma::uword> range) {
+using Range = std::pair<arma::uword, arma::uword>;
+
+std::string range_text(const Range& range) {
   return std::to_string(range.first) + ":" + std::to_string(range.second);
 }
 
+/// --validation, which must share no sample with `range`.
+Range validation_range(const FitOptions& options, const SampleReader& samples, const Range& range) {
+  const Range validation = parse_samples(options.validation, samples.n_samples, "--validation");
+  if (validation.first < range.second && range.first < validation.second) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
+                                                 " and --validation " + range_text(validation) +
+                                                 " overlap; give ranges that share no sample");
+  }
+  return validation;
+}
+
 int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
-  const CovarianceKind kind = covariance_kind_from_string(options.covariance);
+  const CovarianceKind kind = options.covariance.empty()
+                                  ? CovarianceKind::full
+                                  : covariance_kind_from_string(options.covariance);
   const Dataset dataset = options.channels.open();
   const auto range = options.channels.range(dataset);
   LmmseModel model =
@@ -57,6 +74,45 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ost
   save(options.out, model);
   out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", " << to_string(kind)
       << " covariance of " << model.n_samples << " channels\n";
+  return 0;
+}
+
+int fit_gmm_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+  GmmFitOptions fit = options.mixture;
+  if (!options.covariance.empty()) {
+    fit.covariance = mixture_covariance_from_string(options.covariance);
+  }
+  fit.seed = options.network.seed;
+  fit.n_threads = n_threads(options.threads);
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
+    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
+  }
+  const Dataset dataset = options.channels.open();
+  const SampleReader samples = dataset.samples();
+  const Range range = options.channels.range(dataset);
+  const Range validation =
+      options.validation.empty() ? Range{} : validation_range(options, samples, range);
+
+  TerminalControl terminal;
+  GmmModel model =
+      fit_gmm(subrange(samples, range.first, range.second - range.first), fit, terminal.control());
+  model.channel_scale = dataset.info().scale;
+  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.provenance = line.provenance(fit.seed);
+  save(options.out, model);
+
+  out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
+      << describe(model.prior) << ", from " << model.n_samples << " channels\n"
+      << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
+      << model.log_likelihoods.back();
+  if (!options.validation.empty()) {
+    const SampleReader held_out =
+        subrange(samples, validation.first, validation.second - validation.first);
+    out << ", of channels " << range_text(validation) << " "
+        << mean_log_likelihood(model.prior, held_out, fit.n_threads);
+  }
+  out << '\n';
+  if (terminal.interrupted()) out << "interrupted; the mixture reached so far is saved\n";
   return 0;
 }
 
@@ -84,8 +140,6 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   return fit;
 }
 
-using Range = std::pair<arma::uword, arma::uword>;
-
 /// Samples to fit on and to validate with: --samples and --validation, or the last 5 % of
 /// --samples.
 struct Split {
@@ -96,12 +150,7 @@ Split split_samples(const FitOptions& options, const Dataset& dataset) {
   Split split{options.channels.range(dataset), {}};
   Range& range = split.fitting;
   if (!options.validation.empty()) {
-    split.validation = parse_samples(options.validation, dataset.info().n_samples, "--validation");
-    if (split.validation.first < range.second && range.first < split.validation.second) {
-      throw Error(ErrorKind::invalid_argument,
-                  "chest fit: --samples " + range_text(range) + " and --validation " +
-                      range_text(split.validation) + " overlap; give ranges that share no sample");
-    }
+    split.validation = validation_range(options, dataset.samples(), range);
     return split;
   }
   // The end of the range, not a random choice: neighbours in a file are often correlated.
@@ -207,19 +256,33 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
 int fit(const Args& args, std::ostream& out) {
   FitOptions options;
   NetworkFitOptions& network = options.network;
+  GmmFitOptions& mixture = options.mixture;
   CommandLine line(
-      "fit", "chest fit lmmse|dmse|vae --channels FILE --out MODEL [options]",
+      "fit", "chest fit lmmse|gmm|dmse|vae --channels FILE --out MODEL [options]",
       "Fits an estimator's model on channels. A dmse fit writes a checkpoint every epoch "
       "and continues from it;\nCtrl-C and the limits keep the best so far.");
   auto flag = line.flags().add_options();
-  flag("kind", optional_field(options.kind), "lmmse, dmse or vae; the word after fit");
+  flag("kind", optional_field(options.kind), "lmmse, gmm, dmse or vae; the word after fit");
   flag("out", optional_field(options.out), "model file to write (HDF5)");
   flag("force", po::bool_switch(&options.force), "replace an existing model");
   options.channels.add(line.flags());
-  flag("covariance", field(options.covariance),
-       "lmmse: full, or toeplitz (block-Toeplitz average, for uniform linear arrays)");
+  flag("covariance", optional_field(options.covariance),
+       "lmmse: full (the default) or toeplitz (block-Toeplitz average, for uniform linear arrays); "
+       "gmm: dft (the default), factors, kronecker, toeplitz or full");
+  flag("components", field(mixture.n_components), "gmm: components of the mixture, but kronecker");
+  flag("components-rx", field(mixture.n_components_rx),
+       "gmm, kronecker: covariances of the receive side");
+  flag("components-tx", field(mixture.n_components_tx),
+       "gmm, kronecker: covariances of the transmit side");
+  flag("rank", field(mixture.rank), "gmm, factors: rank beside the diagonal");
+  flag("regularisation", optional_field(mixture.regularisation)->default_value(1e-4, "0.0001"),
+       "gmm: least eigenvalue of a covariance, relative to the mean power");
+  flag("iterations", field(mixture.max_iterations), "gmm: most steps of EM");
+  flag("tolerance", optional_field(mixture.tolerance)->default_value(1e-5, "0.00001"),
+       "gmm: least rise of the log-likelihood per step and entry of H");
   flag("validation", optional_field(options.validation),
-       "dmse, vae: first:end of the validation samples; left out: the last 5 % of --samples");
+       "first:end of the validation samples; dmse, vae: left out, the last 5 % of --samples; gmm: "
+       "their log-likelihood is printed");
   flag("network", field(options.layers),
        "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
        "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance, "
@@ -244,7 +307,9 @@ int fit(const Args& args, std::ostream& out) {
        "and "
        "conjugates: uniform linear arrays in symmetric surroundings)");
   flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
-  flag("seed", field(network.seed), "dmse, vae: initial weights, batches and noise");
+  flag("seed", field(network.seed),
+       "dmse, vae: initial weights, batches and noise; gmm: the channels that the components start "
+       "from");
   flag("latent", field(options.vae.latent), "vae: entries of the latent vector");
   flag("zero-mean", po::bool_switch(&options.vae.zero_mean),
        "vae: the latent vector says the spectrum alone, no mean");
@@ -254,13 +319,16 @@ int fit(const Args& args, std::ostream& out) {
        "dmse: convolve in bfloat16, up to 3 times faster where the processor can");
   line.positional("kind", 1);
   if (!line.parse(args, out)) return 0;
-  line.require("kind", "write chest fit lmmse, chest fit dmse or chest fit vae");
+  line.require("kind", "write chest fit lmmse, chest fit gmm, chest fit dmse or chest fit vae");
   const std::map<std::string, int (*)(const FitOptions&, const CommandLine&, std::ostream&)> fits{
-      {"lmmse", fit_lmmse_model}, {"dmse", fit_dmse_model}, {"vae", fit_vae_model}};
+      {"lmmse", fit_lmmse_model},
+      {"gmm", fit_gmm_model},
+      {"dmse", fit_dmse_model},
+      {"vae", fit_vae_model}};
   const auto chosen = fits.find(options.kind);
   if (chosen == fits.end()) {
     throw Error(ErrorKind::invalid_argument, "chest fit: there is no fit of kind '" + options.kind +
-                                                 "'; there are lmmse, dmse and vae");
+                                                 "'; there are lmmse, gmm, dmse and vae");
   }
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");

@@ -36,7 +36,12 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
   } else if (kind == "gmm") {
     const GmmModel model = load_gmm_model(file);
     out << file.string() << ": model of gmm, channels " << model.n_rx << "x" << model.n_tx << '\n'
-        << "  mixture   " << model.prior.n_components() << " components\n";
+        << "  mixture   " << describe(model.prior) << '\n';
+    if (!model.log_likelihoods.is_empty()) {
+      out << "  fit       " << model.n_samples << " channels, " << model.log_likelihoods.n_elem - 1
+          << " steps of EM, mean log-likelihood " << model.log_likelihoods.back() << '\n'
+          << "  data      " << model.training_data << '\n';
+    }
     print_provenance(model.provenance, out);
   } else if (kind == "vae") {
     const VaeModel model = load_vae_model(file);

@@ -23,7 +23,7 @@ struct Command {
 constexpr Command commands[] = {
     {"generate", "write channels of a model: scm, rayleigh, kronecker, gmm", &chest::cli::generate},
     {"info", "say what a file of channels, a model or results holds", &chest::cli::info},
-    {"fit", "fit an estimator's model on channels: lmmse, dmse", &chest::cli::fit},
+    {"fit", "fit an estimator's model on channels: lmmse, gmm, dmse", &chest::cli::fit},
     {"import", "turn published weights into a model file", &chest::cli::import},
     {"calibrate", "choose calls and solvers of a model, for SNRs and pilots",
      &chest::cli::calibrate},
