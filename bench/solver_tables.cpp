@@ -207,13 +207,11 @@ void solvers() {
           all.push_back({std::string("SMC, 16 particles, ") + to_string(potential),
                          [=, &A, &D] { return make_particles(A, D, options); }});
         }
-        for (const bool guard : {false, true}) {
-          EpOptions options;
-          options.errors = prior.errors;
-          options.guard = guard;
-          all.push_back({guard ? "EP, 20 calls" : "EP, 20 calls, no guard",
-                         [=, &A, &D] { return make_ep(A, D, options); }});
-        }
+        EpOptions ep;
+        ep.errors = prior.errors;
+        all.push_back({"EP, 20 calls", [=, &A, &D] { return make_ep(A, D, ep); }});
+        ep.fallback = make_walk(proximal(with(VarianceKind::scaled)), walk(WalkUpdate::mean, 1));
+        all.push_back({"EP, falling back", [=, &A, &D] { return make_ep(A, D, ep); }});
         return all;
       },
       5);
@@ -252,12 +250,6 @@ void geometries() {
         [&] {
           Estimators all{{"LMMSE", [&] { return make_lmmse(A, c.prior->C); }},
                          {"E[h given y]", [&] { return make_gmm(A, c.prior->mixture); }}};
-          for (const bool guard : {false, true}) {
-            EpOptions ep;
-            ep.errors = c.prior->errors;
-            ep.guard = guard;
-            all.push_back({guard ? "EP" : "EP, no guard", [=] { return make_ep(A, D, ep); }});
-          }
           const auto type2 = std::shared_ptr<const Guidance>(make_proximal_guidance(A, D));
           all.push_back(
               {"Type II mean", [=] { return make_walk(type2, walk(WalkUpdate::mean, 1)); }});

@@ -352,6 +352,27 @@ PriorInUse prior_in_use(const Maker& maker) {
   return use;
 }
 
+/// An estimator that another one uses, on the same prior where it needs one.
+std::shared_ptr<const Estimator> other_estimator(const Maker& maker, const std::string& text) {
+  NamedOptions spec = parse_named_options(text);
+  const CatalogEntry* entry = nullptr;
+  for (const CatalogEntry& each : estimator_catalog()) {
+    if (each.name == spec.name) entry = &each;
+  }
+  if (entry && entry->model == "dmse") {
+    if (spec.name == maker.spec().name || spec.name == "dmse") {
+      refuse(maker.spec().text + ": " + spec.name + " cannot be used by " + maker.spec().name);
+    }
+    spec.file = maker.spec().file;
+    for (const CatalogOption& option : entry->options) {
+      if ((option.name == "prior" || option.name == "bfloat16") && maker.has(option.name)) {
+        spec.options[option.name] = maker.text(option.name, "");
+      }
+    }
+  }
+  return make_estimator(spec, maker.context());
+}
+
 // Options that walks share.
 const CatalogOption levels_option{"levels", "N", "noise levels of the walk"};
 const std::vector<CatalogOption> walk_options{
@@ -383,8 +404,7 @@ std::unique_ptr<Estimator> walk_with(const Maker& maker, std::unique_ptr<Guidanc
   walk.n_levels = maker.has("levels") ? maker.count("levels", 100'000) : n_levels;
   if (walk.update == WalkUpdate::fresh || walk.update == WalkUpdate::none) walk.tau2_first = 25.0;
   if (maker.has("start")) {
-    const NamedOptions start = parse_named_options(maker.text("start", ""));
-    walk.start = make_estimator(start, maker.context());
+    walk.start = other_estimator(maker, maker.text("start", ""));
     walk.tau2_first = 1.0;
   }
   walk.tau2_first = maker.number("from", walk.tau2_first);
@@ -534,7 +554,8 @@ std::unique_ptr<Estimator> make_ep_row(const Maker& maker) {
   EpOptions options;
   if (maker.has("iterations")) options.n_iterations = maker.count("iterations", 100'000);
   options.damping = maker.number("damping", options.damping);
-  options.guard = !maker.has("no-guard");
+  const std::string fallback = maker.text("fallback", "diffpir");
+  if (fallback != "none") options.fallback = other_estimator(maker, fallback);
   options.errors = prior.need_errors(maker.spec().text);
   return make_ep(maker.context().A, prior.denoiser, options);
 }
@@ -574,16 +595,7 @@ std::unique_ptr<Estimator> make_chosen_solver(const Maker& maker, const PriorInU
   std::map<std::string, std::shared_ptr<const Estimator>> solvers;
   for (const std::string& solver : choice.solvers) {
     if (solvers.count(solver)) continue;
-    NamedOptions spec = parse_named_options(solver);
-    spec.file = maker.spec().file;
-    for (const char* option : {"prior", "bfloat16"}) {
-      if (maker.has(option)) spec.options[option] = maker.text(option, "");
-    }
-    if (spec.name == "dmse") {
-      throw Error(ErrorKind::format, maker.spec().text + ": the model's calibration names dmse " +
-                                         "itself; calibrate the model again");
-    }
-    solvers[solver] = make_estimator(spec, maker.context());
+    solvers[solver] = other_estimator(maker, solver);
   }
   return std::make_unique<ChosenSolver>(std::move(choice), std::move(solvers));
 }
@@ -716,7 +728,7 @@ const std::vector<Row>& rows() {
         "dmse",
         {{"iterations", "N", "calls (default 20)"},
          {"damping", "X", "share of the new messages (default 0.5)"},
-         {"no-guard", "", "goes on with channels whose messages diverge"},
+         {"fallback", "NAME|none", "for channels that do not settle (default diffpir)"},
          prior_option,
          bfloat16_option}},
        make_ep_row},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include <chest/error.hpp>
 
@@ -37,9 +38,7 @@ class Ep final : public Estimator {
     // Messages: h = r1 + CN(0, I / g1) from the denoiser, h = r2 + CN(0, I / g2) from the data.
     arma::cx_mat r1(A_->n_h(), n, arma::fill::zeros), r2, x1, x2, next;
     double g1 = 1.0;
-    arma::rowvec last_step(n);
-    last_step.fill(arma::datum::inf);
-    std::vector<char> kept(n, 0);
+    std::vector<char> settled(n, 1);
     out.nfe = 0;
     out.angular_mse.reset();
     for (arma::uword i = 0;; ++i) {
@@ -51,13 +50,6 @@ class Ep final : public Estimator {
       v2 = (v2 + (n_h - static_cast<double>(s2_.n_elem)) / g1) / n_h;
       out.mse.set_size(n);
       out.mse.fill(v2 * n_h);
-      if (i == 0) {
-        out.h = x2;
-      } else {
-        for (arma::uword k = 0; k < n; ++k) {
-          if (!kept[k]) out.h.col(k) = x2.col(k);
-        }
-      }
       if (i == options_.n_iterations) break;
       const double g2 = std::clamp(1.0 / v2 - g1, 0.02 * g1, 1e5);
       r2 = x2 + (g1 / g2) * (x2 - r1);
@@ -69,18 +61,43 @@ class Ep final : public Estimator {
       const double g1_next = std::clamp(1.0 / v1 - g2, 1e-3, 1e5);
       next = x1 + (g2 / g1_next) * (x1 - r2);
       const double share = i == 0 ? 1.0 : options_.damping;
-      for (arma::uword k = 0; k < n && options_.guard; ++k) {
-        const double step = arma::norm(next.col(k) - r1.col(k));
-        // Early steps are large by nature.
-        if (i >= 3 && step > 1.05 * last_step(k)) kept[k] = 1;
-        last_step(k) = step;
+      if (i + 1 == options_.n_iterations) {
+        for (arma::uword k = 0; k < n; ++k) {
+          const double step = arma::norm(next.col(k) - r1.col(k));
+          settled[k] = share * share * step * step < n_h / g1;
+        }
       }
       r1 = share * next + (1.0 - share) * r1;
       g1 = std::exp(share * std::log(g1_next) + (1.0 - share) * std::log(g1));
     }
+    out.h = x2;
+    if (options_.fallback) fall_back(observation, settled, out);
   }
 
  private:
+  void fall_back(const Observation& observation, const std::vector<char>& settled,
+                 Estimate& out) const {
+    std::vector<arma::uword> lost;
+    for (arma::uword k = 0; k < out.h.n_cols; ++k) {
+      const double power = arma::accu(arma::square(arma::abs(out.h.col(k))));
+      if (!settled[k] || !(power < 1e6 * static_cast<double>(out.h.n_rows))) lost.push_back(k);
+    }
+    if (lost.empty()) return;
+    const arma::uvec columns(lost);
+    Observation part = observation;
+    part.y = observation.y.cols(columns);
+    if (!observation.genie.empty()) part.genie = {};
+    Estimate instead;
+    options_.fallback->estimate(part, instead);
+    out.h.cols(columns) = instead.h;
+    if (instead.mse.n_elem == columns.n_elem) {
+      out.mse(columns) = instead.mse;
+    } else {
+      out.mse.reset();
+    }
+    out.nfe += (instead.nfe * columns.n_elem + out.h.n_cols - 1) / out.h.n_cols;
+  }
+
   std::shared_ptr<const ObservationOperator> A_;
   std::shared_ptr<const Denoiser> denoiser_;
   EpOptions options_;

@@ -24,6 +24,10 @@ inline NetworkModel random_network_model(arma::uword n_rx, arma::uword n_tx,
     NamedTensor weight{name + ".weight", dims, {}};
     weight.values.resize(static_cast<std::size_t>(dims[0] * fan_in));
     for (float& value : weight.values) value = static_cast<float>(spread * rng.normal());
+    if (config.bias_free) {
+      model.weights.push_back(std::move(weight));
+      return;
+    }
     NamedTensor bias{name + ".bias", {dims[0]}, {}};
     bias.values.resize(static_cast<std::size_t>(dims[0]));
     for (float& value : bias.values) value = static_cast<float>(0.1 * rng.normal());
@@ -37,6 +41,10 @@ inline NetworkModel random_network_model(arma::uword n_rx, arma::uword n_tx,
     n_in = n_out;
   }
   for (const int i : config.modulated) n_modulated += config.hidden[static_cast<std::size_t>(i)];
+  if (config.bias_free) {
+    model.prediction = Prediction::epsilon;
+    return model;
+  }
   layer("modulation", {2 * n_modulated, config.embedding});
   return model;
 }

@@ -14,9 +14,10 @@ namespace chest {
 struct EpOptions {
   arma::uword n_iterations = 20;  ///< denoiser calls, >= 1
   double damping = 0.5;           ///< share of the new message from the second iteration on, (0, 1]
-  /// A channel whose messages stop approaching each other keeps its estimate of before; when off,
-  /// it goes on.
-  bool guard = true;
+  /// Estimates the channels whose messages do not settle: those that move by more than their own
+  /// standard deviation in the last iteration, or leave the range of numbers. Null: they keep what
+  /// they have.
+  std::shared_ptr<const Estimator> fallback{};
   /// Per-entry error of the denoiser over noise levels, its "analytic variance".
   DenoiserErrors errors{};
   std::string why_invalid() const;
@@ -26,7 +27,8 @@ struct EpOptions {
 /// prior: an LMMSE block and the denoiser exchange Gaussian messages from which their own
 /// information has been removed. The fixed point approximates the posterior mean. Variances follow
 /// from A, sigma2 and the denoiser's errors alone, so all channels share the noise levels. Predicts
-/// its mse, the state evolution's.
+/// its mse, the state evolution's. Channels that fall back add the calls of the fallback to nfe, in
+/// the mean.
 ///
 /// @throws Error(invalid_argument) if sizes differ, or options are invalid
 /// Source: [Rangan2019], [Opper2005]; docs/model.md

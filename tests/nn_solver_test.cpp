@@ -1,0 +1,177 @@
+// What solvers ask of a network: gradients, blindness, and the errors that a model file keeps.
+#include <gtest/gtest.h>
+
+#include <chest/error.hpp>
+#include <chest/estimators/catalog.hpp>
+#include <chest/estimators/coarse_to_fine.hpp>
+#include <chest/estimators/network.hpp>
+#include <chest/estimators/walk.hpp>
+#include <filesystem>
+
+#include "tests/support/estimator_contract.hpp"
+#include "tests/support/network.hpp"
+#include "tests/support/scene.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace chest {
+namespace {
+
+constexpr arma::uword n_rx = 6, n_tx = 4, n_h = n_rx * n_tx;
+
+// The gradient of Re<w, D(z)> by central differences; float32 networks want large steps.
+arma::cx_vec differences(const Denoiser& denoiser, const arma::cx_vec& z, double sigma2,
+                         const arma::cx_vec& w) {
+  const double step = 3e-3;
+  arma::cx_vec g(z.n_elem);
+  for (arma::uword i = 0; i < z.n_elem; ++i) {
+    const auto along = [&](arma::cx_double direction) {
+      arma::cx_mat up = z, down = z;
+      up(i, 0) += step * direction;
+      down(i, 0) -= step * direction;
+      const arma::cx_mat change = denoiser.denoise(up, sigma2) - denoiser.denoise(down, sigma2);
+      return std::real(arma::cdot(w, change.col(0))) / (2.0 * step);
+    };
+    g(i) = {along({1.0, 0.0}), along({0.0, 1.0})};
+  }
+  return g;
+}
+
+TEST(NetworkGradient, PullBackIsTheGradient) {
+  for (const char* text :
+       {"chest:hidden=8-8", "chest:bias-free,hidden=8-8", "letter:hidden=8-8,modulated=0"}) {
+    SCOPED_TRACE(text);
+    const NetworkModel model = random_network_model(n_rx, n_tx, parse_network(text));
+    const auto denoiser = make_network_denoiser(model);
+    ASSERT_TRUE(denoiser->differentiable());
+    Rng rng = test_rng(1);
+    const double sigma2 = 0.5;
+    // More columns than a micro-batch would hide an order of columns that is wrong.
+    const arma::cx_mat z = rng.cx_normal(n_h, 70), w = rng.cx_normal(n_h, 70);
+    const auto at = denoiser->linearise(z, sigma2);
+    EXPECT_LT(max_difference(at->D(), denoiser->denoise(z, sigma2)), 1e-5);
+    arma::cx_mat g;
+    at->pull_back(w, g);
+    for (const arma::uword k : {arma::uword{0}, arma::uword{69}}) {
+      const arma::cx_vec expected = differences(*denoiser, z.col(k), sigma2, w.col(k));
+      // ReLU kinks inside the steps cost the differences some digits.
+      EXPECT_LT(arma::norm(g.col(k) - expected), 0.02 * arma::norm(expected));
+    }
+    // The graph is kept: a second pass gives the same, and the pass is real-linear.
+    arma::cx_mat twice;
+    at->pull_back(2.0 * w, twice);
+    EXPECT_LT(max_difference(twice, arma::cx_mat(2.0 * g)), 1e-4);
+  }
+}
+
+TEST(BiasFree, ScalesWithItsInput) {
+  const NetworkModel model =
+      random_network_model(n_rx, n_tx, parse_network("chest:bias-free,hidden=8-8"));
+  const auto denoiser = make_network_denoiser(model);
+  ASSERT_TRUE(denoiser->blind());
+  Rng rng = test_rng(2);
+  const arma::cx_mat z = rng.cx_normal(n_h, 5);
+  arma::cx_mat D, scaled;
+  denoiser->denoise_blind(z, D);
+  for (const double c : {0.1, 10.0}) {
+    denoiser->denoise_blind(c * z, scaled);
+    EXPECT_LT(max_difference(scaled, arma::cx_mat(c * D)), 1e-5 * c * arma::norm(D, "fro"));
+  }
+  // No level is told, so every level gives the same.
+  for (const double sigma2 : {1e-3, 0.2, 30.0}) {
+    EXPECT_LT(max_difference(denoiser->denoise(z, sigma2), D), 1e-4);
+  }
+  // D(z) = J z: the derivative along z itself.
+  const auto at = denoiser->linearise(z, 1.0);
+  arma::cx_mat g;
+  const arma::cx_mat w = rng.cx_normal(n_h, 5);
+  at->pull_back(w, g);
+  for (arma::uword k = 0; k < 5; ++k) {
+    EXPECT_NEAR(std::real(arma::cdot(g.col(k), z.col(k))),
+                std::real(arma::cdot(w.col(k), D.col(k))), 1e-4 * static_cast<double>(n_h));
+  }
+}
+
+TEST(BiasFree, OthersMustBeToldTheLevel) {
+  const auto denoiser = make_network_denoiser(random_network_model(n_rx, n_tx));
+  EXPECT_FALSE(denoiser->blind());
+  const auto A = std::shared_ptr<const ObservationOperator>(make_identity_observation(n_rx, n_tx));
+  try {
+    make_coarse_to_fine(A, std::shared_ptr<const Denoiser>(
+                               make_network_denoiser(random_network_model(n_rx, n_tx))));
+    FAIL() << "took a denoiser that is not blind";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("bias-free"), std::string::npos) << error.what();
+  }
+  EXPECT_THROW(parse_network("chest:bias-free,gate"), Error);
+  NetworkFitOptions fit;
+  fit.network = parse_network("chest:bias-free");
+  EXPECT_NE(fit.why_invalid().find("epsilon"), std::string::npos) << fit.why_invalid();
+}
+
+TEST(ModelFile, KeepsErrorsAndSolvers) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "model.h5";
+  NetworkModel model = random_network_model(n_rx, n_tx);
+  Rng rng = test_rng(3);
+  model.errors.sigma2 = {0.01, 0.1, 1.0};
+  model.errors.mse = {0.005, 0.05, 0.4};
+  model.errors.angular = 0.1 + arma::abs(rng.cx_normal(n_h, 3));
+  model.solvers.put(
+      {"qpsk:2", rng.cx_normal(n_tx, 2), {0.0, 10.0}, {"ep:iterations=10", "diffpir"}, {0.5, 0.1}});
+  save(file, model);
+  const NetworkModel loaded = load_network_model(file);
+  EXPECT_TRUE(arma::approx_equal(loaded.errors.angular, model.errors.angular, "absdiff", 0.0));
+  EXPECT_TRUE(arma::approx_equal(loaded.errors.mse, model.errors.mse, "absdiff", 0.0));
+  ASSERT_EQ(loaded.solvers.choices.size(), 1u);
+  EXPECT_EQ(loaded.solvers.choices[0].solvers, model.solvers.choices[0].solvers);
+  EXPECT_EQ(loaded.solvers.choices[0].at(0.1), "diffpir");
+
+  // dmse on other pilots of the same kind runs, and names, what the model chose.
+  EstimatorContext context;
+  context.A = make_kronecker_observation(rng.cx_normal(n_tx, 2), n_rx);
+  context.n_rx = n_rx;
+  context.n_tx = n_tx;
+  context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  const auto dmse = make_estimator(parse_named_options("dmse"), context);
+  EXPECT_EQ(dmse->method(0.1), "diffpir");
+  EXPECT_EQ(dmse->method(1.0), "ep:iterations=10");
+  Observation observation;
+  observation.sigma2 = 0.1;
+  observation.y = rng.cx_normal(context.A->n_obs(), 4);
+  const Estimate chosen = dmse->estimate(observation);
+  const Estimate named =
+      make_estimator(parse_named_options("diffpir"), context)->estimate(observation);
+  EXPECT_EQ(max_difference(chosen.h, named.h), 0.0);
+  expect_estimator_contract(*dmse, *context.A, observation, 1e-4);
+}
+
+TEST(NetworkSolvers, GradientMethodsRun) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "model.h5";
+  NetworkModel model = random_network_model(n_rx, n_tx);
+  model.errors.sigma2 = {0.01, 1.0};
+  model.errors.mse = {0.005, 0.4};
+  save(file, model);
+  Rng rng = test_rng(4);
+  EstimatorContext context;
+  context.A = make_kronecker_observation(rng.cx_normal(n_tx, 2), n_rx);
+  context.n_rx = n_rx;
+  context.n_tx = n_tx;
+  context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  Observation observation;
+  observation.sigma2 = 0.1;
+  observation.y = rng.cx_normal(context.A->n_obs(), 3);
+  for (const char* text :
+       {"pigdm:levels=5", "dps:levels=5", "opc:type=1,levels=4", "opc:variance=head,levels=4",
+        "opc:variance=tweedie,levels=4", "opc:variance=tweedie-proper,above=unit,levels=4",
+        "score:levels=4", "flowchef:levels=4", "red-diff:iterations=4", "dds:levels=4", "dmps",
+        "smc:particles=3,levels=4", "diffpir:start=ls,from=0.5,levels=3", "ep:iterations=4"}) {
+    SCOPED_TRACE(text);
+    const auto estimator = make_estimator(parse_named_options(text), context);
+    expect_estimator_contract(*estimator, *context.A, observation, 1e-3);
+    EXPECT_GE(estimator->estimate(observation).nfe, 3u);
+  }
+}
+
+}  // namespace
+}  // namespace chest
