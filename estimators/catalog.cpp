@@ -380,6 +380,7 @@ const std::vector<CatalogOption> walk_options{
     {"walk", "mean|ancestral|ode|heun|fresh|none", "how it goes from level to level"},
     {"start", "NAME", "starts from the estimate of another estimator: sbl, omp, lmmse"},
     {"from", "X", "first level, tau2 (default 400; 25 for fresh and none; 1 with a start)"},
+    {"to", "X", "last level, tau2 (default 1e-4)"},
     {"runs", "N", "walks that are averaged (default 1)"},
     {"inner", "N", "repeats per level (default 1)"},
     {"zeta", "X", "share of new noise of walk=fresh, 0 .. 1 (default 1)"},
@@ -408,6 +409,7 @@ std::unique_ptr<Estimator> walk_with(const Maker& maker, std::unique_ptr<Guidanc
     walk.tau2_first = 1.0;
   }
   walk.tau2_first = maker.number("from", walk.tau2_first);
+  walk.tau2_last = maker.number("to", walk.tau2_last);
   if (maker.has("runs")) walk.n_runs = maker.count("runs", 10'000);
   if (maker.has("inner")) walk.inner = maker.count("inner", 10'000);
   if (maker.has("corrector")) walk.n_corrector = maker.count("corrector", 10'000);

@@ -19,8 +19,15 @@ namespace {
 
 /// What dmse chooses from, at most 50 calls each.
 constexpr const char* default_candidates =
-    "ep:iterations=10,ep:iterations=20,ep:iterations=40,diffpir:levels=20,diffpir:levels=50,"
-    "diffpir:walk=fresh,levels=50,diffpir:walk=fresh,levels=25,runs=2";
+    "ep,diffpir,"
+    "diffpir:start=sbl,from=0.3,levels=10,"
+    "diffpir:start=sbl,from=1,levels=10,"
+    "diffpir:start=sbl,from=3,to=0.01,levels=10,"
+    "diffpir:start=omp,from=3,to=0.03,levels=10,"
+    "diffpir:start=sbl,walk=fresh,from=1,to=0.001,levels=10,runs=5,"
+    "diffpir:start=sbl,walk=fresh,from=3,to=0.03,levels=8,runs=6,"
+    "diffpir:start=omp,walk=fresh,from=3,to=0.001,levels=10,runs=5,"
+    "diffpir:start=omp,walk=fresh,from=10,to=0.03,levels=10,runs=5";
 
 std::string default_pilots(arma::uword n_tx) {
   std::string text;
