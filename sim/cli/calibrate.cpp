@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iomanip>
 #include <memory>
 #include <ostream>
 
@@ -7,7 +6,6 @@
 #include <chest/estimators/catalog.hpp>
 #include <chest/estimators/network.hpp>
 #include <chest/file.hpp>
-#include <chest/metrics.hpp>
 #include <chest/sim/sweep.hpp>
 #include <chest/text.hpp>
 
@@ -165,13 +163,8 @@ int calibrate(const Args& args, std::ostream& out) {
     throw Error(ErrorKind::interrupted, "chest calibrate: interrupted; " + to +
                                             " holds the calls per SNR, the solvers are as before");
   }
-  out << std::fixed << std::setprecision(2);
   for (SolverChoice& choice : choices_of(results)) {
-    out << "pilots " << choice.pilots << ":\n";
-    for (arma::uword i = 0; i < choice.snr_db.n_elem; ++i) {
-      out << "  " << std::setw(6) << choice.snr_db(i) << " dB: " << choice.solvers[i] << ", NMSE "
-          << to_db(choice.mse(i)) << " dB\n";
-    }
+    print(choice, out);
     model.solvers.put(std::move(choice));
   }
   save(to, model);

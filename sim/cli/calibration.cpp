@@ -39,4 +39,16 @@ void print(const Calibration& calibration, std::ostream& out) {
   out.precision(precision);
 }
 
+void print(const SolverChoice& choice, std::ostream& out) {
+  const auto flags = out.flags();
+  const auto precision = out.precision();
+  out << std::fixed << std::setprecision(2) << "  solvers for pilots " << choice.pilots << ":\n";
+  for (arma::uword i = 0; i < choice.snr_db.n_elem; ++i) {
+    out << "  " << std::setw(6) << choice.snr_db(i) << " dB: " << choice.solvers[i] << ", NMSE "
+        << to_db(choice.mse(i)) << " dB\n";
+  }
+  out.flags(flags);
+  out.precision(precision);
+}
+
 }  // namespace chest::cli

@@ -15,5 +15,7 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const st
 
 /// One line per SNR: calls, NMSE, and the measured over the predicted error where it was predicted.
 void print(const Calibration& calibration, std::ostream& out);
+/// One line per SNR: the solver and its NMSE.
+void print(const SolverChoice& choice, std::ostream& out);
 
 }  // namespace chest::cli

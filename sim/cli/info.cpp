@@ -80,6 +80,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
       out << "  calibration, on validation channels:\n";
       print(model.calibration, out);
     }
+    for (const SolverChoice& choice : model.solvers.choices) print(choice, out);
   }
 }
 
