@@ -36,6 +36,15 @@ bool needs_gradient(VarianceKind kind) {
   return kind == VarianceKind::tweedie || kind == VarianceKind::tweedie_proper;
 }
 
+/// Whether Sigma is a multiple of I at every level.
+bool isotropic(const VarianceModel& variance) {
+  const auto is = [](VarianceKind kind) {
+    return kind == VarianceKind::zero || kind == VarianceKind::unit ||
+           kind == VarianceKind::scaled || kind == VarianceKind::analytic;
+  };
+  return is(variance.kind) && (!std::isfinite(variance.switch_tau2) || is(variance.above));
+}
+
 /// Where a level lies between those of a table: index of the upper one and its weight.
 std::pair<arma::uword, double> locate(const arma::vec& levels, double level) {
   if (level <= levels.front() || levels.n_elem == 1) return {levels.n_elem > 1 ? 1 : 0, 0.0};
@@ -312,8 +321,12 @@ class ProximalGuidance final : public CovarianceGuidance {
                                                    : "proximal guidance",
                            std::move(A), std::move(denoiser), options.variance),
         options_(options) {
-    if (!(options.dds_gamma >= 0.0)) {
-      refuse("dds: gamma is " + std::to_string(options.dds_gamma) + ", it must not be negative");
+    if (!(options.dds_gamma >= 0.0) || !std::isfinite(options.dds_gamma)) {
+      refuse("dds: gamma is " + std::to_string(options.dds_gamma) +
+             ", it must be finite and not negative");
+    }
+    if (options.dds_steps > 0 && !isotropic(options.variance)) {
+      refuse("dds: the variance must be a multiple of I");
     }
   }
 
@@ -330,7 +343,6 @@ class ProximalGuidance final : public CovarianceGuidance {
     look(z, tau2, false, state, out.calls);
     if (options_.dds_steps > 0) {
       const double r2 = state.Sigma->isotropic();
-      if (r2 < 0.0) refuse("dds: the variance must be a multiple of I");
       const double gamma = options_.dds_gamma > 0.0 ? options_.dds_gamma : r2 / observation.sigma2;
       out.m = state.D;
       conjugate_gradients(
@@ -362,6 +374,9 @@ class GradientGuidance final : public CovarianceGuidance {
                            options.variance),
         legacy_weight_(options.legacy_weight) {
     need_gradient();
+    if (legacy_weight_ && !isotropic(options.variance)) {
+      refuse("gradient guidance: the legacy weight needs a variance that is a multiple of I");
+    }
   }
 
   void guide(const arma::cx_mat& z, double tau2, const Observation& observation,
@@ -372,7 +387,7 @@ class GradientGuidance final : public CovarianceGuidance {
     const arma::cx_mat w = weigh(*state.Sigma, residual(observation, state.D), observation.sigma2);
     state.derivative->pull_back(w, out.m);
     ++out.calls;
-    out.m *= legacy_weight_ ? tau2 * std::max(state.Sigma->isotropic(), 0.0) : tau2;
+    out.m *= legacy_weight_ ? tau2 * state.Sigma->isotropic() : tau2;
     out.m += state.D;
   }
 

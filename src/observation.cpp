@@ -369,6 +369,7 @@ class CoupledSlicesObservation final : public ObservationOperator {
 
 void ObservationOperator::ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const {
   check_lambda(*this, lambda);
+  check_rows(*this, "y", y.n_rows, n_obs());
   constexpr double tolerance = 1e-12;
   arma::cx_mat r, w, Aq;
   adjoint(y, r);

@@ -5,6 +5,8 @@
 #include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
 
+#include "tests/support/exact_prior.hpp"
+#include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
 
@@ -168,6 +170,143 @@ TEST(Denoiser, RunIsTheStepFormulaOneByOne) {
   z = start;
   denoiser->run({}, z);
   EXPECT_EQ(max_difference(z, start), 0.0);
+}
+
+/// dD/dz and dD/dconj(z) at one z by central differences: step^2 and rounding / step, both 1e-10.
+std::pair<arma::cx_mat, arma::cx_mat> wirtinger(const Denoiser& denoiser, const arma::cx_vec& z,
+                                                double sigma2) {
+  const double step = 1e-5;
+  const arma::uword n = z.n_elem;
+  arma::cx_mat J(n, n), K(n, n);
+  for (arma::uword i = 0; i < n; ++i) {
+    const auto slope = [&](arma::cx_double direction) {
+      arma::cx_vec up = z, down = z;
+      up(i) += step * direction;
+      down(i) -= step * direction;
+      return arma::cx_vec((denoiser.denoise(up, sigma2) - denoiser.denoise(down, sigma2)) /
+                          (2.0 * step));
+    };
+    const arma::cx_double i_unit(0.0, 1.0);
+    const arma::cx_vec x = slope(1.0), y = slope(i_unit);
+    J.col(i) = 0.5 * (x - i_unit * y);
+    K.col(i) = 0.5 * (x + i_unit * y);
+  }
+  return {J, K};
+}
+
+// Second-order Tweedie: Cov[h | z] = sigma2 dD/dz, pseudo-covariance sigma2 dD/dconj(z).
+TEST(GaussianMixtureDenoiser, DerivativeIsTheCovarianceGivenZ) {
+  Rng rng = test_rng(4);
+  const GaussianMixture prior = random_mixture(6, 3, rng);
+  const double sigma2 = 0.3;
+  const auto denoiser = make_gaussian_mixture_denoiser(prior);
+  for (int i = 0; i < 5; ++i) {
+    const arma::cx_vec z = draw(prior, 1, rng).col(0) + rng.cx_normal(6, 1, sigma2).col(0);
+    const auto [J, K] = wirtinger(*denoiser, z, sigma2);
+    const MixturePosterior posterior(prior, z, sigma2);
+    EXPECT_LT(max_difference(denoiser->denoise(z, sigma2), arma::cx_mat(posterior.mean)), 1e-12);
+    EXPECT_LT(max_difference(sigma2 * J, posterior.covariance), 1e-9);
+    EXPECT_LT(max_difference(sigma2 * K, posterior.pseudo_covariance), 1e-9);
+    EXPECT_GT(arma::norm(posterior.pseudo_covariance, "fro"), 1e-3);
+  }
+}
+
+TEST(Denoiser, PullBackIsTheTransposedDerivative) {
+  Rng rng = test_rng(5);
+  const std::shared_ptr<const Denoiser> gaussian =
+                                            make_gaussian_denoiser(random_covariance(5, rng)),
+                                        mixture = make_gaussian_mixture_denoiser(
+                                            random_mixture(6, 3, rng)),
+                                        product = make_product_denoiser({gaussian, mixture}),
+                                        slices = make_slice_denoiser(mixture, 3);
+  for (const auto& denoiser : {gaussian, mixture, product, slices}) {
+    SCOPED_TRACE(denoiser->name());
+    ASSERT_TRUE(denoiser->differentiable());
+    const double sigma2 = 0.4;
+    const arma::cx_mat z = rng.cx_normal(denoiser->n_h(), 3, 1.5);
+    const arma::cx_mat w = rng.cx_normal(denoiser->n_h(), 3);
+    const auto at = denoiser->linearise(z, sigma2);
+    EXPECT_LT(max_difference(at->D(), denoiser->denoise(z, sigma2)), 1e-13);
+    arma::cx_mat pulled;
+    at->pull_back(w, pulled);
+    for (arma::uword k = 0; k < z.n_cols; ++k) {
+      const auto [J, K] = wirtinger(*denoiser, z.col(k), sigma2);
+      EXPECT_LT(max_difference(pulled.col(k), J.t() * w.col(k) + K.st() * arma::conj(w.col(k))),
+                1e-9);
+    }
+  }
+}
+
+TEST(Denoiser, ProductsAndSlicesAreTheirParts) {
+  Rng rng = test_rng(6);
+  const std::shared_ptr<const Denoiser> gaussian =
+                                            make_gaussian_denoiser(random_covariance(5, rng)),
+                                        mixture = make_gaussian_mixture_denoiser(
+                                            random_mixture(6, 3, rng));
+  const arma::cx_mat z = rng.cx_normal(11, 3);
+  const auto product = make_product_denoiser({gaussian, mixture});
+  ASSERT_EQ(product->n_h(), 11u);
+  EXPECT_EQ(max_difference(product->denoise(z, 0.2),
+                           arma::join_cols(gaussian->denoise(z.head_rows(5), 0.2),
+                                           mixture->denoise(z.tail_rows(6), 0.2))),
+            0.0);
+  const arma::cx_mat x = rng.cx_normal(18, 2);
+  const arma::cx_mat D = make_slice_denoiser(mixture, 3)->denoise(x, 0.2);
+  for (arma::uword l = 0; l < 3; ++l) {
+    EXPECT_LT(
+        max_difference(D.rows(6 * l, 6 * l + 5), mixture->denoise(x.rows(6 * l, 6 * l + 5), 0.2)),
+        1e-14);
+  }
+  EXPECT_TRUE(refused([] { make_product_denoiser({}); }, "no parts"));
+  EXPECT_TRUE(refused([&] { make_product_denoiser({gaussian, nullptr}); }, "a part is not given"));
+  EXPECT_TRUE(refused([] { make_slice_denoiser(nullptr, 2); }, "the denoiser is not given"));
+  EXPECT_TRUE(refused([&] { make_slice_denoiser(gaussian, 0); }, "n_slices is 0"));
+  EXPECT_TRUE(refused([&] { product->denoise(x, 0.2); }, "z has 18 rows, the prior has 11"));
+}
+
+// E[h | z] = sum over levels of p(level | z) E[h | z, level], the levels equally likely.
+TEST(GaussianMixtureDenoiser, BlindAveragesOverTheLevels) {
+  Rng rng = test_rng(7);
+  const GaussianMixture prior = random_mixture(6, 3, rng);
+  const auto denoiser = make_gaussian_mixture_denoiser(prior);
+  ASSERT_TRUE(denoiser->blind());
+  const arma::cx_mat h = draw(prior, 4, rng);
+  const arma::cx_mat z = h + rng.cx_normal(6, 4) * arma::diagmat(arma::cx_vec{1.0, 0.3, 0.1, 1e-2});
+  arma::cx_mat D;
+  denoiser->denoise_blind(z, D);
+  const arma::vec levels = arma::exp10(arma::linspace(std::log10(4.0), -6.0, 24));
+  for (arma::uword k = 0; k < z.n_cols; ++k) {
+    arma::vec shares(levels.n_elem);
+    arma::cx_mat means(6, levels.n_elem);
+    for (arma::uword i = 0; i < levels.n_elem; ++i) {
+      const MixturePosterior posterior(prior, z.col(k), levels(i));
+      shares(i) = posterior.log_density;
+      means.col(i) = posterior.mean;
+    }
+    shares = arma::exp(shares - shares.max());
+    shares /= arma::accu(shares);
+    EXPECT_LT(max_difference(D.col(k), means * arma::conv_to<arma::cx_vec>::from(shares)), 1e-9);
+  }
+}
+
+TEST(Denoiser, SaysWhatItCannotDo) {
+  struct Plain final : Denoiser {
+    using Denoiser::denoise;
+    std::string name() const override { return "plain prior"; }
+    arma::uword n_h() const override { return 2; }
+    void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override { out = z; }
+  };
+  const Plain plain;
+  const arma::cx_mat z(2, 1, arma::fill::ones);
+  arma::cx_mat out;
+  EXPECT_FALSE(plain.differentiable() || plain.blind() || plain.predicts_error());
+  EXPECT_TRUE(refused([&] { plain.linearise(z, 1.0); }, "plain prior has no gradient"));
+  EXPECT_TRUE(
+      refused([&] { plain.denoise_blind(z, out); }, "plain prior must be told the noise level"));
+  Rng rng = test_rng(1);
+  EXPECT_TRUE(
+      refused([&] { make_gaussian_mixture_denoiser(random_mixture(2, 2, rng))->linearise(z, 0.0); },
+              "linearised at sigma2 = 0"));
 }
 
 TEST(Denoiser, RefusesWrongSizesAndNegativeNoise) {

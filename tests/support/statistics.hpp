@@ -31,7 +31,8 @@ inline testing::AssertionResult mean_is(const arma::vec& values, double expected
 
 /// Largest absolute difference of two matrices of one size; infinity when the sizes differ.
 template <class A, class B>
-double max_difference(const A& a, const B& b) {
+double max_difference(const A& left, const B& right) {
+  const auto &a = left.eval(), &b = right.eval();
   if (a.n_rows != b.n_rows || a.n_cols != b.n_cols) return INFINITY;
   return a.is_empty() ? 0.0 : arma::abs(a - b).max();
 }
