@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chest/error.hpp>
 #include <chest/estimators/estimator.hpp>
 #include <chest/observation.hpp>
@@ -46,6 +47,7 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
   out.h.ones(A.n_h() + 3, 2);
   out.mse.ones(5);
   out.nfe = 77;
+  arma::uword most_calls = 0;
   for (arma::uword k = 0; k < n; ++k) {
     estimator.estimate(columns(observation, {k}), out);
     EXPECT_LT(max_difference(out.h, whole.h.col(k)), tolerance);
@@ -53,8 +55,10 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
     if (!whole.mse.is_empty()) {
       EXPECT_NEAR(out.mse(0), whole.mse(k), tolerance * (1 + whole.mse(k)));
     }
-    EXPECT_EQ(out.nfe, whole.nfe);
+    most_calls = std::max(most_calls, out.nfe);
   }
+  // Channels of one batch may take different numbers of calls: the largest counts.
+  EXPECT_EQ(most_calls, whole.nfe);
 
   // Memory of the right size is reused, not replaced.
   estimator.estimate(observation, out);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <armadillo>
 #include <chest/estimators/denoiser.hpp>
 #include <chest/estimators/gmm.hpp>
@@ -8,6 +10,7 @@
 #include <chest/metrics.hpp>
 #include <chest/observation.hpp>
 #include <cmath>
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,6 +22,13 @@ namespace chest {
 inline double nmse_db(const arma::cx_mat& h_hat, const arma::cx_mat& h) {
   return to_db(arma::accu(arma::square(arma::abs(h_hat - h))) /
                arma::accu(arma::square(arma::abs(h))));
+}
+
+/// Writes what a test saw into its report (--gtest_output=xml).
+inline void seen(const char* what, double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  testing::Test::RecordProperty(what, text);
 }
 
 /// The Gaussian prior CN(0, C) as a mixture of one.

@@ -1,0 +1,164 @@
+#include <chest/estimators/ep.hpp>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/cluster_mixture.hpp"
+#include "tests/support/estimator_contract.hpp"
+#include "tests/support/exact_prior.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/scene.hpp"
+#include "tests/support/statistics.hpp"
+
+namespace chest {
+namespace {
+
+using OperatorPtr = std::shared_ptr<const ObservationOperator>;
+using DenoiserPtr = std::shared_ptr<const Denoiser>;
+
+/// Errors of the denoiser of a Gaussian prior with eigenvalues l.
+DenoiserErrors gaussian_errors(const arma::vec& l, const arma::vec& levels) {
+  DenoiserErrors errors;
+  errors.sigma2 = levels;
+  errors.mse.set_size(levels.n_elem);
+  for (arma::uword i = 0; i < levels.n_elem; ++i) {
+    errors.mse(i) = arma::mean(l * levels(i) / (l + levels(i)));
+  }
+  return errors;
+}
+
+Scene gaussian_scene(const arma::cx_mat& C, arma::uword n_obs, arma::uword n_samples, double sigma2,
+                     Rng& rng) {
+  Scene scene;
+  scene.C = C;
+  scene.A = make_dense_observation(qpsk_rows(n_obs, C.n_rows, rng));
+  scene.h = covariance_factor(C) * rng.cx_normal(C.n_rows, n_samples);
+  observe(scene, sigma2, rng);
+  return scene;
+}
+
+// The denoiser's message about a white prior is the prior again: nothing to iterate.
+TEST(Ep, IsLmmseAtOnceForAWhitePrior) {
+  Rng rng = test_rng(1);
+  const arma::cx_mat I(16, 16, arma::fill::eye);
+  const Scene scene = gaussian_scene(I, 8, 20, 0.1, rng);
+  const GaussianPosterior posterior(dense(*scene.A), I, 0.1);
+  // The level of the message from the data, at which the table must be exact.
+  const double v2 = arma::trace(posterior.covariance).real() / 16.0;
+  EpOptions options;
+  options.errors =
+      gaussian_errors(arma::vec(16, arma::fill::ones), {1e-3, 1.0 / (1.0 / v2 - 1.0), 9.0});
+  for (const arma::uword n_iterations : {1, 2, 20}) {
+    options.n_iterations = n_iterations;
+    options.damping = 1.0;
+    const Estimate estimate =
+        make_ep(scene.A, make_gaussian_denoiser(I), options)->estimate(scene.observation);
+    EXPECT_LT(max_difference(estimate.h, posterior.filter * scene.observation.y), 1e-12);
+    EXPECT_LT(arma::abs(estimate.mse - 16.0 * v2).max(), 1e-12);
+    EXPECT_EQ(estimate.nfe, n_iterations);
+  }
+}
+
+TEST(Ep, IsNearlyLmmseForAColouredGaussianPrior) {
+  Rng rng = test_rng(2);
+  arma::vec l = arma::exp(-arma::regspace(0.0, 15.0) / 3.0);
+  l *= 16.0 / arma::accu(l);
+  const arma::cx_mat F = arma::fft(arma::cx_mat(16, 16, arma::fill::eye)) / 4.0;
+  const arma::cx_mat C = F.t() * arma::diagmat(arma::conv_to<arma::cx_vec>::from(l)) * F;
+  const Scene scene = gaussian_scene(C, 8, 300, 0.1, rng);
+  const GaussianPosterior posterior(dense(*scene.A), C, 0.1);
+  EpOptions options;
+  options.errors = gaussian_errors(l, arma::logspace(-5.0, 2.0, 200));
+  const Estimate estimate =
+      make_ep(scene.A, make_gaussian_denoiser(C), options)->estimate(scene.observation);
+  const double distance = nmse_db(estimate.h, posterior.filter * scene.observation.y);
+  seen("distance_db", distance);
+  EXPECT_LT(distance, -50.0);
+  // One variance stands for all entries in its messages: the error is predicted less well.
+  const double mse = arma::trace(posterior.covariance).real();
+  seen("predicted_over_exact", estimate.mse(0) / mse);
+  EXPECT_NEAR(to_db(estimate.mse(0) / mse), 0.0, 0.5);
+}
+
+TEST(Ep, PredictsItsErrorOnAMixture) {
+  Rng rng = test_rng(3);
+  const GaussianMixture prior = cluster_mixture(16, 8, 4, rng, 0.08);
+  const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);
+  EpOptions options;
+  options.errors = measure_errors(*denoiser, samples_in_memory(draw(prior, 500, rng), 16, 1),
+                                  arma::logspace(-5.0, 2.0, 20), 1, ErrorDetail::mse);
+  Scene scene;
+  scene.A = make_dense_observation(qpsk_rows(12, 16, rng));
+  scene.h = draw(prior, 300, rng);
+  observe(scene, 0.1, rng);
+  const Estimate estimate = make_ep(scene.A, denoiser, options)->estimate(scene.observation);
+  const double mse = arma::accu(arma::square(arma::abs(estimate.h - scene.h))) / 300.0;
+  seen("predicted_over_measured", estimate.mse(0) / mse);
+  EXPECT_NEAR(to_db(estimate.mse(0) / mse), 0.0, 1.5);
+  EXPECT_EQ(estimate.mse.min(), estimate.mse.max());
+}
+
+/// Pushes away what it is given.
+class Repulsive final : public Denoiser {
+ public:
+  using Denoiser::denoise;
+  std::string name() const override { return "repulsive"; }
+  arma::uword n_h() const override { return 6; }
+  void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override { out = -4.0 * z; }
+};
+
+// A column whose messages part keeps what it had: the estimate of an earlier iteration.
+TEST(Ep, GuardsAgainstMessagesThatPart) {
+  Rng rng = test_rng(4);
+  const OperatorPtr A = make_dense_observation(rng.cx_normal(4, 6));
+  const Observation observation{rng.cx_normal(4, 3), 0.1, 0, {}};
+  EpOptions options;
+  options.errors.sigma2 = {1e-3, 10.0};
+  options.errors.mse = {1e-3, 0.5};
+  const auto run = [&](arma::uword n_iterations, bool guard) {
+    options.n_iterations = n_iterations;
+    options.guard = guard;
+    return make_ep(A, std::make_shared<Repulsive>(), options)->estimate(observation).h;
+  };
+  const arma::cx_mat guarded = run(20, true), free = run(20, false);
+  EXPECT_GT(arma::norm(free, "fro"), 10.0 * arma::norm(guarded, "fro"));
+  for (arma::uword k = 0; k < 3; ++k) {
+    bool found = false;
+    for (arma::uword n = 3; n < 20; ++n) {
+      found = found || max_difference(guarded.col(k), run(n, false).col(k)) == 0.0;
+    }
+    EXPECT_TRUE(found) << k;
+  }
+  // The first iterations are the guard's too.
+  EXPECT_EQ(max_difference(run(3, true), run(3, false)), 0.0);
+}
+
+TEST(Ep, KeepsTheContractOfEstimators) {
+  use_one_blas_thread();
+  Rng rng = test_rng(5);
+  const GaussianMixture prior = random_mixture(6, 3, rng);
+  const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);
+  Scene scene;
+  scene.A = make_dense_observation(rng.cx_normal(4, 6));
+  scene.h = draw(prior, 4, rng);
+  observe(scene, 0.2, rng);
+  EpOptions options;
+  options.errors = measure_errors(*denoiser, samples_in_memory(draw(prior, 200, rng), 6, 1),
+                                  arma::logspace(-4.0, 2.0, 10), 1, ErrorDetail::mse);
+  expect_estimator_contract(*make_ep(scene.A, denoiser, options), *scene.A, scene.observation,
+                            1e-9);
+  EpOptions wrong = options;
+  EXPECT_TRUE(refused([&] { make_ep(nullptr, denoiser, options); }, "A is not given"));
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, nullptr, options); }, "the denoiser is not given"));
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, {}); }, "errors are not given"));
+  wrong.n_iterations = 0;
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "n_iterations is 0"));
+  wrong = options;
+  wrong.damping = 0.0;
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "damping is 0"));
+  wrong = options;
+  wrong.errors.mse(0) = -1.0;
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "not positive and finite"));
+}
+
+}  // namespace
+}  // namespace chest
