@@ -95,7 +95,7 @@ class Ep final : public Estimator {
     } else {
       out.mse.reset();
     }
-    out.nfe += (instead.nfe * columns.n_elem + out.h.n_cols - 1) / out.h.n_cols;
+    out.nfe += instead.nfe;
   }
 
   std::shared_ptr<const ObservationOperator> A_;

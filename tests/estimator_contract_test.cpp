@@ -45,11 +45,27 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
                                             "omp:sparsity=3,oversampling=3",
                                             "sbl",
                                             "sbl:iterations=3,oversampling=2,penalty=0",
-                                            "sbl:snr=+3"};
+                                            "sbl:snr=+3",
+                                            "dmse:prior=gmm",
+                                            "ep:prior=gmm",
+                                            "ep:prior=lmmse,iterations=4,fallback=none",
+                                            "diffpir:prior=gmm,levels=4",
+                                            "diffpir:prior=gmm,levels=4,start=sbl,walk=fresh",
+                                            "ddnm:prior=gmm,levels=4",
+                                            "dds:prior=gmm,levels=4,cg=2",
+                                            "dmps:prior=gmm,levels=4",
+                                            "pigdm:prior=gmm,levels=4",
+                                            "dps:prior=gmm,levels=4",
+                                            "opc:prior=gmm,levels=4,variance=angular",
+                                            "flowchef:prior=gmm,levels=4",
+                                            "score:prior=gmm,levels=4",
+                                            "red-diff:prior=gmm,iterations=5",
+                                            "coarse-to-fine:prior=gmm,iterations=5",
+                                            "smc:prior=gmm,particles=3,levels=4"};
   // The network's rows of dmse are in nn_estimator_contract_test.cpp.
   const std::vector<std::string> decorrelating{
-      "dmse:prior=gmm",           "dmse:prior=gmm,steps=3",          "dmse:prior=lmmse",
-      "dmse:prior=gmm,published", "dmse:prior=lmmse,published=full", "dmse:prior=gmm,snr=+3"};
+      "dmse:prior=gmm,steps=3", "dmse:prior=lmmse", "dmse:prior=gmm,published",
+      "dmse:prior=lmmse,published=full", "dmse:prior=gmm,snr=+3"};
   std::set<std::string> seen;
 
   const std::vector<std::shared_ptr<const ObservationOperator>> observations{
@@ -75,7 +91,7 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
       if (spec.name == "genie" && A->pilots() == nullptr) continue;
       const auto estimator = make_estimator(spec, context);
       EXPECT_EQ(estimator->name(), text);
-      EXPECT_EQ(estimator->warning(0.1), "");
+      EXPECT_EQ(estimator->warning(0.1).empty(), spec.name != "ddnm");
       expect_estimator_contract(*estimator, *A, scene.observation, 1e-10);
       seen.insert(spec.name);
     }

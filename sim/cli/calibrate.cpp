@@ -17,7 +17,7 @@ namespace {
 
 /// What dmse chooses from, at most 50 calls each.
 constexpr const char* default_candidates =
-    "ep,ep:damping=0.3,iterations=40,diffpir,diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
+    "ep,ep:damping=0.3,iterations=30,diffpir,diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
     "diffpir:start=sbl,from=0.3,levels=10,"
     "diffpir:start=sbl,from=1,levels=10,"
     "diffpir:start=sbl,from=3,to=0.01,levels=10,"

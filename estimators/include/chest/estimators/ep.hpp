@@ -27,8 +27,8 @@ struct EpOptions {
 /// prior: an LMMSE block and the denoiser exchange Gaussian messages from which their own
 /// information has been removed. The fixed point approximates the posterior mean. Variances follow
 /// from A, sigma2 and the denoiser's errors alone, so all channels share the noise levels. Predicts
-/// its mse, the state evolution's. Channels that fall back add the calls of the fallback to nfe, in
-/// the mean.
+/// its mse, the state evolution's. nfe is the largest of the batch: with the calls of the fallback
+/// where a channel needed it.
 ///
 /// @throws Error(invalid_argument) if sizes differ, or options are invalid
 /// Source: [Rangan2019], [Opper2005]; docs/model.md
