@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 
 namespace chest {
@@ -27,6 +28,28 @@ std::string GaussianMixture::why_invalid() const {
     if (!C.is_finite()) return "covariance " + std::to_string(k) + " is not finite";
   }
   return "";
+}
+
+arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng) {
+  std::vector<arma::cx_mat> factors(prior.n_components());
+  const arma::vec cumulative = arma::cumsum(prior.weights);
+  arma::cx_mat h = rng.cx_normal(prior.n_h(), n_samples);
+  for (arma::uword j = 0; j < n_samples; ++j) {
+    const double u = rng.uniform();
+    arma::uword k = 0;
+    while (k + 1 < prior.n_components() && u >= cumulative(k)) ++k;
+    if (factors[k].is_empty()) factors[k] = covariance_factor(prior.covariances[k]);
+    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
+  }
+  return h;
+}
+
+arma::cx_mat second_moment(const GaussianMixture& prior) {
+  arma::cx_mat C(prior.n_h(), prior.n_h(), arma::fill::zeros);
+  for (arma::uword k = 0; k < prior.n_components(); ++k) {
+    C += prior.weights(k) * (prior.covariances[k] + prior.means.col(k) * prior.means.col(k).t());
+  }
+  return C;
 }
 
 void save(ArchiveWriter& archive, const std::string& group, const GaussianMixture& prior) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <chest/archive.hpp>
+#include <chest/random.hpp>
 
 namespace chest {
 
@@ -20,6 +21,12 @@ struct GaussianMixture {
   /// Empty when usable; otherwise one sentence naming what does not fit.
   std::string why_invalid() const;
 };
+
+/// n_samples independent draws, [n_h, n_samples].
+/// @throws Error(numeric) if a covariance has a negative eigenvalue
+arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng);
+/// E[h h^H] = sum_k w_k (C_k + m_k m_k^H): the C of the best linear estimator. [n_h, n_h]
+arma::cx_mat second_moment(const GaussianMixture& prior);
 
 /// Stores the mixture as datasets below `group` ("/prior"): weights, means, covariances.
 void save(ArchiveWriter& archive, const std::string& group, const GaussianMixture& prior);
