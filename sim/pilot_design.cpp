@@ -51,7 +51,7 @@ auto from_name(const Names& names, const char* what, const std::string& text) {
   }
   const std::string near = nearest(text, known);
   refuse("there is no " + std::string(what) + " '" + text + "'" +
-         (near.empty() ? "" : ", did you mean " + near + "?") + " Known are " + enumerate(known) +
+         (near.empty() ? "." : ", did you mean " + near + "?") + " Known are " + enumerate(known) +
          ".");
 }
 
@@ -264,19 +264,25 @@ PosteriorSampler make_mixture_sampler(GaussianMixture prior, std::uint64_t seed)
 }
 
 PosteriorSampler make_estimator_sampler(EstimatorMaker make, std::uint64_t seed) {
-  return
-      [make = std::move(make), seed](const ObservationOperator& A, const arma::cx_vec& y,
-                                     double sigma2, arma::uword n_particles, std::uint64_t stream) {
-        Rng rng(seed, {Purpose::estimator, stream, A.n_obs()});
-        Observation observation;
-        observation.sigma2 = sigma2;
-        observation.stream = stream;
-        observation.y = rng.cx_normal(y.n_elem, n_particles, 1e-20 * sigma2);
-        observation.y.each_col() += y;
-        // The estimator ends here, A does not.
-        const std::shared_ptr<const ObservationOperator> alias(std::shared_ptr<void>(), &A);
-        return make(alias)->estimate(observation).h;
-      };
+  return [make = std::move(make), seed](const ObservationOperator& A, const arma::cx_vec& y,
+                                        double sigma2, arma::uword n_particles,
+                                        std::uint64_t stream) {
+    Rng rng(seed, {Purpose::estimator, stream, A.n_obs()});
+    Observation observation;
+    observation.sigma2 = sigma2;
+    observation.stream = stream;
+    observation.y = rng.cx_normal(y.n_elem, n_particles, 1e-20 * sigma2);
+    observation.y.each_col() += y;
+    // The estimator ends here, A does not.
+    const std::shared_ptr<const ObservationOperator> alias(std::shared_ptr<void>(), &A);
+    arma::cx_mat h = make(alias)->estimate(observation).h;
+    const arma::cx_vec mean = arma::mean(h, 1);
+    if (total_power(h.each_col() - mean) < 1e-9 * sigma2 * double(n_particles))
+      refuse(
+          "the estimator gives one estimate for one y; expected one that samples, as a walk with "
+          "the update ancestral or fresh");
+    return h;
+  };
 }
 
 PilotScore make_particle_score(PosteriorSampler sampler, arma::cx_mat candidates,

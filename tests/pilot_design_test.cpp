@@ -204,6 +204,14 @@ TEST(PosteriorSampler, TakesAnEstimatorThatSamples) {
   // tr(C_post) = 3 + 0.5 / 1.5. 300 levels: 2 % too little.
   EXPECT_NEAR(arma::mean(power), 3.0 + 1.0 / 3.0, 0.2);
   EXPECT_LT(arma::norm(arma::mean(h, 1) - mean), 0.15);
+  const EstimatorMaker one = [&](std::shared_ptr<const ObservationOperator> of) {
+    return std::shared_ptr<const Estimator>(
+        make_lmmse(std::move(of), arma::eye<arma::cx_mat>(4, 4)));
+  };
+  EXPECT_NE(error_of([&] {
+              make_estimator_sampler(one, 1)(*A, y, 0.5, 8, 1);
+            }).find("expected one that samples"),
+            std::string::npos);
 }
 
 /// 16 beams of one antenna row at 10 dB, as docs/measurements.md has it.
@@ -293,7 +301,7 @@ TEST(PilotDesign, WrongInputIsNamed) {
          error_of([&] { mixture_posterior(prior, *A, arma::cx_vec(3, arma::fill::zeros), 0.1); }));
 }
 
-/// chest pilots as a user runs it, on a mixture of 4x8 channels.
+/// chest pilots as a user runs it, on 2x8 channels.
 class RunPilots : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -358,6 +366,19 @@ TEST_F(RunPilots, FeedbackIsTheSameForAnyNumberOfThreads) {
               "--n-pilots", "3", "--out", file("codebook.h5")});
   EXPECT_NE(codebook.find("criterion variance"), std::string::npos) << codebook;
   EXPECT_EQ(make_pilots(parse_pilots("file=" + file("codebook.h5")), 8, 1).P.n_cols, 3u);
+}
+
+TEST_F(RunPilots, FeedbackNeedsNoMixtureWithASampler) {
+  Program fit({"fit", "lmmse", "--channels", file("scm.h5"), "--samples", "0:200", "--out",
+               file("lmmse.h5")});
+  ASSERT_EQ(fit.status(), 0) << fit.err();
+  const std::string text =
+      output({"--channels", file("scm.h5"), "--model", file("lmmse.h5"), "--sequential", "--test",
+              "200:210", "--n-pilots", "2", "--n-particles", "4", "--sampler",
+              "diffpir:prior=lmmse,walk=ancestral,levels=5", "--estimator", "lmmse"});
+  EXPECT_NE(text.find("\nlmmse on 10 test channels"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nentropy "), std::string::npos) << text;
+  EXPECT_EQ(text.find("exact-variance"), std::string::npos) << text;
 }
 
 TEST_F(RunPilots, BadInputIsExplainedBeforeWorkStarts) {

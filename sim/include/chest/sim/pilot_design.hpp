@@ -70,7 +70,7 @@ arma::vec pilot_scores(const arma::cx_mat& C, const arma::cx_mat& candidates, do
 /// nothing for this prior. Entropy is submodular: the n greedy pilots have at least 1 - 1/e of the
 /// information of the best n.
 /// @throws Error(invalid_argument) as above, or if n_pilots is not in 1 .. n_candidates
-/// Source: [Krause2008]; docs/pilots.md
+/// Source: [Nemhauser1978], [Krause2005]; docs/pilots.md
 PilotDesign design_pilots(const arma::cx_mat& C, const arma::cx_mat& candidates,
                           const PilotDesignOptions& options = {});
 
@@ -91,7 +91,8 @@ using EstimatorMaker =
 PosteriorSampler make_mixture_sampler(GaussianMixture prior, std::uint64_t seed);
 /// The estimates of one y, over and over, of an estimator that samples: a walk with the ancestral
 /// or the fresh update and n_runs = 1. Its noise depends on the column of y, so the columns differ
-/// by noise of variance 1e-20 sigma2.
+/// by noise of variance 1e-20 sigma2.  When drawing:
+/// @throws Error(invalid_argument) if all estimates are the same
 PosteriorSampler make_estimator_sampler(EstimatorMaker make, std::uint64_t seed);
 
 /// What is known of one channel when its next pilot is chosen.
