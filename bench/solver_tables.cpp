@@ -324,6 +324,8 @@ void pilots() {
   feedback("variance", variance);
   feedback("entropy", make_particle_score(exact, candidates, PilotCriterion::entropy));
   feedback("exact variance", make_mixture_score(prior, candidates));
+  feedback("variance, 16 draws",
+           make_particle_score(exact, candidates, PilotCriterion::variance, 16));
   // Particles as a fitted prior has them: walks with the denoiser.
   const std::shared_ptr<const Denoiser> D = make_gaussian_mixture_denoiser(prior);
   const PosteriorSampler walks = make_estimator_sampler(
