@@ -1,7 +1,7 @@
 // NMSE of every solver on a Gaussian mixture whose denoiser, and whose conditional mean E[h | y],
 // are exact: what the rules are worth when the prior is not in question.
 //
-//   solver_tables [solvers|geometries|full|pilots ...]      all without arguments; some minutes
+//   solver_tables [solvers|geometries|pilots ...]      all without arguments; some minutes
 #include <chest/estimators/coarse_to_fine.hpp>
 #include <chest/estimators/ep.hpp>
 #include <chest/estimators/gmm.hpp>
@@ -12,6 +12,7 @@
 #include <chest/estimators/walk.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
+#include <chest/sim/pilot_design.hpp>
 #include <cstdio>
 #include <functional>
 #include <set>
@@ -267,14 +268,82 @@ void geometries() {
   std::printf("\n");
 }
 
+/// Beams of 16 chosen with and without feedback: E[h | y] after 1 .. 8 of them, 10 dB.
+void pilots() {
+  using namespace sim;
+  std::printf("## Beams chosen one by one: 16 antennas, 16 DFT beams, 10 dB, 400 channels\n\n");
+  Rng rng = test_rng(2028);
+  const GaussianMixture prior = cluster_mixture(16, 16, 16, rng);
+  const arma::cx_mat h = draw(prior, 400, rng), h_design = draw(prior, 400, rng);
+  const arma::cx_mat candidates = pilot_candidates(CandidateKind::dft, 16, 1);
+  FeedbackOptions options;
+  options.n_threads = available_threads();
+  const PilotDesign gaussian = design_pilots(
+      second_moment(prior), candidates, {options.n_pilots, options.sigma2, PilotCriterion::trace});
+  options.first = gaussian.chosen(0);
+  const arma::uvec counts{1, 2, 3, 4, 6, 8};
+  const EstimatorMaker make = [&](std::shared_ptr<const ObservationOperator> A) {
+    return std::shared_ptr<const Estimator>(make_gmm(std::move(A), prior));
+  };
+  std::printf("| policy | 1 | 2 | 3 | 4 | 6 | 8 beams |\n|---|---|---|---|---|---|---|\n");
+  const auto print = [&](const std::string& name, const arma::vec& nmse) {
+    std::printf("| %s |", name.c_str());
+    for (const double value : nmse) std::printf(" %.2f |", to_db(value));
+    std::printf("\n");
+    std::fflush(stdout);
+  };
+  const auto row = [&](const std::string& name, const arma::umat& chosen) {
+    print(name, pilot_nmse(h, candidates, chosen, counts, make, options.sigma2, options.seed,
+                           options.n_threads));
+  };
+  row("random", random_choice(16, 8, h.n_cols, 1));
+  arma::vec uniform(counts.n_elem);
+  for (arma::uword i = 0; i < counts.n_elem; ++i) {
+    uniform(i) =
+        arma::as_scalar(pilot_nmse(h, candidates, uniform_choice(16, counts(i)), counts.row(i),
+                                   make, options.sigma2, options.seed, options.n_threads));
+  }
+  print("every k-th beam", uniform);
+  row("designed, covariance", gaussian.chosen);
+  const PosteriorSampler exact = make_mixture_sampler(prior, 1);
+  const PilotScore variance = make_particle_score(exact, candidates, PilotCriterion::variance);
+  FeedbackOptions common = options;
+  common.common = true;
+  row("designed, mean over particles", choose_pilots(h_design, candidates, variance, common));
+  const auto feedback = [&](const std::string& name, const PilotScore& score) {
+    row(name, choose_pilots(h, candidates, score, options));
+  };
+  feedback("variance", variance);
+  feedback("entropy", make_particle_score(exact, candidates, PilotCriterion::entropy));
+  feedback("exact variance", make_mixture_score(prior, candidates));
+  feedback("variance, 16 draws",
+           make_particle_score(exact, candidates, PilotCriterion::variance, 16));
+  // Particles as a fitted prior has them: walks with the denoiser.
+  const std::shared_ptr<const Denoiser> D = make_gaussian_mixture_denoiser(prior);
+  const PosteriorSampler walks = make_estimator_sampler(
+      [&](std::shared_ptr<const ObservationOperator> A) {
+        WalkOptions walking = walk(WalkUpdate::fresh, 1);
+        walking.n_levels = 20;
+        walking.inner = 2;
+        return std::shared_ptr<const Estimator>(
+            make_walk(make_proximal_guidance(std::move(A), D), walking));
+      },
+      1);
+  feedback("variance, 16 walks (fresh, 20 x 2)",
+           make_particle_score(walks, candidates, PilotCriterion::variance, 16));
+  feedback("entropy, 16 walks (fresh, 20 x 2)",
+           make_particle_score(walks, candidates, PilotCriterion::entropy, 16));
+  std::printf("\n");
+}
+
 }  // namespace
 }  // namespace chest
 
 int main(int argc, char** argv) {
   chest::use_one_blas_thread();
   const std::set<std::string> wanted(argv + 1, argv + argc);
-  const std::vector<std::pair<std::string, void (*)()>> parts{{"solvers", chest::solvers},
-                                                              {"geometries", chest::geometries}};
+  const std::vector<std::pair<std::string, void (*)()>> parts{
+      {"solvers", chest::solvers}, {"geometries", chest::geometries}, {"pilots", chest::pilots}};
   for (const auto& [name, run] : parts) {
     if (wanted.empty() || wanted.count(name)) run();
   }

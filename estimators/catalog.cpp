@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <chest/archive.hpp>
-#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/coarse_to_fine.hpp>
 #include <chest/estimators/diffusion.hpp>
@@ -258,16 +257,7 @@ DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior,
   // Enough for 2 % of an error, and no minutes for large mixtures.
   const auto n = static_cast<arma::uword>(std::clamp(2e8 / work, 64.0, 2000.0));
   Rng rng(1, {Purpose::validation, 2000});
-  arma::cx_mat h = rng.cx_normal(prior.n_h(), n);
-  std::vector<arma::cx_mat> factors(prior.n_components());
-  for (arma::uword j = 0; j < n; ++j) {
-    double u = rng.uniform();
-    arma::uword k = 0;
-    while (k + 1 < prior.n_components() && u >= prior.weights(k)) u -= prior.weights(k++);
-    if (factors[k].is_empty()) factors[k] = covariance_factor(prior.covariance(k));
-    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
-  }
-  return measure_errors(denoiser, samples_in_memory(std::move(h), n_rx, n_tx),
+  return measure_errors(denoiser, samples_in_memory(draw(prior, n, rng), n_rx, n_tx),
                         arma::logspace(-5.0, 2.6, 30), 1, ErrorDetail::angular);
 }
 

@@ -111,6 +111,46 @@ std::unique_ptr<Estimator> make_gmm(std::shared_ptr<const ObservationOperator> A
   return std::make_unique<Gmm>(std::move(A), prior);
 }
 
+GaussianMixture mixture_posterior(const GaussianMixture& prior, const ObservationOperator& A,
+                                  const arma::cx_vec& y, double sigma2) {
+  if (const std::string why = prior.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, "mixture_posterior: " + why);
+  }
+  if (prior.n_h() != A.n_h() || y.n_elem != A.n_obs() || !(sigma2 > 0.0)) {
+    throw Error(ErrorKind::invalid_argument,
+                "mixture_posterior: the prior is for n_h = " + std::to_string(prior.n_h()) +
+                    ", y has " + std::to_string(y.n_elem) + " rows and sigma2 is " +
+                    std::to_string(sigma2) + "; expected " + std::to_string(A.n_h()) + ", " +
+                    std::to_string(A.n_obs()) + " and > 0");
+  }
+  GaussianMixture posterior;
+  posterior.weights = arma::log(prior.weights);
+  posterior.means = prior.means;
+  const arma::cx_mat A_means = A.apply(prior.means);
+  for (arma::uword k = 0; k < prior.n_components(); ++k) {
+    const arma::cx_mat C = prior.covariance(k);
+    const arma::cx_mat AC = A.apply(C);
+    arma::cx_mat S = A.apply(arma::cx_mat(AC.t())), L;
+    S.diag() += sigma2;
+    if (!arma::chol(L, S, "lower")) {
+      throw Error(ErrorKind::numeric,
+                  "mixture_posterior: A C A^H + sigma2 I of component " + std::to_string(k) +
+                      " is not positive definite at sigma2 = " + std::to_string(sigma2) +
+                      ": its covariance is not one");
+    }
+    const arma::cx_mat F = arma::solve(arma::trimatl(L), AC, arma::solve_opts::fast);
+    const arma::cx_vec d =
+        arma::solve(arma::trimatl(L), arma::cx_vec(y - A_means.col(k)), arma::solve_opts::fast);
+    posterior.weights(k) -=
+        2.0 * arma::accu(arma::log(arma::real(L.diag()))) + arma::accu(arma::square(arma::abs(d)));
+    posterior.means.col(k) += F.t() * d;
+    posterior.covariances.push_back(C - F.t() * F);
+  }
+  posterior.weights = arma::exp(posterior.weights - posterior.weights.max());
+  posterior.weights /= arma::accu(posterior.weights);
+  return posterior;
+}
+
 void save(const std::filesystem::path& file, const GmmModel& model) {
   ArchiveWriter archive(file);
   write_model_header(

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/text.hpp>
 
@@ -280,6 +281,28 @@ std::string describe(const GaussianMixture& prior) {
     out += " of rank " + std::to_string(factors.front().n_cols);
   }
   return out + ", " + std::to_string(prior.n_parameters()) + " parameters";
+}
+
+arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng) {
+  std::vector<arma::cx_mat> factors(prior.n_components());
+  const arma::vec cumulative = arma::cumsum(prior.weights);
+  arma::cx_mat h = rng.cx_normal(prior.n_h(), n_samples);
+  for (arma::uword j = 0; j < n_samples; ++j) {
+    const double u = rng.uniform();
+    arma::uword k = 0;
+    while (k + 1 < prior.n_components() && u >= cumulative(k)) ++k;
+    if (factors[k].is_empty()) factors[k] = covariance_factor(prior.covariance(k));
+    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
+  }
+  return h;
+}
+
+arma::cx_mat second_moment(const GaussianMixture& prior) {
+  arma::cx_mat C(prior.n_h(), prior.n_h(), arma::fill::zeros);
+  for (arma::uword k = 0; k < prior.n_components(); ++k) {
+    C += prior.weights(k) * (prior.covariance(k) + prior.means.col(k) * prior.means.col(k).t());
+  }
+  return C;
 }
 
 void save(ArchiveWriter& archive, const std::string& group, const GaussianMixture& prior) {

@@ -103,5 +103,28 @@ TEST(GmmModel, SurvivesItsFile) {
   EXPECT_EQ(read.channel_scale, 1.5);
 }
 
+TEST(MixturePosterior, IsTheOneOfGmmAndComposes) {
+  Rng rng = test_rng(5);
+  const GaussianMixture prior = random_mixture(6, 3, rng);
+  const Scene scene = mixture_scene(prior, {2, 3, 2, 1, 0.2, 6});
+  const arma::cx_vec y = scene.observation.y.col(0);
+  const GaussianMixture posterior = mixture_posterior(prior, *scene.A, y, 0.2);
+  EXPECT_EQ(posterior.why_invalid(), "");
+  const Estimate estimate = make_gmm(scene.A, prior)->estimate(scene.observation);
+  const arma::cx_vec mean = posterior.means * posterior.weights;
+  EXPECT_LT(max_difference(mean, arma::cx_vec(estimate.h.col(0))), 1e-12);
+  EXPECT_NEAR(arma::trace(second_moment(posterior)).real() - std::pow(arma::norm(mean), 2),
+              estimate.mse(0), 1e-11);
+
+  const arma::cx_mat& P = *scene.A->pilots();
+  const auto one = make_kronecker_observation(P.col(0), 2);
+  const auto two = make_kronecker_observation(P.col(1), 2);
+  const GaussianMixture steps =
+      mixture_posterior(mixture_posterior(prior, *one, y.head(2), 0.2), *two, y.tail(2), 0.2);
+  EXPECT_LT(arma::abs(steps.weights - posterior.weights).max(), 1e-12);
+  EXPECT_LT(max_difference(steps.means, posterior.means), 1e-12);
+  EXPECT_LT(max_difference(steps.covariances[1], posterior.covariances[1]), 1e-12);
+}
+
 }  // namespace
 }  // namespace chest

@@ -128,6 +128,7 @@ int calibrate(const Args& args, std::ostream& out);
 int estimate(const Args& args, std::ostream& out);
 int sweep(const Args& args, std::ostream& out);
 int link(const Args& args, std::ostream& out);
+int pilots(const Args& args, std::ostream& out);
 int plot(const Args& args, std::ostream& out);
 int merge(const Args& args, std::ostream& out);
 

@@ -30,6 +30,7 @@ constexpr Command commands[] = {
     {"estimate", "estimate channels from a file of received pilots", &chest::cli::estimate},
     {"sweep", "NMSE of estimators over SNR and pilots", &chest::cli::sweep},
     {"link", "SER, BER and rate of a link that uses the estimates", &chest::cli::link},
+    {"pilots", "choose pilots for a prior, beforehand or by what is received", &chest::cli::pilots},
     {"plot", "draw results with gnuplot", &chest::cli::plot},
     {"merge", "put the shards of a run together", &chest::cli::merge},
 };

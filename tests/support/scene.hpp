@@ -68,20 +68,6 @@ inline GaussianMixture random_mixture(arma::uword n_h, arma::uword n_components,
   return prior;
 }
 
-inline arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng) {
-  std::vector<arma::cx_mat> factors;
-  for (const arma::cx_mat& C : prior.covariances) factors.push_back(covariance_factor(C));
-  const arma::vec cumulative = arma::cumsum(prior.weights);
-  arma::cx_mat h = rng.cx_normal(prior.n_h(), n_samples);
-  for (arma::uword j = 0; j < n_samples; ++j) {
-    const double u = rng.uniform();
-    arma::uword k = 0;
-    while (k + 1 < prior.n_components() && u >= cumulative(k)) ++k;
-    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
-  }
-  return h;
-}
-
 inline std::shared_ptr<const ObservationOperator> scene_observation(const SceneOptions& options,
                                                                     Rng& rng) {
   if (options.n_pilots == 0) return make_identity_observation(options.n_rx, options.n_tx);

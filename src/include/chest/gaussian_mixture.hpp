@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <chest/archive.hpp>
+#include <chest/random.hpp>
 
 namespace chest {
 
@@ -62,6 +63,12 @@ struct GaussianMixture {
 
 /// "64 components, factors of rank 8, 1114175 parameters".
 std::string describe(const GaussianMixture& prior);
+
+/// n_samples independent draws, [n_h, n_samples].
+/// @throws Error(numeric) if a covariance has a negative eigenvalue
+arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng);
+/// E[h h^H] = sum_k w_k (C_k + m_k m_k^H): the C of the best linear estimator. [n_h, n_h]
+arma::cx_mat second_moment(const GaussianMixture& prior);
 
 /// Stores the mixture as datasets below `group` ("/prior"), docs/formats.md.
 void save(ArchiveWriter& archive, const std::string& group, const GaussianMixture& prior);

@@ -33,6 +33,16 @@ namespace chest {
 std::unique_ptr<Estimator> make_gmm(std::shared_ptr<const ObservationOperator> A,
                                     const GaussianMixture& prior);
 
+/// What one y says about h: the posterior p(h | y) of a mixture, again a mixture, with weights
+/// r_k(y), means m_k + C_k A^H S_k^-1 (y - A m_k) and covariances C_k - C_k A^H S_k^-1 A C_k.
+/// O(n_components n_h^2 n_obs). Posteriors compose: that of the posterior, given more, is that of
+/// all.
+///
+/// @throws Error(invalid_argument) if sizes differ, the prior is invalid or sigma2 is not positive
+/// Source: [Koller2022]
+GaussianMixture mixture_posterior(const GaussianMixture& prior, const ObservationOperator& A,
+                                  const arma::cx_vec& y, double sigma2);
+
 /// A mixture in a model file.
 struct GmmModel {
   arma::uword n_rx = 0, n_tx = 0;
