@@ -10,6 +10,7 @@
 
 #include "tests/support/estimator_contract.hpp"
 #include "tests/support/network.hpp"
+#include "tests/support/program.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -110,7 +111,7 @@ TEST(BiasFree, OthersMustBeToldTheLevel) {
 
 TEST(ModelFile, KeepsErrorsAndSolvers) {
   const TemporaryFolder folder;
-  const std::filesystem::path file = folder.path() / "model.h5";
+  const std::filesystem::path file = folder / "model.h5";
   NetworkModel model = random_network_model(n_rx, n_tx);
   Rng rng = test_rng(3);
   model.errors.sigma2 = {0.01, 0.1, 1.0};
@@ -147,7 +148,7 @@ TEST(ModelFile, KeepsErrorsAndSolvers) {
 
 TEST(NetworkSolvers, GradientMethodsRun) {
   const TemporaryFolder folder;
-  const std::filesystem::path file = folder.path() / "model.h5";
+  const std::filesystem::path file = folder / "model.h5";
   NetworkModel model = random_network_model(n_rx, n_tx);
   model.errors.sigma2 = {0.01, 1.0};
   model.errors.mse = {0.005, 0.4};
@@ -178,6 +179,37 @@ TEST(NetworkSolvers, GradientMethodsRun) {
     EXPECT_TRUE(estimate.h.is_finite());
     EXPECT_GT(estimate.nfe, 4u);
   }
+}
+
+TEST(Program, CalibratesAndRunsTheChoice) {
+  const TemporaryFolder folder;
+  const std::string model = (folder / "model.h5").string();
+  const std::string channels = (folder / "channels.h5").string();
+  save(model, random_network_model(n_rx, n_tx));
+  Program generate(
+      {"generate", "scm", "--n-rx", "6", "--n-tx", "4", "--n-samples", "40", "--out", channels});
+  ASSERT_EQ(generate.status(), 0) << generate.err();
+  Program calibrate({"calibrate", model, "--channels", channels, "--pilots", "qpsk:2", "--snr=0,10",
+                     "--candidates", "sbl,diffpir:levels=3", "--n-channels", "16"});
+  ASSERT_EQ(calibrate.status(), 0) << calibrate.err();
+  EXPECT_NE(calibrate.out().find("solvers for pilots qpsk:2"), std::string::npos)
+      << calibrate.out();
+  const NetworkModel calibrated = load_network_model(model);
+  ASSERT_EQ(calibrated.solvers.choices.size(), 1u);
+  // A network of random weights is no prior.
+  EXPECT_EQ(calibrated.solvers.choices[0].solvers, (std::vector<std::string>{"sbl", "sbl"}));
+  EXPECT_EQ(calibrated.errors.angular.n_rows, n_h);
+  const std::string csv = (folder / "out.csv").string();
+  Program sweep({"sweep", "--channels", channels, "--model", model, "--pilots", "qpsk:2",
+                 "--estimators", "dmse", "--snr=0", "--csv", csv});
+  ASSERT_EQ(sweep.status(), 0) << sweep.err();
+  EXPECT_NE(text_of(csv).find(",sbl\n"), std::string::npos) << text_of(csv);
+  Program itself({"calibrate", model, "--channels", channels, "--candidates", "dmse"});
+  EXPECT_EQ(itself.status(), 2);
+  Program wrong({"sweep", "--channels", channels, "--model", model, "--pilots", "qpsk:2",
+                 "--estimators", "diffpir:walk=feesh"});
+  EXPECT_EQ(wrong.status(), 2);
+  EXPECT_NE(wrong.err().find("fresh"), std::string::npos) << wrong.err();
 }
 
 }  // namespace
