@@ -71,7 +71,7 @@ TEST(Results, CsvHasTheColumnsOfTheManual) {
       lines[0],
       "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,nmse,nmse_db,"
       "nmse_ci95_low,nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,seed,"
-      "snr_definition");
+      "snr_definition,method");
   EXPECT_EQ(lines[1].rfind("ls,dft:4,4,0,", 0), 0u);
   // An estimator that predicts no error leaves the field empty; the seed is exact.
   EXPECT_NE(lines[2].find(",,18446744073709551615,snr_db = "), std::string::npos);
@@ -90,7 +90,7 @@ TEST(Results, CsvOfALinkRunHasBerAndRate) {
       "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,modulation,"
       "ser,ber,ber_ci95_low,ber_ci95_high,rate_bits_per_use,n_bits,nmse,nmse_db,nmse_ci95_low,"
       "nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,seed,"
-      "snr_definition");
+      "snr_definition,method");
   EXPECT_EQ(lines[2].rfind("perfect,identity,2,0,", 0), 0u);
 }
 
