@@ -455,7 +455,7 @@ std::unique_ptr<Estimator> make_pigdm_row(const Maker& maker) {
   options.legacy_weight = maker.has("legacy-weight");
   return walk_with(maker,
                    make_gradient_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
-                   WalkUpdate::mean, 20);
+                   WalkUpdate::ancestral, 50);
 }
 
 std::unique_ptr<Estimator> make_dps_row(const Maker& maker) {
@@ -613,6 +613,9 @@ std::unique_ptr<Estimator> make_dmse_row(const Maker& maker) {
     options.n_steps = maker.count("steps", 100'000);
   }
   if (maker.has("probes")) options.n_probes = maker.count("probes", 10'000);
+  // An exact prior has its conditional mean in closed form for any pilots.
+  if (!A.gram_scale() && maker.text("prior", "") == "gmm") return make_gmm_row(maker);
+  if (!A.gram_scale() && maker.text("prior", "") == "lmmse") return make_lmmse_row(maker);
   const PriorInUse prior = prior_in_use(maker);
   if (!A.gram_scale()) return make_chosen_solver(maker, prior);
   if (prior.model) {
