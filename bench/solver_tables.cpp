@@ -1,8 +1,9 @@
 // NMSE of every solver on a Gaussian mixture whose denoiser, and whose conditional mean E[h | y],
 // are exact: what the rules are worth when the prior is not in question.
 //
-//   solver_tables [solvers|geometries|pilots ...]      all without arguments; some minutes
+//   solver_tables [solvers|geometries|full|pilots ...]      all without arguments; some minutes
 #include <chest/estimators/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion.hpp>
 #include <chest/estimators/ep.hpp>
 #include <chest/estimators/gmm.hpp>
 #include <chest/estimators/lmmse.hpp>
@@ -107,7 +108,7 @@ WalkOptions walk(WalkUpdate update, arma::uword n_runs) {
 
 void solvers() {
   std::printf(
-      "## Half as many pilots as antennas: 16 antennas, 8 random QPSK rows, 300 channels\n\n");
+      "## Half as many pilots as antennas: 16 antennas, 8 random QPSK rows, 100 channels\n\n");
   Rng rng = test_rng(2026);
   const Prior prior(cluster_mixture(16, 16, 16, rng), 1, 16, ErrorDetail::full, rng);
   Prior angular = prior;
@@ -167,7 +168,7 @@ void solvers() {
 
   print_head("method");
   print_rows(
-      "", prior, A, 300,
+      "", prior, A, 100,
       [&] {
         Estimators all{{"LS", [&] { return make_ls(A); }},
                        {"LMMSE", [&] { return make_lmmse(A, prior.C); }},
@@ -176,20 +177,20 @@ void solvers() {
           const auto g = guidance;
           all.push_back({name + ", one ancestral sample",
                          [=] { return make_walk(g, walk(WalkUpdate::ancestral, 1)); }});
-          all.push_back({name + ", 16 averaged",
-                         [=] { return make_walk(g, walk(WalkUpdate::ancestral, 16)); }});
+          all.push_back({name + ", 8 averaged",
+                         [=] { return make_walk(g, walk(WalkUpdate::ancestral, 8)); }});
           all.push_back({name + ", mean", [=] { return make_walk(g, walk(WalkUpdate::mean, 1)); }});
           if (name == "PiGDM" || name == "Type II, DiffPIR lambda 1" || name == "DDNM") {
             all.push_back({name + ", fresh x4, one",
                            [=] { return make_walk(g, walk(WalkUpdate::fresh, 1)); }});
-            all.push_back({name + ", fresh x4, 16 averaged",
-                           [=] { return make_walk(g, walk(WalkUpdate::fresh, 16)); }});
+            all.push_back({name + ", fresh x4, 8 averaged",
+                           [=] { return make_walk(g, walk(WalkUpdate::fresh, 8)); }});
           }
         }
         const auto flow = std::shared_ptr<const Guidance>(make_skip_gradient_guidance(A, D));
         all.push_back({"FlowChef, one", [=] { return make_walk(flow, walk(WalkUpdate::ode, 1)); }});
         all.push_back(
-            {"FlowChef, 16 averaged", [=] { return make_walk(flow, walk(WalkUpdate::ode, 16)); }});
+            {"FlowChef, 8 averaged", [=] { return make_walk(flow, walk(WalkUpdate::ode, 8)); }});
         for (const double noise : {1.0, 0.0}) {
           const auto score = std::shared_ptr<const Guidance>(make_flat_guidance(A, D, true));
           WalkOptions options = walk(WalkUpdate::langevin, 1);
@@ -269,6 +270,36 @@ void geometries() {
 }
 
 /// Beams of 16 chosen with and without feedback: E[h | y] after 1 .. 8 of them, 10 dB.
+void full() {
+  std::printf("## As many pilots as antennas, A = I: one call against chains, 16 antennas\n\n");
+  Rng rng = test_rng(2028);
+  const Prior prior(cluster_mixture(16, 16, 16, rng), 1, 16, ErrorDetail::mse, rng);
+  const auto A = std::shared_ptr<const ObservationOperator>(make_identity_observation(1, 16));
+  print_head("method");
+  print_rows(
+      "", prior, A, 300,
+      [&] {
+        Estimators all{{"LS", [&] { return make_ls(A); }},
+                       {"E[h given y]", [&] { return make_gmm(A, prior.mixture); }}};
+        for (const arma::uword n : {1u, 3u, 10u, 50u}) {
+          DmseOptions options;
+          options.rule = ReverseRule::fixed_steps;
+          options.n_steps = n;
+          all.push_back({"mean chain, " + std::to_string(n) + (n == 1 ? " call" : " calls"),
+                         [=, &A] { return make_dmse(A, prior.denoiser, options); }});
+        }
+        const auto type2 =
+            std::shared_ptr<const Guidance>(make_proximal_guidance(A, prior.denoiser));
+        for (const WalkUpdate update : {WalkUpdate::mean, WalkUpdate::ode, WalkUpdate::ancestral}) {
+          all.push_back({std::string("Type II, ") + to_string(update) + ", 50 calls",
+                         [=] { return make_walk(type2, walk(update, 1)); }});
+        }
+        return all;
+      },
+      9);
+  std::printf("\n");
+}
+
 void pilots() {
   using namespace sim;
   std::printf("## Beams chosen one by one: 16 antennas, 16 DFT beams, 10 dB, 400 channels\n\n");
@@ -342,8 +373,10 @@ void pilots() {
 int main(int argc, char** argv) {
   chest::use_one_blas_thread();
   const std::set<std::string> wanted(argv + 1, argv + argc);
-  const std::vector<std::pair<std::string, void (*)()>> parts{
-      {"solvers", chest::solvers}, {"geometries", chest::geometries}, {"pilots", chest::pilots}};
+  const std::vector<std::pair<std::string, void (*)()>> parts{{"solvers", chest::solvers},
+                                                              {"geometries", chest::geometries},
+                                                              {"full", chest::full},
+                                                              {"pilots", chest::pilots}};
   for (const auto& [name, run] : parts) {
     if (wanted.empty() || wanted.count(name)) run();
   }
