@@ -253,6 +253,11 @@ void geometries() {
           Estimators all{{"LMMSE", [&] { return make_lmmse(A, c.prior->C); }},
                          {"E[h given y]", [&] { return make_gmm(A, c.prior->mixture); }}};
           const auto type2 = std::shared_ptr<const Guidance>(make_proximal_guidance(A, D));
+          EpOptions ep;
+          ep.errors = c.prior->errors;
+          all.push_back({"EP", [=] { return make_ep(A, D, ep); }});
+          ep.fallback = make_walk(type2, walk(WalkUpdate::mean, 1));
+          all.push_back({"EP, falling back", [=] { return make_ep(A, D, ep); }});
           all.push_back(
               {"Type II mean", [=] { return make_walk(type2, walk(WalkUpdate::mean, 1)); }});
           all.push_back({"Type II fresh x4, 8 averaged",
