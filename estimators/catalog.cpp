@@ -1,6 +1,7 @@
 #include <chest/estimators/catalog.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -265,15 +266,17 @@ DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior,
 struct PriorInUse {
   std::shared_ptr<const Denoiser> denoiser;
   std::shared_ptr<const NetworkModel> model;  ///< null for exact priors
-  std::shared_ptr<const DenoiserErrors> errors;
+  /// Its errors per level: those of the model, measured once on exact priors; empty when not known.
+  std::function<std::shared_ptr<const DenoiserErrors>()> errors;
 
-  const DenoiserErrors& need_errors(const std::string& who) const {
-    if (!errors || errors->empty()) {
+  std::shared_ptr<const DenoiserErrors> need_errors(const std::string& who) const {
+    const std::shared_ptr<const DenoiserErrors> known = errors();
+    if (known->empty()) {
       refuse(who +
              ": the model does not know its errors; run 'chest calibrate MODEL --channels "
              "FILE'");
     }
-    return *errors;
+    return known;
   }
 };
 
@@ -291,6 +294,15 @@ PriorInUse prior_in_use(const Maker& maker) {
   const EstimatorContext& context = maker.context();
   ModelStore::Impl& models = maker.models();
   PriorInUse use;
+  // Some estimators ask for the errors, most do not: measured when the first one does.
+  const auto measured = [&](auto prior_of) {
+    return [&models, &context, denoiser = use.denoiser, prior_of] {
+      return models.kept(models.errors, denoiser, [&] {
+        return std::make_shared<const DenoiserErrors>(
+            errors_of(*denoiser, prior_of(), context.n_rx, context.n_tx));
+      });
+    };
+  };
   if (prior == "network") {
     const std::filesystem::path file = maker.need_model(
         "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
@@ -302,15 +314,16 @@ PriorInUse prior_in_use(const Maker& maker) {
     use.denoiser = models.kept(models.denoisers, {file, place}, [&] {
       return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run));
     });
-    const Calibration& calibration = use.model->calibration;
-    if (use.model->errors.empty() && !calibration.empty()) {
+    use.errors = [model = use.model] {
+      const Calibration& calibration = model->calibration;
+      if (!model->errors.empty() || calibration.empty()) {
+        return std::shared_ptr<const DenoiserErrors>(model, &model->errors);
+      }
       // A model of before the errors were measured: those of its few calls are near.
       const arma::vec levels = arma::exp10(-0.1 * calibration.snr_db);
-      use.errors = std::make_shared<const DenoiserErrors>(
+      return std::make_shared<const DenoiserErrors>(
           DenoiserErrors{arma::reverse(levels), arma::reverse(calibration.mse)});
-    } else {
-      use.errors = std::shared_ptr<const DenoiserErrors>(use.model, &use.model->errors);
-    }
+    };
   } else if (prior == "gmm") {
     const auto [mixture, file] = maker.need_mixture();
     const auto make = [&m = *mixture] {
@@ -318,10 +331,7 @@ PriorInUse prior_in_use(const Maker& maker) {
     };
     use.denoiser = file.empty() ? models.kept(models.prior_denoisers, mixture, make)
                                 : models.kept(models.denoisers, {file, ""}, make);
-    use.errors = models.kept(models.errors, use.denoiser, [&, &m = *mixture] {
-      return std::make_shared<const DenoiserErrors>(
-          errors_of(*use.denoiser, m, context.n_rx, context.n_tx));
-    });
+    use.errors = measured([mixture = mixture] { return *mixture; });
   } else if (prior == "lmmse") {
     const std::filesystem::path file =
         maker.need_model("lmmse", "chest fit lmmse --channels FILE --out MODEL");
@@ -329,11 +339,9 @@ PriorInUse prior_in_use(const Maker& maker) {
     use.denoiser = models.kept(models.denoisers, {file, ""}, [&] {
       return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C));
     });
-    use.errors = models.kept(models.errors, use.denoiser, [&] {
-      const GaussianMixture one{
-          arma::vec{1.0}, arma::cx_mat(model->C.n_rows, 1, arma::fill::zeros), {model->C}};
-      return std::make_shared<const DenoiserErrors>(
-          errors_of(*use.denoiser, one, context.n_rx, context.n_tx));
+    use.errors = measured([model] {
+      const arma::cx_mat mean(model->C.n_rows, 1, arma::fill::zeros);
+      return GaussianMixture{arma::vec{1.0}, mean, {model->C}};
     });
   } else {
     refuse(text + ": prior '" + prior + "' is unknown" +
@@ -420,29 +428,29 @@ std::unique_ptr<Estimator> walk_with(const Maker& maker, std::unique_ptr<Guidanc
   return make_walk(std::move(guidance), walk);
 }
 
-std::unique_ptr<Estimator> make_diffpir_row(const Maker& maker) {
-  ProximalOptions options;
-  options.variance.lambda = maker.number("lambda", 1.0);
+std::unique_ptr<Estimator> proximal_walk(const Maker& maker, const ProximalOptions& options) {
   return walk_with(maker,
                    make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
                    WalkUpdate::mean, 20);
 }
 
+std::unique_ptr<Estimator> make_diffpir_row(const Maker& maker) {
+  ProximalOptions options;
+  options.variance.lambda = maker.number("lambda", 1.0);
+  return proximal_walk(maker, options);
+}
+
 std::unique_ptr<Estimator> make_ddnm_row(const Maker& maker) {
   ProximalOptions options;
   options.noise_free = true;
-  return walk_with(maker,
-                   make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
-                   WalkUpdate::mean, 20);
+  return proximal_walk(maker, options);
 }
 
 std::unique_ptr<Estimator> make_dds_row(const Maker& maker) {
   ProximalOptions options;
   options.dds_steps = maker.has("cg") ? maker.count("cg", 10'000) : 5;
   options.dds_gamma = maker.number("gamma", 0.0);
-  return walk_with(maker,
-                   make_proximal_guidance(maker.context().A, prior_in_use(maker).denoiser, options),
-                   WalkUpdate::mean, 20);
+  return proximal_walk(maker, options);
 }
 
 std::unique_ptr<Estimator> make_dmps_row(const Maker& maker) {
@@ -476,7 +484,12 @@ std::unique_ptr<Estimator> make_opc_row(const Maker& maker) {
   } else if (maker.has("switch")) {
     refuse(maker.spec().text + ": switch needs above, the variance for the levels above it");
   }
-  if (prior.errors) variance.errors = *prior.errors;
+  for (const VarianceKind kind : {variance.kind, variance.above}) {
+    if (kind == VarianceKind::analytic || kind == VarianceKind::angular ||
+        kind == VarianceKind::full) {
+      variance.errors = *prior.errors();
+    }
+  }
   variance.n_rx = maker.context().n_rx;
   variance.n_tx = maker.context().n_tx;
   // The gradient of a network is not symmetric to rounding, and each step costs a pass.
@@ -548,7 +561,7 @@ std::unique_ptr<Estimator> make_ep_row(const Maker& maker) {
   options.damping = maker.number("damping", options.damping);
   const std::string fallback = maker.text("fallback", "diffpir");
   if (fallback != "none") options.fallback = other_estimator(maker, fallback);
-  options.errors = prior.need_errors(maker.spec().text);
+  options.errors = *prior.need_errors(maker.spec().text);
   return make_ep(maker.context().A, prior.denoiser, options);
 }
 

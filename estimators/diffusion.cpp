@@ -8,6 +8,7 @@
 #include <chest/metrics.hpp>
 
 #include "contract.hpp"
+#include "interpolation.hpp"
 
 namespace chest {
 namespace {
@@ -205,22 +206,12 @@ arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
   return n_steps(arma::index_min(arma::abs(snr_db + to_db(sigma2))));
 }
 
-// Log-log interpolation of positive values over SNRs, clamped at the ends.
-static double interpolate(const arma::vec& snr_db, const arma::vec& values, double at) {
-  if (at <= snr_db.front()) return values.front();
-  if (at >= snr_db.back()) return values.back();
-  const arma::uword upper =
-      static_cast<arma::uword>(std::upper_bound(snr_db.begin(), snr_db.end(), at) - snr_db.begin());
-  const double share = (at - snr_db(upper - 1)) / (snr_db(upper) - snr_db(upper - 1));
-  return std::exp((1.0 - share) * std::log(values(upper - 1)) + share * std::log(values(upper)));
-}
-
 double Calibration::mse_at(double sigma2) const {
-  return empty() ? -1.0 : interpolate(snr_db, mse, -to_db(sigma2));
+  return empty() ? -1.0 : Between(snr_db, -to_db(sigma2)).of(mse);
 }
 
 double Calibration::mse_ratio_at(double sigma2) const {
-  return mse_ratio.is_empty() ? 1.0 : interpolate(snr_db, mse_ratio, -to_db(sigma2));
+  return mse_ratio.is_empty() ? 1.0 : Between(snr_db, -to_db(sigma2)).of(mse_ratio);
 }
 
 std::string DmseOptions::why_invalid() const {

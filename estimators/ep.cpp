@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 
 #include "contract.hpp"
 
@@ -78,15 +79,13 @@ class Ep final : public Estimator {
   void fall_back(const Observation& observation, const std::vector<char>& settled,
                  Estimate& out) const {
     std::vector<arma::uword> lost;
+    const arma::vec powers = squared_norms(out.h);
     for (arma::uword k = 0; k < out.h.n_cols; ++k) {
-      const double power = arma::accu(arma::square(arma::abs(out.h.col(k))));
-      if (!settled[k] || !(power < 1e6 * static_cast<double>(out.h.n_rows))) lost.push_back(k);
+      if (!settled[k] || !(powers(k) < 1e6 * static_cast<double>(out.h.n_rows))) lost.push_back(k);
     }
     if (lost.empty()) return;
     const arma::uvec columns(lost);
-    Observation part = observation;
-    part.y = observation.y.cols(columns);
-    if (!observation.genie.empty()) part.genie = {};
+    const Observation part{observation.y.cols(columns), observation.sigma2, observation.stream, {}};
     Estimate instead;
     options_.fallback->estimate(part, instead);
     out.h.cols(columns) = instead.h;

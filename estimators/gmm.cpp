@@ -153,9 +153,7 @@ GaussianMixture mixture_posterior(const GaussianMixture& prior, const Observatio
 
 void save(const std::filesystem::path& file, const GmmModel& model) {
   ArchiveWriter archive(file);
-  write_model_header(
-      archive, "gmm", newest_version,
-      {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance});
+  write_model_header(archive, "gmm", newest_version, header_of(model));
   archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
   if (!model.log_likelihoods.is_empty()) {
     archive.write("/log_likelihoods", arma::mat(model.log_likelihoods));

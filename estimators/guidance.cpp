@@ -2,17 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <utility>
 
 #include <chest/angular.hpp>
+#include <chest/conjugate_gradients.hpp>
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
-#include <chest/text.hpp>
 
 #include "contract.hpp"
+#include "enum_names.hpp"
+#include "interpolation.hpp"
+#include "proper_derivative.hpp"
 
 namespace chest {
 namespace {
@@ -43,15 +45,6 @@ bool isotropic(const VarianceModel& variance) {
            kind == VarianceKind::scaled || kind == VarianceKind::analytic;
   };
   return is(variance.kind) && (!std::isfinite(variance.switch_tau2) || is(variance.above));
-}
-
-/// Where a level lies between those of a table: index of the upper one and its weight.
-std::pair<arma::uword, double> locate(const arma::vec& levels, double level) {
-  if (level <= levels.front() || levels.n_elem == 1) return {levels.n_elem > 1 ? 1 : 0, 0.0};
-  if (level >= levels.back()) return {levels.n_elem - 1, 1.0};
-  const auto upper = static_cast<arma::uword>(
-      std::upper_bound(levels.begin(), levels.end(), level) - levels.begin());
-  return {upper, std::log(level / levels(upper - 1)) / std::log(levels(upper) / levels(upper - 1))};
 }
 
 /// Sigma at one state, and what it takes to solve with it.
@@ -107,16 +100,13 @@ class TweedieCovariance final : public Covariance {
   TweedieCovariance(const DenoiserLinearization& at, double tau2, bool proper, arma::uword& n_calls)
       : at_(at), tau2_(tau2), proper_(proper), n_calls_(n_calls) {}
   arma::cx_mat times(const arma::cx_mat& w) const override {
-    const arma::cx_double i(0.0, 1.0);
     arma::cx_mat g;
-    at_.pull_back(w, g);
-    ++n_calls_;
     if (proper_) {
-      arma::cx_mat turned;
-      at_.pull_back(i * w, turned);
-      ++n_calls_;
-      g = 0.5 * (g - i * turned);
+      g = proper_pull_back(at_, w);
+    } else {
+      at_.pull_back(w, g);
     }
+    n_calls_ += proper_ ? 2 : 1;
     return tau2_ * g;
   }
 
@@ -126,46 +116,6 @@ class TweedieCovariance final : public Covariance {
   bool proper_;
   arma::uword& n_calls_;
 };
-
-arma::rowvec inner_products(const arma::cx_mat& a, const arma::cx_mat& b) {
-  arma::rowvec out(a.n_cols);
-  for (arma::uword k = 0; k < a.n_cols; ++k) out(k) = std::real(arma::cdot(a.col(k), b.col(k)));
-  return out;
-}
-
-void add_columns(arma::cx_mat& x, const arma::rowvec& steps, const arma::cx_mat& q) {
-  for (arma::uword k = 0; k < x.n_cols; ++k) x.col(k) += steps(k) * q.col(k);
-}
-
-/// Conjugate gradients for a positive semidefinite, real-linear operator, every column on its own
-/// in the inner product Re<a, b>; x holds the start. A column stops at the tolerance, or where
-/// the operator turns out not to be positive.
-template <class Operator>
-void conjugate_gradients(Operator&& times, const arma::cx_mat& b, arma::cx_mat& x,
-                         arma::uword n_steps, double tolerance, bool start_is_zero) {
-  arma::cx_mat r = b;
-  if (!start_is_zero) r -= times(x);
-  arma::cx_mat q = r;
-  arma::rowvec power = inner_products(r, r);
-  const arma::rowvec enough = inner_products(b, b) * (tolerance * tolerance);
-  for (arma::uword i = 0; i < n_steps && arma::any(power > enough); ++i) {
-    const arma::cx_mat Aq = times(q);
-    const arma::rowvec curvature = inner_products(q, Aq);
-    arma::rowvec step(power.n_elem, arma::fill::zeros);
-    for (arma::uword k = 0; k < step.n_elem; ++k) {
-      if (power(k) > enough(k) && curvature(k) > 0.0) step(k) = power(k) / curvature(k);
-    }
-    add_columns(x, step, q);
-    add_columns(r, -step, Aq);
-    const arma::rowvec next = inner_products(r, r);
-    for (arma::uword k = 0; k < step.n_elem; ++k) {
-      const bool done = step(k) == 0.0;
-      q.col(k) = done ? arma::cx_vec(q.n_rows, arma::fill::zeros)
-                      : arma::cx_vec(r.col(k) + (next(k) / power(k)) * q.col(k));
-      power(k) = done ? 0.0 : next(k);
-    }
-  }
-}
 
 /// What all guidance has in common.
 class GuidanceBase : public Guidance {
@@ -298,13 +248,13 @@ class CovarianceGuidance : public GuidanceBase {
     const double r2 = Sigma.isotropic();
     if (r2 == 0.0) return A_->adjoint(r) / sigma2;
     if (r2 > 0.0) return A_->ridge(r, sigma2 / r2) / r2;
-    arma::cx_mat u(arma::size(r), arma::fill::zeros);
+    arma::cx_mat u;
     const arma::uword n_steps = variance_.cg_steps ? variance_.cg_steps : 4 * A_->n_obs() + 10;
     conjugate_gradients(
         [&](const arma::cx_mat& v) {
           return arma::cx_mat(sigma2 * v + A_->apply(Sigma.times(A_->adjoint(v))));
         },
-        r, u, n_steps, 1e-12, true);
+        r, u, n_steps, 1e-12);
     return A_->adjoint(u);
   }
 
@@ -349,7 +299,7 @@ class ProximalGuidance final : public CovarianceGuidance {
           [&](const arma::cx_mat& x) {
             return arma::cx_mat(x + gamma * A_->adjoint(A_->apply(x)));
           },
-          state.D + gamma * A_->adjoint(observation.y), out.m, options_.dds_steps, 0.0, false);
+          state.D + gamma * A_->adjoint(observation.y), out.m, options_.dds_steps, 0.0);
       return;
     }
     const arma::cx_mat w = weigh(*state.Sigma, residual(observation, state.D), observation.sigma2);
@@ -477,24 +427,21 @@ class SkipGradientGuidance final : public GuidanceBase {
 }  // namespace
 
 double DenoiserErrors::at(double level) const {
-  const auto [upper, share] = locate(sigma2, level);
-  const arma::uword lower = upper == 0 ? 0 : upper - 1;
-  return std::exp((1.0 - share) * std::log(mse(lower)) + share * std::log(mse(upper)));
+  return Between(arma::log(sigma2), std::log(level)).of(mse);
 }
 
 arma::vec DenoiserErrors::angular_at(double level) const {
-  const auto [upper, share] = locate(sigma2, level);
-  const arma::uword lower = upper == 0 ? 0 : upper - 1;
-  return arma::exp((1.0 - share) * arma::log(angular.col(lower)) +
-                   share * arma::log(angular.col(upper)));
+  const Between at(arma::log(sigma2), std::log(level));
+  return arma::exp((1.0 - at.share) * arma::log(angular.col(at.lower)) +
+                   at.share * arma::log(angular.col(at.upper)));
 }
 
 arma::cx_mat DenoiserErrors::full_at(double level) const {
-  const auto [upper, share] = locate(sigma2, level);
-  const arma::uword lower = upper == 0 ? 0 : upper - 1;
+  const Between at(arma::log(sigma2), std::log(level));
   // The shape in proportion, the size log-log as mse.
-  arma::cx_mat S = (1.0 - share) / mse(lower) * full[lower] + share / mse(upper) * full[upper];
-  return at(level) * S;
+  const arma::cx_mat shape =
+      (1.0 - at.share) / mse(at.lower) * full[at.lower] + at.share / mse(at.upper) * full[at.upper];
+  return at.of(mse) * shape;
 }
 
 std::string DenoiserErrors::why_invalid() const {
@@ -560,20 +507,10 @@ DenoiserErrors measure_errors(const Denoiser& denoiser, const SampleReader& chan
   return errors;
 }
 
-const char* to_string(VarianceKind kind) {
-  for (const auto& [each, name] : variance_names) {
-    if (each == kind) return name;
-  }
-  return "";
-}
+const char* to_string(VarianceKind kind) { return name_of(variance_names, kind); }
 
 VarianceKind variance_kind_from_string(const std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& [kind, name] : variance_names) {
-    if (text == name) return kind;
-    names.emplace_back(name);
-  }
-  refuse("variance '" + text + "' is unknown; there are " + enumerate(names));
+  return value_of(variance_names, "variance", text);
 }
 
 std::string VarianceModel::why_invalid() const {

@@ -137,9 +137,7 @@ LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind) {
 
 void save(const std::filesystem::path& file, const LmmseModel& model) {
   ArchiveWriter archive(file);
-  write_model_header(
-      archive, "lmmse", newest_version,
-      {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance});
+  write_model_header(archive, "lmmse", newest_version, header_of(model));
   archive.attribute("/", "covariance", std::string(to_string(model.kind)));
   archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
   archive.write("/C", model.C);
@@ -150,11 +148,7 @@ LmmseModel load_lmmse_model(const std::filesystem::path& file) {
   const ArchiveReader archive(file);
   const ModelHeader header = read_model_header(archive, "lmmse", newest_version);
   LmmseModel model;
-  model.n_rx = header.n_rx;
-  model.n_tx = header.n_tx;
-  model.channel_scale = header.channel_scale;
-  model.training_data = header.training_data;
-  model.provenance = header.provenance;
+  set_header(model, header);
   try {
     model.kind = covariance_kind_from_string(
         archive.text_attribute("/", "covariance").value_or("(missing)"));

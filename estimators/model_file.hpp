@@ -17,6 +17,20 @@ struct ModelHeader {
   int version = 0;  ///< of the file, when read
 };
 
+/// The fields that every model has, from and to it.
+template <class Model>
+ModelHeader header_of(const Model& model) {
+  return {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance};
+}
+template <class Model>
+void set_header(Model& model, const ModelHeader& header) {
+  model.n_rx = header.n_rx;
+  model.n_tx = header.n_tx;
+  model.channel_scale = header.channel_scale;
+  model.training_data = header.training_data;
+  model.provenance = header.provenance;
+}
+
 void write_model_header(ArchiveWriter& archive, const std::string& kind, int version,
                         const ModelHeader& header);
 /// @throws Error(format) if the file is not a model of this kind, is of a later version, or is

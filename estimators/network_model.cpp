@@ -534,12 +534,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   const auto weights = arranged_weights(network_layout(model.network), model.weights,
                                         ErrorKind::invalid_argument, "network model");
   ArchiveWriter archive(file);
-  write_model_header(archive, "dmse", newest_model_version,
-                     {.n_rx = model.n_rx,
-                      .n_tx = model.n_tx,
-                      .channel_scale = model.channel_scale,
-                      .training_data = model.training_data,
-                      .provenance = model.provenance});
+  write_model_header(archive, "dmse", newest_model_version, header_of(model));
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
   write_weights(archive, weights);
@@ -578,11 +573,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   const ArchiveReader archive(file);
   NetworkModel model;
   const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
-  model.n_rx = header.n_rx;
-  model.n_tx = header.n_tx;
-  model.channel_scale = header.channel_scale;
-  model.training_data = header.training_data;
-  model.provenance = header.provenance;
+  set_header(model, header);
   const Settings network(file, "network",
                          required_attribute(archive, "network", "the layers of the network"));
   model.network =

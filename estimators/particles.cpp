@@ -7,10 +7,12 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/walk.hpp>
-#include <chest/text.hpp>
+#include <chest/metrics.hpp>
 
 #include "column_noise.hpp"
 #include "contract.hpp"
+#include "enum_names.hpp"
+#include "proper_derivative.hpp"
 
 namespace chest {
 namespace {
@@ -31,12 +33,6 @@ struct Cloud {
   }
 };
 
-double squared_distance(const arma::cx_mat& a, const arma::cx_mat& b, arma::uword k) {
-  double sum = 0.0;
-  for (arma::uword i = 0; i < a.n_rows; ++i) sum += std::norm(a(i, k) - b(i, k));
-  return sum;
-}
-
 class Particles final : public Estimator {
  public:
   Particles(std::shared_ptr<const ObservationOperator> A, std::shared_ptr<const Denoiser> denoiser,
@@ -49,11 +45,7 @@ class Particles final : public Estimator {
     grid.n_levels = options.n_levels;
     grid.tau2_first = options.tau2_first;
     grid.tau2_last = options.tau2_last;
-    if (const auto range = denoiser_->sigma2_range()) {
-      grid.tau2_first = std::min(grid.tau2_first, range->second);
-      grid.tau2_last = std::clamp(grid.tau2_last, range->first, grid.tau2_first);
-    }
-    levels_ = walk_levels(grid);
+    levels_ = walk_levels(grid, denoiser_->sigma2_range());
   }
 
   using Estimator::estimate;
@@ -109,19 +101,12 @@ class Particles final : public Estimator {
       const arma::cx_mat plain = keep * cloud.z + (1.0 - keep) * cloud.D;
       const arma::cx_mat guided = keep * cloud.z + (1.0 - keep) * cloud.m;
       cloud.z = guided + rng.cx_normal(guided.n_rows, guided.n_cols, variance);
-      for (arma::uword p = 0; p < n_particles; ++p) {
-        correction(p) =
-            (squared_distance(cloud.z, guided, p) - squared_distance(cloud.z, plain, p)) /
-                variance -
-            cloud.potential(p);
-      }
+      correction = (squared_errors(cloud.z, guided) - squared_errors(cloud.z, plain)) / variance -
+                   cloud.potential;
     }
     h = cloud.m * arma::conv_to<arma::cx_vec>::from(weights);
-    mse = 0.0;
-    for (arma::uword p = 0; p < n_particles; ++p) {
-      mse +=
-          weights(p) * squared_distance(cloud.m, arma::cx_mat(arma::repmat(h, 1, n_particles)), p);
-    }
+    mse =
+        arma::dot(weights, squared_errors(cloud.m, arma::cx_mat(arma::repmat(h, 1, n_particles))));
     // Particles that agree have not shown less error than the last level.
     mse += levels_.back() * static_cast<double>(A_->n_h());
     return n_calls * n_particles;
@@ -172,16 +157,12 @@ class Particles final : public Estimator {
   void tweedie(const DenoiserLinearization& at, const arma::cx_mat& Y, double sigma2, double tau2,
                Cloud& cloud) const {
     const arma::uword n_obs = A_->n_obs(), n_particles = Y.n_cols;
-    const arma::cx_double i(0.0, 1.0);
     // Columns of tau2 J A^H for every particle; J^H stands for J, which is Hermitian.
     const arma::cx_mat rows = A_->adjoint(arma::cx_mat(n_obs, n_obs, arma::fill::eye));
     arma::cx_cube CA(A_->n_h(), n_obs, n_particles);
-    arma::cx_mat straight, turned;
     for (arma::uword j = 0; j < n_obs; ++j) {
       const arma::cx_mat w = arma::repmat(rows.col(j), 1, n_particles);
-      at.pull_back(w, straight);
-      at.pull_back(i * w, turned);
-      const arma::cx_mat column = (0.5 * tau2) * (straight - i * turned);
+      const arma::cx_mat column = tau2 * proper_pull_back(at, w);
       for (arma::uword p = 0; p < n_particles; ++p) CA.slice(p).col(j) = column.col(p);
     }
     const arma::cx_mat r = Y - A_->apply(cloud.D);
@@ -211,21 +192,10 @@ class Particles final : public Estimator {
 
 }  // namespace
 
-const char* to_string(ParticlePotential potential) {
-  for (const auto& [each, name] : potential_names) {
-    if (each == potential) return name;
-  }
-  return "";
-}
+const char* to_string(ParticlePotential potential) { return name_of(potential_names, potential); }
 
 ParticlePotential particle_potential_from_string(const std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& [potential, name] : potential_names) {
-    if (text == name) return potential;
-    names.emplace_back(name);
-  }
-  throw Error(ErrorKind::invalid_argument,
-              "potential '" + text + "' is unknown; there are " + enumerate(names));
+  return value_of(potential_names, "potential", text);
 }
 
 std::string ParticleOptions::why_invalid() const {

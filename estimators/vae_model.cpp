@@ -84,9 +84,7 @@ void save(const std::filesystem::path& file, const VaeModel& model) {
   const auto weights = arranged_weights(vae_layout(model.network, model.n_rx, model.n_tx),
                                         model.weights, ErrorKind::invalid_argument, "vae model");
   ArchiveWriter archive(file);
-  write_model_header(
-      archive, "vae", newest_version,
-      {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance});
+  write_model_header(archive, "vae", newest_version, header_of(model));
   const Json network{{"latent", model.network.latent},
                      {"hidden", model.network.hidden},
                      {"zero_mean", model.network.zero_mean}};
@@ -103,11 +101,7 @@ VaeModel load_vae_model(const std::filesystem::path& file) {
   const ArchiveReader archive(file);
   const ModelHeader header = read_model_header(archive, "vae", newest_version);
   VaeModel model;
-  model.n_rx = header.n_rx;
-  model.n_tx = header.n_tx;
-  model.channel_scale = header.channel_scale;
-  model.training_data = header.training_data;
-  model.provenance = header.provenance;
+  set_header(model, header);
   try {
     const Json network = Json::parse(archive.text_attribute("/", "network").value_or(""));
     model.network.latent = network.at("latent").get<int>();

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include <chest/error.hpp>
-#include <chest/text.hpp>
 
 #include "column_noise.hpp"
 #include "contract.hpp"
+#include "enum_names.hpp"
 
 namespace chest {
 namespace {
@@ -33,14 +33,8 @@ class WalkEstimator final : public Estimator {
   WalkEstimator(std::shared_ptr<const Guidance> guidance, const WalkOptions& options)
       : guidance_(std::move(guidance)),
         options_(options),
-        largest_(guidance_->A().squared_singular_values().max()) {
-    if (const auto range = guidance_->sigma2_range()) {
-      options_.tau2_first = std::min(options_.tau2_first, range->second);
-      options_.tau2_last = std::max(options_.tau2_last, range->first);
-    }
-    if (options_.tau2_last > options_.tau2_first) options_.tau2_last = options_.tau2_first;
-    levels_ = walk_levels(options_);
-  }
+        largest_(guidance_->A().squared_singular_values().max()),
+        levels_(walk_levels(options, guidance_->sigma2_range())) {}
 
   using Estimator::estimate;
 
@@ -165,21 +159,10 @@ class WalkEstimator final : public Estimator {
 
 }  // namespace
 
-const char* to_string(WalkUpdate update) {
-  for (const auto& [each, name] : update_names) {
-    if (each == update) return name;
-  }
-  return "";
-}
+const char* to_string(WalkUpdate update) { return name_of(update_names, update); }
 
 WalkUpdate walk_update_from_string(const std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& [update, name] : update_names) {
-    if (text == name) return update;
-    names.emplace_back(name);
-  }
-  throw Error(ErrorKind::invalid_argument,
-              "walk '" + text + "' is unknown; there are " + enumerate(names));
+  return value_of(update_names, "walk", text);
 }
 
 std::string WalkOptions::why_invalid() const {
@@ -206,7 +189,11 @@ std::string WalkOptions::why_invalid() const {
   return {};
 }
 
-arma::vec walk_levels(const WalkOptions& options) {
+arma::vec walk_levels(const WalkOptions& options,
+                      const std::optional<std::pair<double, double>>& range) {
+  const double first = range ? std::min(options.tau2_first, range->second) : options.tau2_first;
+  const double last =
+      std::min(range ? std::max(options.tau2_last, range->first) : options.tau2_last, first);
   const arma::uword n = options.n_levels;
   arma::vec levels(n);
   // Interpolated in tau2^(1/14) as [Karras2022], or in its logarithm.
@@ -214,9 +201,9 @@ arma::vec walk_levels(const WalkOptions& options) {
   for (arma::uword i = 0; i < n; ++i) {
     const double share = n == 1 ? 0.0 : static_cast<double>(i) / static_cast<double>(n - 1);
     levels(i) = options.grid == WalkGrid::log
-                    ? options.tau2_first * std::pow(options.tau2_last / options.tau2_first, share)
-                    : std::pow((1.0 - share) * std::pow(options.tau2_first, 1.0 / rho) +
-                                   share * std::pow(options.tau2_last, 1.0 / rho),
+                    ? first * std::pow(last / first, share)
+                    : std::pow((1.0 - share) * std::pow(first, 1.0 / rho) +
+                                   share * std::pow(last, 1.0 / rho),
                                rho);
   }
   return levels;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include <chest/conjugate_gradients.hpp>
 #include <chest/error.hpp>
 
 namespace chest {
@@ -370,27 +371,15 @@ class CoupledSlicesObservation final : public ObservationOperator {
 void ObservationOperator::ridge(const arma::cx_mat& y, double lambda, arma::cx_mat& out) const {
   check_lambda(*this, lambda);
   check_rows(*this, "y", y.n_rows, n_obs());
-  constexpr double tolerance = 1e-12;
-  arma::cx_mat r, w, Aq;
-  adjoint(y, r);
-  out.zeros(r.n_rows, r.n_cols);
-  arma::cx_mat q = r;
-  arma::rowvec power = arma::sum(arma::square(arma::abs(r)), 0);
-  const arma::rowvec enough = power * (tolerance * tolerance);
-  for (arma::uword i = 0; i < 10 * n_h() && arma::any(power > enough); ++i) {
-    apply(q, w);
-    adjoint(w, Aq);
-    Aq += lambda * q;
-    for (arma::uword k = 0; k < q.n_cols; ++k) {
-      if (!(power(k) > enough(k))) continue;
-      const double step = power(k) / std::real(arma::cdot(q.col(k), Aq.col(k)));
-      out.col(k) += step * q.col(k);
-      r.col(k) -= step * Aq.col(k);
-      const double next = std::real(arma::cdot(r.col(k), r.col(k)));
-      q.col(k) = r.col(k) + (next / power(k)) * q.col(k);
-      power(k) = next;
-    }
-  }
+  arma::cx_mat w, g;
+  out.reset();
+  conjugate_gradients(
+      [&](const arma::cx_mat& x) {
+        apply(x, w);
+        adjoint(w, g);
+        return arma::cx_mat(g + lambda * x);
+      },
+      adjoint(y), out, 10 * n_h(), 1e-12);
 }
 
 arma::cx_mat ObservationOperator::ridge(const arma::cx_mat& y, double lambda) const {

@@ -49,6 +49,10 @@ std::string range_text(const Range& range) {
   return std::to_string(range.first) + ":" + std::to_string(range.second);
 }
 
+SampleReader samples_of(const Dataset& dataset, Range range) {
+  return subrange(dataset.samples(), range.first, range.second - range.first);
+}
+
 /// --validation, which must share no sample with `range`.
 Range validation_range(const FitOptions& options, const SampleReader& samples, const Range& range) {
   const Range validation = parse_samples(options.validation, samples.n_samples, "--validation");
@@ -66,8 +70,7 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ost
                                   : covariance_kind_from_string(options.covariance);
   const Dataset dataset = options.channels.open();
   const auto range = options.channels.range(dataset);
-  LmmseModel model =
-      fit_lmmse(subrange(dataset.samples(), range.first, range.second - range.first), kind);
+  LmmseModel model = fit_lmmse(samples_of(dataset, range), kind);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(options.channels, dataset.info(), range_text(range));
   model.provenance = line.provenance(0);
@@ -94,8 +97,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, std::ostre
       options.validation.empty() ? Range{} : validation_range(options, samples, range);
 
   TerminalControl terminal;
-  GmmModel model =
-      fit_gmm(subrange(samples, range.first, range.second - range.first), fit, terminal.control());
+  GmmModel model = fit_gmm(samples_of(dataset, range), fit, terminal.control());
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(options.channels, dataset.info(), range_text(range));
   model.provenance = line.provenance(fit.seed);
@@ -106,8 +108,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, std::ostre
       << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
       << model.log_likelihoods.back();
   if (!options.validation.empty()) {
-    const SampleReader held_out =
-        subrange(samples, validation.first, validation.second - validation.first);
+    const SampleReader held_out = samples_of(dataset, validation);
     out << ", of channels " << range_text(validation) << " "
         << mean_log_likelihood(model.prior, held_out, fit.n_threads);
   }
@@ -162,10 +163,6 @@ Split split_samples(const FitOptions& options, const Dataset& dataset) {
                 "chest fit: one sample cannot be split into fitting and validation samples");
   }
   return split;
-}
-
-SampleReader samples_of(const Dataset& dataset, Range range) {
-  return subrange(dataset.samples(), range.first, range.second - range.first);
 }
 
 /// What a fit of epochs reached, for people.

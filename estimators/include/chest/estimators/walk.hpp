@@ -2,7 +2,9 @@
 
 #include <armadillo>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <chest/estimators/estimator.hpp>
 #include <chest/estimators/guidance.hpp>
@@ -45,7 +47,9 @@ struct WalkOptions {
 };
 
 /// Levels of a walk, descending.
-arma::vec walk_levels(const WalkOptions& options);
+/// @param range  what the prior was fitted for: the ends are cut to it
+arma::vec walk_levels(const WalkOptions& options,
+                      const std::optional<std::pair<double, double>>& range = {});
 
 /// An estimator that walks down the noise levels with guidance, and gives the mean of the last m.
 /// The noise depends on the seed and on the column of y, not on the batch. nfe counts forward and

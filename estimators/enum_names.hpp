@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <chest/error.hpp>
+#include <chest/text.hpp>
+
+namespace chest {
+
+/// A table of the values of an enumeration and how they are written.
+template <class Enum, std::size_t n>
+using EnumNames = std::pair<Enum, const char*>[n];
+
+template <class Enum, std::size_t n>
+const char* name_of(const EnumNames<Enum, n>& table, Enum value) {
+  for (const auto& [each, name] : table) {
+    if (each == value) return name;
+  }
+  return "";
+}
+
+/// @param what  "walk": for the message
+/// @throws Error(invalid_argument) naming those there are
+template <class Enum, std::size_t n>
+Enum value_of(const EnumNames<Enum, n>& table, const std::string& what, const std::string& text) {
+  std::vector<std::string> names;
+  for (const auto& [each, name] : table) {
+    if (text == name) return each;
+    names.emplace_back(name);
+  }
+  throw Error(ErrorKind::invalid_argument,
+              what + " '" + text + "' is unknown; there are " + enumerate(names));
+}
+
+}  // namespace chest
