@@ -7,14 +7,16 @@
 
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/diffusion.hpp>
-#include <chest/estimators/genie.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
-#include <chest/estimators/network.hpp>
-#include <chest/estimators/omp.hpp>
-#include <chest/estimators/sbl.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/linear/genie.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/sparse/omp.hpp>
+#include <chest/estimators/sparse/sbl.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilots.hpp>

@@ -2,15 +2,19 @@
 // are exact: what the rules are worth when the prior is not in question.
 //
 //   solver_tables [solvers|geometries|full|pilots ...]      all without arguments; some minutes
-#include <chest/estimators/coarse_to_fine.hpp>
-#include <chest/estimators/diffusion.hpp>
-#include <chest/estimators/ep.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
-#include <chest/estimators/particles.hpp>
-#include <chest/estimators/red_diff.hpp>
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/diffusion/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion/ep.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/diffusion/particles.hpp>
+#include <chest/estimators/diffusion/red_diff.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilot_design.hpp>

@@ -5,9 +5,9 @@
 #include <benchmark/benchmark.h>
 
 #include <chest/channels/generator.hpp>
-#include <chest/estimators/genie.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/genie.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/link.hpp>
 #include <chest/sim/sweep.hpp>

@@ -1,5 +1,5 @@
 # Every package that chest uses, found in one place. The installed package reads this file too, so
-# that a project that links chest finds what chest was built with.
+# that a project that links chest finds what its components were built with: CHEST_FIND_FOR names them.
 include(CMakeFindDependencyMacro)
 macro(chest_find)
   if(DEFINED CMAKE_FIND_PACKAGE_NAME)
@@ -13,10 +13,15 @@ enable_language(C)  # CMake's HDF5 module compiles a test program in C
 chest_find(Threads)
 chest_find(Armadillo)
 chest_find(HDF5 COMPONENTS C)
-chest_find(Boost COMPONENTS program_options)
-chest_find(nlohmann_json)
+if(NOT DEFINED CMAKE_FIND_PACKAGE_NAME)
+  chest_find(nlohmann_json)  # in sources alone
+endif()
+if("cli" IN_LIST CHEST_FIND_FOR)
+  chest_find(Boost COMPONENTS program_options)
+endif()
 
-# Armadillo and HDF5 come with find modules that only set variables.
+# Armadillo, HDF5 and LibTorch come with find modules that set variables: targets, so that an exported
+# package names them and no path of the machine it was built on.
 if(NOT TARGET chest_dep_armadillo)
   add_library(chest_dep_armadillo INTERFACE IMPORTED)
   target_include_directories(chest_dep_armadillo SYSTEM INTERFACE ${ARMADILLO_INCLUDE_DIRS})
@@ -27,9 +32,10 @@ if(NOT TARGET chest_dep_hdf5)
   target_include_directories(chest_dep_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
   target_link_libraries(chest_dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 endif()
-# OpenBLAS runs its own threads; chest runs one per worker and needs the call that says so.
-find_library(CHEST_OPENBLAS NAMES openblas REQUIRED)
-
-if(CHEST_WITH_TORCH)
+if(CHEST_WITH_TORCH AND "estimators" IN_LIST CHEST_FIND_FOR)
   chest_find(Torch)
+  if(NOT TARGET chest_dep_torch)
+    add_library(chest_dep_torch INTERFACE IMPORTED)
+    target_link_libraries(chest_dep_torch INTERFACE ${TORCH_LIBRARIES})
+  endif()
 endif()

@@ -4,9 +4,9 @@
 //   quickstart [MODEL]      MODEL: a dmse model for 16x4 channels, from scripts/demo.sh
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 #include <chest/sim/pilots.hpp>

@@ -2,8 +2,8 @@
 // noise.
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 #include <chest/sim/pilots.hpp>

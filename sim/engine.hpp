@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <chest/estimators/estimator.hpp>
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/sim/statistics.hpp>
 #include <chest/sim/sweep.hpp>
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <chest/error.hpp>
-#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
@@ -16,10 +16,6 @@
 
 namespace chest::sim {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) {
-  throw Error(ErrorKind::invalid_argument, "pilot design: " + message);
-}
 
 template <class Kind>
 struct Name {

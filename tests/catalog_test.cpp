@@ -2,9 +2,9 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 #include <chest/file.hpp>
 
 #include "tests/support/scene.hpp"

@@ -1,6 +1,9 @@
-#include <chest/estimators/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion/coarse_to_fine.hpp>
 
 #include <gtest/gtest.h>
+
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/estimator_contract.hpp"

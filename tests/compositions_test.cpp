@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/compositions.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/exact_prior.hpp"

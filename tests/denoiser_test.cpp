@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/denoiser.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/prior/compositions.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/diffusion.hpp>
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/metrics.hpp>
 #include <cmath>
 

@@ -1,5 +1,8 @@
-#include <chest/estimators/ep.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/diffusion/ep.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/linear/ls.hpp>
 
 #include <gtest/gtest.h>
 

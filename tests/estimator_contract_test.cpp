@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 #include <set>
 
 #include "tests/support/estimator_contract.hpp"

@@ -2,8 +2,8 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/genie.hpp>
-#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/linear/genie.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 #include <chest/metrics.hpp>
 #include <cstdlib>
 

@@ -3,7 +3,7 @@
 #include <chest/angular.hpp>
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/metrics.hpp>
 #include <filesystem>
 

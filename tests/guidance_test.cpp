@@ -1,7 +1,10 @@
-#include <chest/estimators/guidance.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
 
 #include <gtest/gtest.h>
 
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/prior/exact.hpp>
 #include <chest/angular.hpp>
 #include <chest/metrics.hpp>
 #include <limits>

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <chest/estimators/lmmse.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/link.hpp>
 

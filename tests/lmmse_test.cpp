@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <filesystem>

@@ -2,7 +2,7 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/metrics.hpp>
 
 #include "tests/support/scene.hpp"

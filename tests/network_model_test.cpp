@@ -3,7 +3,11 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/prior/exact.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 #include <cstring>

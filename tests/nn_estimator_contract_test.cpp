@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
 
 #include "tests/support/estimator_contract.hpp"
 #include "tests/support/network.hpp"

@@ -7,13 +7,17 @@
 
 #include <chest/angular.hpp>
 #include <chest/archive.hpp>
-#include <chest/estimators/diffusion.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 #include <cstdlib>
 #include <numeric>
 
-#include "estimators/network_layout.hpp"
+#include <chest/estimators/network/layout.hpp>
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 #include "estimators/nn/training.hpp"

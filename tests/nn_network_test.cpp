@@ -7,12 +7,16 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
-#include "estimators/network_layout.hpp"
+#include <chest/estimators/network/layout.hpp>
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 

@@ -2,10 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/coarse_to_fine.hpp>
-#include <chest/estimators/network.hpp>
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/nn/network_fit.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/diffusion/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <filesystem>
 
 #include "tests/support/estimator_contract.hpp"

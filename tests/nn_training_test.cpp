@@ -5,11 +5,16 @@
 
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/nn/network_fit.hpp>
+#include <chest/estimators/prior/exact.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 
-#include "estimators/network_layout.hpp"
+#include <chest/estimators/network/layout.hpp>
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 #include "estimators/nn/training.hpp"

@@ -5,15 +5,17 @@
 #include <chest/angular.hpp>
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/catalog.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/vae.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/nn/vae.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
 #include <chest/metrics.hpp>
 
-#include "estimators/angular_lmmse.hpp"
+#include <chest/estimators/linear/angular_lmmse.hpp>
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/vae.hpp"
-#include "estimators/vae_layout.hpp"
+#include <chest/estimators/network/vae_layout.hpp>
 #include "tests/support/estimator_contract.hpp"
 #include "tests/support/run.hpp"
 #include "tests/support/scene.hpp"

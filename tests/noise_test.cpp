@@ -1,10 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/diffusion.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/noise.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/snr_unknown.hpp>
 #include <chest/metrics.hpp>
 
 #include "tests/support/scene.hpp"

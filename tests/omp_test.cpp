@@ -2,7 +2,7 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/omp.hpp>
+#include <chest/estimators/sparse/omp.hpp>
 #include <chest/metrics.hpp>
 
 #include "tests/support/scene.hpp"

@@ -1,6 +1,9 @@
-#include <chest/estimators/particles.hpp>
+#include <chest/estimators/diffusion/particles.hpp>
 
 #include <gtest/gtest.h>
+
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/estimator_contract.hpp"

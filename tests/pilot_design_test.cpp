@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/pilot_design.hpp>
 #include <chest/sim/pilots.hpp>

@@ -2,7 +2,7 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/prior_gap.hpp>
+#include <chest/estimators/prior/prior_gap.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 

@@ -1,6 +1,9 @@
-#include <chest/estimators/red_diff.hpp>
+#include <chest/estimators/diffusion/red_diff.hpp>
 
 #include <gtest/gtest.h>
+
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
 
 #include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"

@@ -2,8 +2,8 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/lmmse.hpp>
-#include <chest/estimators/sbl.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/sparse/sbl.hpp>
 #include <chest/metrics.hpp>
 
 #include "tests/support/scene.hpp"

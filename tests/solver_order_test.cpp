@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
 
-#include <chest/estimators/ep.hpp>
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/diffusion/ep.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/parallel.hpp>
 
 #include "tests/support/cluster_mixture.hpp"

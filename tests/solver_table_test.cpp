@@ -1,4 +1,4 @@
-#include <chest/estimators/solver_table.hpp>
+#include <chest/estimators/diffusion/solver_table.hpp>
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include <chest/estimators/genie.hpp>
+#include <chest/estimators/linear/genie.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/sweep.hpp>
 

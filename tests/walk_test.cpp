@@ -1,8 +1,12 @@
-#include <chest/estimators/walk.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 
 #include <gtest/gtest.h>
 
 #include <limits>
+
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/estimator_contract.hpp"

@@ -5,10 +5,14 @@
 #include <cmath>
 
 #include <chest/error.hpp>
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 
-#include "../network_layout.hpp"
+#include <chest/estimators/network/layout.hpp>
 #include "device.hpp"
 #include "network.hpp"
 #include "tensor_bridge.hpp"

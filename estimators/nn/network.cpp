@@ -8,7 +8,9 @@
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 
-#include "../network_layout.hpp"
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/layout.hpp>
 
 namespace chest::nn {
 namespace {

@@ -4,7 +4,8 @@
 
 #include <vector>
 
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
 
 namespace chest::nn {
 

@@ -16,7 +16,11 @@
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
-#include "../network_layout.hpp"
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/nn/network_fit.hpp>
+#include <chest/estimators/network/layout.hpp>
 #include "device.hpp"
 #include "network.hpp"
 #include "tensor_bridge.hpp"

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
 
 namespace chest::nn {
 

@@ -12,9 +12,12 @@
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
-#include "../angular_lmmse.hpp"
-#include "../contract.hpp"
-#include "../vae_layout.hpp"
+#include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/nn/vae.hpp>
+#include <chest/estimators/linear/angular_lmmse.hpp>
+#include <chest/estimators/network/vae_layout.hpp>
 #include "device.hpp"
 #include "tensor_bridge.hpp"
 #include "training.hpp"

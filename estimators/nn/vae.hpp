@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <chest/estimators/vae.hpp>
+#include <chest/estimators/network/vae_model.hpp>
 
 #include "network.hpp"
 

@@ -1,7 +1,7 @@
 // Links the installed package and runs one estimate: prints the NMSE of LS, which is the noise
 // power.
 #include <chest/channels/generator.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/metrics.hpp>
 #include <chest/observation.hpp>
 #include <chest/random.hpp>

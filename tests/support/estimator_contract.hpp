@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <chest/error.hpp>
-#include <chest/estimators/estimator.hpp>
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/observation.hpp>
 #include <chest/parallel.hpp>
 #include <string>

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <armadillo>
-#include <chest/estimators/denoiser.hpp>
-#include <chest/estimators/gmm.hpp>
-#include <chest/estimators/guidance.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/metrics.hpp>
 #include <chest/observation.hpp>

@@ -1,6 +1,8 @@
 #pragma once
 
-#include <chest/estimators/network.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
 #include <chest/random.hpp>
 #include <cmath>
 #include <string>

@@ -8,7 +8,7 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/ls.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/file.hpp>
 #include <chest/random.hpp>
 #include <chest/samples.hpp>

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <chest/covariance.hpp>
-#include <chest/estimators/estimator.hpp>
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/observation.hpp>
 #include <chest/random.hpp>

@@ -25,4 +25,10 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
+/// Refuses what a caller asked for.
+/// @throws Error(invalid_argument)
+[[noreturn]] inline void refuse(const std::string& message) {
+  throw Error(ErrorKind::invalid_argument, message);
+}
+
 }  // namespace chest

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include <chest/estimators/estimator.hpp>
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/observation.hpp>
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <chest/covariance.hpp>
-#include <chest/estimators/estimator.hpp>
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/observation.hpp>
 #include <chest/run_control.hpp>
 #include <chest/samples.hpp>

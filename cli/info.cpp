@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <ostream>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/prior/prior_gap.hpp>
+#include <chest/estimators/network/vae_model.hpp>
+#include <chest/metrics.hpp>
+
+#include "args.hpp"
+#include "calibration.hpp"
+
+namespace chest::cli {
+namespace {
+
+// Power is what is asked about, so any power is shown.
+constexpr const char* as_stored = "1";
+
+void print_provenance(const Provenance& provenance, std::ostream& out) {
+  out << "  made by   " << provenance.made_by << " at " << provenance.made_at << '\n';
+  if (!provenance.command_line.empty()) out << "  command   " << provenance.command_line << '\n';
+}
+
+void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
+  if (kind == "lmmse") {
+    const LmmseModel model = load_lmmse_model(file);
+    out << file.string() << ": model of lmmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels\n"
+        << "  data      " << model.training_data << '\n';
+    print_provenance(model.provenance, out);
+  } else if (kind == "gmm") {
+    const GmmModel model = load_gmm_model(file);
+    out << file.string() << ": model of gmm, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  mixture   " << describe(model.prior) << '\n';
+    if (!model.log_likelihoods.is_empty()) {
+      out << "  fit       " << model.n_samples << " channels, " << model.log_likelihoods.n_elem - 1
+          << " steps of EM, mean log-likelihood " << model.log_likelihoods.back() << '\n'
+          << "  data      " << model.training_data << '\n';
+    }
+    print_provenance(model.provenance, out);
+  } else if (kind == "vae") {
+    const VaeModel model = load_vae_model(file);
+    out << file.string() << ": model of vae, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  network   " << model.n_parameters() << " parameters, latent " << model.network.latent
+        << (model.network.zero_mean ? ", zero mean\n" : "\n") << "  fitted    for "
+        << VaeConfig::snr_low_db << " to " << VaeConfig::snr_high_db << " dB\n";
+    if (!model.validation_losses.is_empty()) {
+      out << "  fit       " << model.validation_losses.n_elem << " epochs, best validation loss "
+          << model.validation_losses.min() << " nats per entry\n";
+    }
+    out << "  data      " << model.training_data << '\n';
+    print_provenance(model.provenance, out);
+  } else {
+    const NetworkModel model = load_network_model(file);
+    const NoiseSchedule& schedule = model.schedule;
+    out << file.string() << ": model of dmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
+        << "  network   " << model.network.n_parameters() << " parameters, prediction "
+        << to_string(model.prediction) << '\n';
+    if (model.network.log_snr) {
+      out << "  fitted    for " << model.network.snr_low_db << " to " << model.network.snr_high_db
+          << " dB\n";
+    } else {
+      out << "  schedule  " << schedule.n_steps() << " levels, " << to_db(schedule.snr(0)) << " to "
+          << to_db(schedule.snr(schedule.n_steps() - 1)) << " dB\n";
+    }
+    if (model.validation_losses.n_elem > 0) {
+      out << "  fit       " << model.validation_losses.n_elem << " epochs, best validation loss "
+          << model.validation_losses.min() << '\n';
+    }
+    if (!model.training_data.empty()) out << "  data      " << model.training_data << '\n';
+    print_provenance(model.provenance, out);
+    if (model.calibration.empty()) {
+      out << "  calls     not calibrated: 3 at every SNR\n";
+    } else {
+      out << "  calibration, on validation channels:\n";
+      print(model.calibration, out);
+    }
+    for (const SolverChoice& choice : model.solvers.choices) print(choice, out);
+  }
+}
+
+// What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
+void print_gap(const Dataset& dataset, arma::uword first, arma::uword end, double power,
+               std::ostream& out) {
+  SampleReader samples = subrange(dataset.samples(), first, end - first);
+  const double factor = 1.0 / std::sqrt(power);
+  samples.read = [read = samples.read, factor](arma::uword at, arma::uword count) {
+    return arma::cx_mat(factor * read(at, count));
+  };
+  const PriorGap gap = measure_prior_gap(samples, {-10.0, 0.0, 10.0, 20.0});
+  const auto n_h = samples.n_h();
+  out << "  learned prior: is there something to learn beyond the covariance? At power 1 per "
+         "entry,\n"
+         "    covariance of "
+      << gap.n_fit << " channels, figures of " << gap.n_test << " others:\n"
+      << "    SNR dB   NMSE dB: LMMSE   local power    gap   effective dimension of " << n_h
+      << ": LMMSE   local power\n";
+  const auto flags = out.flags();
+  const auto precision = out.precision();
+  out << std::fixed << std::setprecision(1);
+  for (arma::uword i = 0; i < gap.snr_db.n_elem; ++i) {
+    const double lmmse = to_db(gap.nmse_lmmse(i)), local = to_db(gap.nmse_local(i));
+    out << "    " << std::setw(6) << gap.snr_db(i) << std::setw(17) << lmmse << std::setw(14)
+        << local << std::setw(7) << lmmse - local << std::setw(36) << gap.dimension_lmmse(i)
+        << std::setw(14) << gap.dimension_local(i) << '\n';
+  }
+  const double at_zero = to_db(gap.nmse_lmmse(1) / gap.nmse_local(1));
+  out << "    "
+      << (at_zero > 3.0   ? "yes: single channels are far simpler than all together"
+          : at_zero > 0.5 ? "some: expect a part of the gap"
+                          : "no: these channels are close to Gaussian, fit an lmmse model")
+      << '\n';
+  if (gap.n_fit < 2 * n_h) {
+    out << "    few channels for a covariance of this size: LMMSE looks worse than it is\n";
+  }
+  out.flags(flags);
+  out.precision(precision);
+}
+
+void print_channels(const ChannelFlags& flags, std::ostream& out) {
+  const Dataset dataset = flags.open();
+  const DatasetInfo& info = dataset.info();
+  const auto [first, end] = flags.range(dataset);
+  out << info.file.string() << ": channels, taken for " << info.kind << '\n'
+      << "  dataset   " << (info.dataset.empty() ? "(the array)" : info.dataset) << ", "
+      << info.type_name << ", axes " << info.axes << '\n'
+      << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
+      << " (n_rx x n_tx)\n";
+  if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
+  double power = 0.0, weakest = arma::datum::inf, strongest = 0.0;
+  const double n_h = static_cast<double>(info.n_rx * info.n_tx);
+  for (arma::uword at = first; at < end; at += 512) {
+    const arma::vec norms = squared_norms(dataset.read(at, std::min<arma::uword>(512, end - at)));
+    power += arma::accu(norms);
+    weakest = std::min(weakest, norms.min() / n_h);
+    strongest = std::max(strongest, norms.max() / n_h);
+  }
+  power /= n_h * static_cast<double>(end - first);
+  out << "  power     " << power << " per entry in samples " << first << ":" << end
+      << ", single channels " << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
+  if (flags.normalise != as_stored) {
+    out << "  scaled    h = " << info.scale << " * stored (" << to_string(info.normalisation)
+        << ")\n";
+  }
+  if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
+  if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
+  if (!info.model.empty()) out << "  model     " << info.model << '\n';
+  if (end - first >= 10 && power > 0.0) print_gap(dataset, first, end, power, out);
+}
+
+}  // namespace
+
+int info(const Args& args, std::ostream& out) {
+  ChannelFlags flags;
+  CommandLine line(
+      "info", "chest info FILE [options]",
+      "Says what a file holds: channels (axes, type, count, power), a model or results.");
+  flags.normalise = as_stored;
+  flags.add(line.flags());
+  line.positional("channels", 1);
+  if (!line.parse(args, out)) return 0;
+  line.require("channels", "usage: chest info FILE");
+
+  const std::filesystem::path file = split_dataset_name(flags.channels).first;
+  if (file.extension() != ".npy") {
+    const ArchiveReader archive(file);
+    const std::string format = archive.text_attribute("/", "format").value_or("");
+    if (format == "chest-model") {
+      print_model(file, archive.text_attribute("/", "kind").value_or(""), out);
+      return 0;
+    }
+    if (format == "chest-results") {
+      out << file.string() << ": results\n";
+      print_provenance(read_provenance(archive, format, 1000), out);
+      return 0;
+    }
+  }
+  print_channels(flags, out);
+  return 0;
+}
+
+}  // namespace chest::cli

@@ -1,0 +1,3 @@
+#include <chest/cli/run.hpp>
+
+int main(int argc, char** argv) { return chest::cli::run(argc, argv); }

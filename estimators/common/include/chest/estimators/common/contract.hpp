@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <sstream>
+#include <string>
+
+#include <chest/error.hpp>
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/metrics.hpp>
+#include <chest/observation.hpp>
+
+namespace chest {
+
+/// @throws Error(invalid_argument) if A is null
+inline void check_given(const std::string& who, const ObservationOperator* A) {
+  if (A == nullptr) throw Error(ErrorKind::invalid_argument, who + ": A is not given");
+}
+
+/// For estimators that know the arrays behind the entries of h.
+/// @throws Error(invalid_argument) if A is null or not for channels [n_rx, n_tx]
+inline void check_arrays(const std::string& who, const ObservationOperator* A, arma::uword n_rx,
+                         arma::uword n_tx) {
+  check_given(who, A);
+  const bool fits = A->pilots() == nullptr || A->pilots()->n_rows == n_tx;
+  if (n_rx == 0 || n_tx == 0 || A->n_h() != n_rx * n_tx || !fits) {
+    throw Error(ErrorKind::invalid_argument, who + ": the channels are " + std::to_string(n_rx) +
+                                                 "x" + std::to_string(n_tx) + ", A (" + A->name() +
+                                                 ") is not for such channels");
+  }
+}
+
+/// c of A^H A = c I.
+/// @throws Error(invalid_argument) if A is null or A^H A is not a multiple of I
+inline double decorrelation_gain(const std::string& who, const ObservationOperator* A) {
+  check_given(who, A);
+  if (const std::optional<double> gain = A->gram_scale()) return *gain;
+  const std::string n_tx = A->pilots() ? std::to_string(A->pilots()->n_rows) : std::string("n_tx");
+  throw Error(ErrorKind::invalid_argument,
+              who + ": A (" + A->name() +
+                  ") does not decorrelate, A^H A must be a multiple of I: " + "use " + n_tx +
+                  " or more orthogonal pilots (dft, hadamard, zadoff-chu), or the " +
+                  "estimator lmmse, which takes any pilots");
+}
+
+/// @throws Error(invalid_argument) if y does not have n_obs rows
+inline void check_rows(const std::string& who, const ObservationOperator& A,
+                       const Observation& observation) {
+  if (observation.y.n_rows != A.n_obs()) {
+    throw Error(ErrorKind::invalid_argument, who + ": y has " +
+                                                 std::to_string(observation.y.n_rows) +
+                                                 " rows, A has " + std::to_string(A.n_obs()));
+  }
+}
+
+/// What every estimator that is told the noise variance asks of an observation before it works.
+/// @throws Error(invalid_argument) if y does not have n_obs rows or sigma2 is not positive
+inline void check_observation(const std::string& who, const ObservationOperator& A,
+                              const Observation& observation) {
+  check_rows(who, A, observation);
+  if (!(observation.sigma2 > 0.0) || !std::isfinite(observation.sigma2)) {
+    throw Error(ErrorKind::invalid_argument, who + ": sigma2 is " +
+                                                 std::to_string(observation.sigma2) +
+                                                 ", it must be positive and finite");
+  }
+}
+
+/// Empty, or the warning that a noise level lies outside the range that a prior was fitted for.
+inline std::string outside_fitted_range(double sigma2, double lowest, double highest) {
+  // The ends of a schedule are rounded values of round SNRs: 40 dB lies inside "40 dB".
+  constexpr double slack = 1.01;
+  if (sigma2 * slack >= lowest && sigma2 <= highest * slack) return {};
+  const auto db_text = [](double level) {
+    std::ostringstream text;
+    text.precision(3);
+    text << -to_db(level) << " dB";
+    return text.str();
+  };
+  return "the effective SNR of " + db_text(sigma2) + " lies outside the " + db_text(highest) +
+         " to " + db_text(lowest) + " that the prior was fitted for: expect a larger error";
+}
+
+}  // namespace chest

@@ -1,0 +1,129 @@
+#include <chest/estimators/diffusion/dmse.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/solver_contract.hpp>
+#include <chest/metrics.hpp>
+
+namespace chest {
+namespace {
+
+class Dmse final : public Estimator {
+ public:
+  Dmse(std::shared_ptr<const ObservationOperator> A, std::shared_ptr<const Denoiser> denoiser,
+       const DmseOptions& options, double gram_scale)
+      : A_(std::move(A)),
+        denoiser_(std::move(denoiser)),
+        options_(options),
+        gram_scale_(gram_scale) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return "dmse"; }
+
+  void estimate(const Observation& observation, Estimate& out) const override {
+    check_observation("dmse", *A_, observation);
+    const double sigma2 = observation.sigma2 / gram_scale_;
+    const ReverseChain chain = chain_for(sigma2);
+    A_->pseudo_inverse(observation.y, out.h);
+    if (chain.start_scale != 1.0) out.h *= chain.start_scale;
+    out.nfe = chain.steps.size();
+    DenoiserError error;
+    error.per_angle = observation.per_angle;
+    const bool predicts = denoiser_->predicts_error() && !chain.steps.empty();
+    if (!predicts && options_.n_probes > 0) {
+      error.mse = probed_error(*denoiser_, out.h, sigma2, options_.n_probes, observation.stream);
+      out.nfe += options_.n_probes + 1;
+    }
+    denoiser_->run(chain.steps, out.h, predicts ? &error : nullptr);
+    const double mean = options_.calibration.mse_at(sigma2);
+    if (error.mse.is_empty() && mean > 0.0) {
+      error.mse.set_size(observation.y.n_cols);
+      error.mse.fill(mean * static_cast<double>(A_->n_h()));
+    } else if (predicts) {
+      const double ratio = options_.calibration.mse_ratio_at(sigma2);
+      error.mse *= ratio;
+      error.angular *= ratio;
+    }
+    out.mse = std::move(error.mse);
+    out.angular_mse = std::move(error.angular);
+  }
+
+  std::string method(double sigma2) const override {
+    const std::size_t n = chain_for(sigma2 / gram_scale_).steps.size();
+    return std::to_string(n) + (n == 1 ? " call" : " calls");
+  }
+
+  std::string warning(double sigma2) const override {
+    const auto range = denoiser_->sigma2_range();
+    if (!range) return {};
+    return outside_fitted_range(sigma2 / gram_scale_, range->first, range->second);
+  }
+
+ private:
+  ReverseChain chain_for(double sigma2) const {
+    switch (options_.rule) {
+      case ReverseRule::published:
+        return published_chain(options_.schedule, sigma2, false);
+      case ReverseRule::published_full:
+        return published_chain(options_.schedule, sigma2, true);
+      case ReverseRule::fixed_steps:
+        return log_snr_chain(sigma2, options_.sigma2_end, options_.n_steps);
+      case ReverseRule::calibrated:
+        break;
+    }
+    return log_snr_chain(sigma2, options_.sigma2_end,
+                         options_.calibration.steps_at(sigma2, options_.n_steps));
+  }
+
+  std::shared_ptr<const ObservationOperator> A_;
+  std::shared_ptr<const Denoiser> denoiser_;
+  DmseOptions options_;
+  double gram_scale_;
+};
+
+}  // namespace
+
+std::string DmseOptions::why_invalid() const {
+  if (n_steps == 0) return "n_steps is 0, it must be at least 1";
+  if (!(sigma2_end > 0.0) || !std::isfinite(sigma2_end)) {
+    return "sigma2_end is " + std::to_string(sigma2_end) + ", it must be positive and finite";
+  }
+  if (calibration.n_steps.n_elem != calibration.snr_db.n_elem ||
+      calibration.mse.n_elem != calibration.snr_db.n_elem ||
+      (!calibration.mse_ratio.is_empty() &&
+       calibration.mse_ratio.n_elem != calibration.snr_db.n_elem)) {
+    return "calibration holds " + std::to_string(calibration.snr_db.n_elem) + " SNRs, " +
+           std::to_string(calibration.n_steps.n_elem) + " step counts and " +
+           std::to_string(calibration.mse.n_elem) + " errors, the numbers must be equal";
+  }
+  if (!calibration.empty()) {
+    if (!calibration.snr_db.is_sorted("strictascend")) {
+      return "calibration has SNRs that do not ascend";
+    }
+    if (calibration.n_steps.min() == 0) return "calibration has a step count of 0, it must be >= 1";
+    if (!(calibration.mse.min() > 0.0) || !calibration.mse.is_finite()) {
+      return "calibration has an error that is not positive and finite";
+    }
+  }
+  return {};
+}
+
+std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
+                                     std::shared_ptr<const Denoiser> denoiser,
+                                     const DmseOptions& options) {
+  check_solver("dmse", A.get(), denoiser.get());
+  const double gain = decorrelation_gain("dmse", A.get());
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, "dmse: " + why);
+  }
+  return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, gain);
+}
+
+}  // namespace chest

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <armadillo>
+#include <memory>
+#include <string>
+
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/observation.hpp>
+
+namespace chest {
+
+/// Which chain a DMSE estimator runs.
+enum class ReverseRule {
+  calibrated,     ///< log-SNR grid, number of calls from the calibration (3 without one)
+  fixed_steps,    ///< log-SNR grid with n_steps calls
+  published,      ///< the letter's loop
+  published_full  ///< the letter's loop with the call at i*
+};
+
+struct DmseOptions {
+  ReverseRule rule = ReverseRule::calibrated;
+  arma::uword n_steps = 3;  ///< for fixed_steps, and for calibrated without a calibration; >= 1
+  /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the letter's
+  /// schedule.
+  double sigma2_end = 1e-4;
+  Calibration calibration;
+  /// Random directions for the predicted error of a denoiser that does not predict it
+  /// (probed_error()), at n_probes + 1 calls; 0: none, the calibration's mean instead.
+  arma::uword n_probes = 0;
+  /// The schedule of the published rules.
+  NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
+  /// Empty when usable; otherwise one sentence naming the field, its value and its range.
+  std::string why_invalid() const;
+};
+
+/// DMSE estimator: a denoiser run along a noise-free reverse chain from the decorrelated
+/// observation.
+///
+///   z = A^+ y = h + n',  n' ~ CN(0, (sigma2 / c) I)   when A^H A = c I
+///
+/// With an exact denoiser one step is the conditional mean E[h | y]; several steps compose
+/// conditional means, which is exact for Gaussian priors and can only lose for others. A learned
+/// denoiser may gain from a few (docs/model.md). Predicts the mse of each channel where the
+/// denoiser does (times the calibration's mse_ratio) or n_probes is given, and otherwise the mean
+/// that the calibration saw.
+///
+/// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options
+/// are
+///         invalid
+/// Source: [Fesl2024a], [Fesl2024b]
+std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
+                                     std::shared_ptr<const Denoiser> denoiser,
+                                     const DmseOptions& options = {});
+
+}  // namespace chest

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <armadillo>
+#include <string>
+#include <vector>
+
+#include <chest/estimators/prior/denoiser.hpp>
+
+namespace chest {
+
+/// Noise levels of a trained diffusion model: x_i = sqrt(abar_i) h + sqrt(1 - abar_i) eps, index
+/// i = 0 (cleanest) .. n_steps - 1. In VE coordinates z = x / sqrt(abar), sigma2 = (1 - abar) /
+/// abar.
+class NoiseSchedule {
+ public:
+  /// beta linear from first to last, the schedule of the letter (100, 9.999000099991662e-5, 0.1).
+  static NoiseSchedule linear(arma::uword n_steps, double beta_first, double beta_last);
+  /// @throws Error(invalid_argument) if a beta lies outside (0, 1)
+  explicit NoiseSchedule(arma::vec betas);
+
+  arma::uword n_steps() const { return betas_.n_elem; }
+  const arma::vec& betas() const { return betas_; }
+  const arma::vec& abar() const { return abar_; }
+  double sigma2(arma::uword i) const { return (1.0 - abar_(i)) / abar_(i); }
+  double snr(arma::uword i) const { return 1.0 / sigma2(i); }
+  /// argmin_i |snr(i) - snr| on the linear scale: the start index of the letter.
+  arma::uword nearest(double snr) const;
+  /// Index at noise level sigma2, interpolated linearly in log SNR between the trained levels, and
+  /// extrapolated not at all: clamped to 0 .. n_steps - 1.
+  double fractional_index(double sigma2) const;
+
+ private:
+  arma::vec betas_, abar_;
+};
+
+/// What a network's output means. The minimiser is the same for all; the error weighting is not.
+enum class Prediction { epsilon, sample, velocity };
+const char* to_string(Prediction prediction);
+Prediction prediction_from_string(const std::string& text);
+/// h_hat = z_gain * z + o_gain * o from the network input z (VE) and output o, at noise level
+/// sigma2: epsilon: z - sigma o;  sample: o;  velocity (v = sqrt(abar) eps - sqrt(1 - abar) h):
+/// abar z - sqrt(1 - abar) o.
+struct PredictionGains {
+  double z_gain, o_gain;
+};
+PredictionGains prediction_gains(Prediction prediction, double sigma2);
+
+/// A complete reverse chain: the start scale of the observation and the steps.
+struct ReverseChain {
+  double start_scale = 1.0;  ///< z = start_scale * (A^+ y)
+  std::vector<ReverseStep> steps;
+};
+
+/// The letter's loop bit for bit: start index i* = nearest(1 / sigma2), network calls at
+/// i* - 1 .. 0. (The letter's equation starts at i*; the published code and results do not, and at
+/// 40 dB it makes no call.)  Source: [Fesl2024a] and its code
+/// @param include_start  also call at i*, as the letter's equation reads
+ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
+                             bool include_start = false);
+
+/// n_steps calls at levels uniform in log SNR from sigma2 down to sigma2_end, the last one to zero
+/// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.
+ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps);
+
+}  // namespace chest

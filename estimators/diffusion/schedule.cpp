@@ -1,0 +1,128 @@
+#include <chest/estimators/diffusion/schedule.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/metrics.hpp>
+
+namespace chest {
+namespace {
+
+void check_level(const char* who, const char* what, double sigma2) {
+  if (!(sigma2 > 0.0) || !std::isfinite(sigma2)) {
+    throw Error(ErrorKind::invalid_argument, std::string(who) + ": " + what + " is " +
+                                                 std::to_string(sigma2) +
+                                                 ", it must be positive and finite");
+  }
+}
+
+
+}  // namespace
+
+NoiseSchedule NoiseSchedule::linear(arma::uword n_steps, double beta_first, double beta_last) {
+  return NoiseSchedule(arma::linspace<arma::vec>(beta_first, beta_last, n_steps));
+}
+
+NoiseSchedule::NoiseSchedule(arma::vec betas) : betas_(std::move(betas)) {
+  if (betas_.is_empty()) {
+    throw Error(ErrorKind::invalid_argument, "noise schedule: there are no betas");
+  }
+  for (arma::uword i = 0; i < betas_.n_elem; ++i) {
+    if (!(betas_(i) > 0.0 && betas_(i) < 1.0)) {
+      throw Error(ErrorKind::invalid_argument, "noise schedule: beta " + std::to_string(i) +
+                                                   " is " + std::to_string(betas_(i)) +
+                                                   ", it must lie between 0 and 1");
+    }
+  }
+  abar_ = arma::cumprod(1.0 - betas_);
+}
+
+arma::uword NoiseSchedule::nearest(double snr) const {
+  return arma::index_min(arma::abs(abar_ / (1.0 - abar_) - snr));
+}
+
+double NoiseSchedule::fractional_index(double level) const {
+  check_level("noise schedule", "sigma2", level);
+  arma::uword upper = 0;  // first index that is not cleaner than the level
+  while (upper < n_steps() && sigma2(upper) < level) ++upper;
+  if (upper == 0) return 0.0;
+  if (upper == n_steps()) return static_cast<double>(n_steps() - 1);
+  const double from = std::log(sigma2(upper - 1)), to = std::log(sigma2(upper));
+  return static_cast<double>(upper - 1) + (std::log(level) - from) / (to - from);
+}
+
+const char* to_string(Prediction prediction) {
+  switch (prediction) {
+    case Prediction::epsilon:
+      return "epsilon";
+    case Prediction::sample:
+      return "sample";
+    case Prediction::velocity:
+      break;
+  }
+  return "velocity";
+}
+
+Prediction prediction_from_string(const std::string& text) {
+  for (const Prediction p : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
+    if (text == to_string(p)) return p;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "prediction '" + text + "' is unknown: use epsilon, sample or velocity");
+}
+
+PredictionGains prediction_gains(Prediction prediction, double sigma2) {
+  switch (prediction) {
+    case Prediction::epsilon:
+      return {1.0, -std::sqrt(sigma2)};
+    case Prediction::sample:
+      return {0.0, 1.0};
+    case Prediction::velocity:
+      break;
+  }
+  const double abar = 1.0 / (1.0 + sigma2);
+  return {abar, -std::sqrt(1.0 - abar)};
+}
+
+ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start) {
+  check_level("published chain", "sigma2", sigma2);
+  const double snr = 1.0 / sigma2;
+  const arma::uword start = schedule.nearest(snr);
+  const arma::uword n_calls = start + (include_start ? 1 : 0);
+  // The letter scales the observation to x = sqrt(SNR / (1 + SNR)) y and calls that x at its first
+  // index; in VE coordinates z = x / sqrt(abar). Without a call x itself is returned.
+  ReverseChain chain;
+  chain.start_scale = std::sqrt(snr / (1.0 + snr));
+  if (n_calls > 0) chain.start_scale /= std::sqrt(schedule.abar()(n_calls - 1));
+  for (arma::uword i = n_calls; i-- > 0;) {
+    // x <- (x - beta eps / sqrt(1 - abar)) / sqrt(alpha) with eps = (z - D) / sigma; at i = 0 the
+    // factor is zero up to rounding, and zero is meant.
+    const double keep = i == 0 ? 0.0 : schedule.sigma2(i - 1) / schedule.sigma2(i);
+    chain.steps.push_back({schedule.sigma2(i), keep});
+  }
+  return chain;
+}
+
+ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps) {
+  check_level("log-SNR chain", "sigma2", sigma2);
+  check_level("log-SNR chain", "sigma2_end", sigma2_end);
+  if (n_steps == 0) {
+    throw Error(ErrorKind::invalid_argument, "log-SNR chain: n_steps is 0, it must be at least 1");
+  }
+  ReverseChain chain;
+  if (n_steps == 1 || sigma2 <= sigma2_end) {
+    chain.steps.push_back({sigma2, 0.0});
+    return chain;
+  }
+  const double ratio = std::pow(sigma2_end / sigma2, 1.0 / static_cast<double>(n_steps - 1));
+  for (arma::uword i = 0; i < n_steps; ++i) {
+    const bool last = i + 1 == n_steps;
+    const double level = last ? sigma2_end : sigma2 * std::pow(ratio, static_cast<double>(i));
+    chain.steps.push_back({level, last ? 0.0 : ratio});
+  }
+  return chain;
+}
+
+}  // namespace chest

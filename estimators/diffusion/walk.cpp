@@ -1,0 +1,222 @@
+#include <chest/estimators/diffusion/walk.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <chest/error.hpp>
+
+#include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/common/column_noise.hpp>
+#include <chest/estimators/common/enum_names.hpp>
+
+namespace chest {
+namespace {
+
+constexpr std::pair<WalkUpdate, const char*> update_names[] = {
+    {WalkUpdate::ancestral, "ancestral"}, {WalkUpdate::ode, "ode"},     {WalkUpdate::heun, "heun"},
+    {WalkUpdate::mean, "mean"},           {WalkUpdate::fresh, "fresh"}, {WalkUpdate::none, "none"},
+    {WalkUpdate::langevin, "langevin"}};
+
+/// Columns that left the range of numbers start anew at 0.
+void restart_lost(arma::cx_mat& z) {
+  for (arma::uword k = 0; k < z.n_cols; ++k) {
+    bool lost = false;
+    for (const arma::cx_double& value : z.col(k)) lost = lost || !(std::norm(value) < 1e12);
+    if (lost) z.col(k).zeros();
+  }
+}
+
+class WalkEstimator final : public Estimator {
+ public:
+  WalkEstimator(std::shared_ptr<const Guidance> guidance, const WalkOptions& options)
+      : guidance_(std::move(guidance)),
+        options_(options),
+        largest_(guidance_->A().squared_singular_values().max()),
+        levels_(walk_levels(options, guidance_->sigma2_range())) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return guidance_->name(); }
+
+  void estimate(const Observation& observation, Estimate& out) const override {
+    check_observation(name(), guidance_->A(), observation);
+    out.mse.reset();
+    out.angular_mse.reset();
+    out.h.zeros(guidance_->n_h(), observation.y.n_cols);
+    out.nfe = 0;
+    if (observation.y.n_cols == 0) return;
+    arma::cx_mat start(arma::size(out.h), arma::fill::zeros);
+    if (options_.start) {
+      Estimate first;
+      options_.start->estimate(observation, first);
+      start = std::move(first.h);
+      out.nfe = first.nfe;
+    }
+    for (arma::uword run = 0; run < options_.n_runs; ++run) {
+      ColumnNoise noise(options_.seed, observation.y, run);
+      out.h += go(observation, start, noise, out.nfe);
+    }
+    out.h /= static_cast<double>(options_.n_runs);
+  }
+
+  std::string warning(double sigma2) const override { return guidance_->warning(sigma2); }
+
+ private:
+  arma::cx_mat go(const Observation& observation, arma::cx_mat z, ColumnNoise& noise,
+                  arma::uword& n_calls) const {
+    const WalkUpdate update = options_.update;
+    if (update != WalkUpdate::mean && update != WalkUpdate::none) {
+      // Without a start, h itself counts as noise.
+      noise.add_to(z, levels_.front() + (options_.start ? 0.0 : 1.0));
+    }
+    Guided at;
+    const auto guide = [&](const arma::cx_mat& state, double tau2) {
+      guidance_->guide(state, tau2, observation, at);
+      n_calls += at.calls;
+    };
+    const auto langevin = [&](double tau2, double step) {
+      guide(z, tau2);
+      z += (step / tau2) * (at.m - z);
+      if (options_.langevin_noise > 0.0) noise.add_to(z, 2.0 * step * options_.langevin_noise);
+      restart_lost(z);
+    };
+    for (arma::uword i = 0; i < levels_.n_elem; ++i) {
+      double tau2 = levels_(i);
+      if (update == WalkUpdate::langevin) {
+        const double step = options_.langevin_step * tau2 / std::max(1.0, largest_);
+        for (arma::uword j = 0; j < options_.inner; ++j) langevin(tau2, step);
+        if (i + 1 == levels_.n_elem) guide(z, tau2);
+        continue;
+      }
+      if (options_.churn > 0.0 && i + 1 < levels_.n_elem) {
+        const double more = 1.0 + std::min(options_.churn / static_cast<double>(levels_.n_elem),
+                                           std::sqrt(2.0) - 1.0);
+        noise.add_to(z, (more * more - 1.0) * tau2);
+        tau2 *= more * more;
+      }
+      guide(z, tau2);
+      for (arma::uword j = 1; j < options_.inner; ++j) {
+        z = at.m;
+        if (update == WalkUpdate::fresh) noise.add_to(z, tau2);
+        guide(z, tau2);
+      }
+      if (i + 1 == levels_.n_elem) break;
+      const double next = levels_(i + 1);
+      step(z, at, tau2, next, observation, noise, n_calls);
+      if (!at.push.is_empty()) z += guidance_->push_gain(next) * at.push;
+      restart_lost(z);
+      for (arma::uword j = 0; j < options_.n_corrector; ++j) {
+        langevin(next, options_.langevin_step * next);
+      }
+    }
+    return at.m;
+  }
+
+  void step(arma::cx_mat& z, const Guided& at, double tau2, double next,
+            const Observation& observation, ColumnNoise& noise, arma::uword& n_calls) const {
+    const double keep = next / tau2, root = std::sqrt(keep);
+    switch (options_.update) {
+      case WalkUpdate::ancestral:
+        z = keep * z + (1.0 - keep) * at.m;
+        noise.add_to(z, next * (1.0 - keep));
+        return;
+      case WalkUpdate::mean:
+        z = keep * z + (1.0 - keep) * at.m;
+        return;
+      case WalkUpdate::ode:
+        z = at.m + root * (z - at.m);
+        return;
+      case WalkUpdate::heun: {
+        // z' = z + (s - tau) (slope there + slope here) / 2,  slope = (z - m) / tau.
+        const arma::cx_mat euler = at.m + root * (z - at.m);
+        Guided there;
+        guidance_->guide(euler, next, observation, there);
+        n_calls += there.calls;
+        const double tau = std::sqrt(tau2), s = std::sqrt(next);
+        z += 0.5 * (s - tau) * ((z - at.m) / tau + (euler - there.m) / s);
+        return;
+      }
+      case WalkUpdate::fresh: {
+        const double old = std::sqrt(1.0 - options_.zeta) * root;
+        z = at.m + old * (z - at.m);
+        if (options_.zeta > 0.0) noise.add_to(z, next * options_.zeta);
+        return;
+      }
+      case WalkUpdate::none:
+      case WalkUpdate::langevin:
+        break;
+    }
+    z = at.m;
+  }
+
+  std::shared_ptr<const Guidance> guidance_;
+  WalkOptions options_;
+  double largest_;  ///< squared singular value of A
+  arma::vec levels_;
+};
+
+}  // namespace
+
+const char* to_string(WalkUpdate update) { return name_of(update_names, update); }
+
+WalkUpdate walk_update_from_string(const std::string& text) {
+  return value_of(update_names, "walk", text);
+}
+
+std::string WalkOptions::why_invalid() const {
+  if (n_levels == 0) return "n_levels is 0, it must be at least 1";
+  if (!(tau2_last > 0.0) || !std::isfinite(tau2_first) || tau2_first < tau2_last) {
+    return "tau2_first and tau2_last are " + std::to_string(tau2_first) + " and " +
+           std::to_string(tau2_last) + ", expected tau2_first >= tau2_last > 0";
+  }
+  if (!(zeta >= 0.0 && zeta <= 1.0)) {
+    return "zeta is " + std::to_string(zeta) + ", it must lie between 0 and 1";
+  }
+  if (inner == 0) return "inner is 0, it must be at least 1";
+  if (n_runs == 0) return "n_runs is 0, it must be at least 1";
+  if (!(langevin_step > 0.0) || !std::isfinite(langevin_step)) {
+    return "langevin_step is " + std::to_string(langevin_step) + ", it must be positive and finite";
+  }
+  if (!(langevin_noise >= 0.0) || !std::isfinite(langevin_noise)) {
+    return "langevin_noise is " + std::to_string(langevin_noise) +
+           ", it must be finite and not negative";
+  }
+  if (!(churn >= 0.0) || !std::isfinite(churn)) {
+    return "churn is " + std::to_string(churn) + ", it must be finite and not negative";
+  }
+  return {};
+}
+
+arma::vec walk_levels(const WalkOptions& options,
+                      const std::optional<std::pair<double, double>>& range) {
+  const double first = range ? std::min(options.tau2_first, range->second) : options.tau2_first;
+  const double last =
+      std::min(range ? std::max(options.tau2_last, range->first) : options.tau2_last, first);
+  const arma::uword n = options.n_levels;
+  arma::vec levels(n);
+  // Interpolated in tau2^(1/14) as [Karras2022], or in its logarithm.
+  constexpr double rho = 14.0;
+  for (arma::uword i = 0; i < n; ++i) {
+    const double share = n == 1 ? 0.0 : static_cast<double>(i) / static_cast<double>(n - 1);
+    levels(i) = options.grid == WalkGrid::log
+                    ? first * std::pow(last / first, share)
+                    : std::pow((1.0 - share) * std::pow(first, 1.0 / rho) +
+                                   share * std::pow(last, 1.0 / rho),
+                               rho);
+  }
+  return levels;
+}
+
+std::unique_ptr<Estimator> make_walk(std::shared_ptr<const Guidance> guidance,
+                                     const WalkOptions& options) {
+  if (!guidance) throw Error(ErrorKind::invalid_argument, "walk: the guidance is not given");
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, guidance->name() + ": " + why);
+  }
+  return std::make_unique<WalkEstimator>(std::move(guidance), options);
+}
+
+}  // namespace chest

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <armadillo>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/observation.hpp>
+#include <chest/provenance.hpp>
+#include <chest/samples.hpp>
+
+namespace chest {
+
+struct LmmseOptions {
+  /// Added to the diagonal of C, relative to tr(C) / n_h. A sample covariance of few samples is too
+  /// sure of the directions it has not seen.  Range: >= 0.
+  double diagonal_loading = 0.0;
+  /// Empty when usable; otherwise one sentence naming the field, its value and its range.
+  std::string why_invalid() const;
+};
+
+/// Linear MMSE estimator for channels of covariance C.
+///
+///   h_hat = C A^H (A C A^H + sigma2 I)^-1 y
+///
+/// A is applied, never formed; where A^H A = c I the filter works on A^+ y and has the size of C.
+/// One factorisation per noise level, O(n_obs^3), serves all later calls at that level (the last
+/// few levels are kept); then O(n_h n_obs) per channel. Predicts its mse, tr(C - C A^H S^-1 A C).
+///
+/// @param A  observation, n_h -> n_obs
+/// @param C  covariance, [n_h, n_h], Hermitian, positive semidefinite
+/// @throws   Error(invalid_argument) if A is null, A.n_h() != C.n_rows or the options are invalid
+/// Source: [Kay1993, ch. 12]; reference values in tests/golden/estimators.h5
+std::unique_ptr<Estimator> make_lmmse(std::shared_ptr<const ObservationOperator> A,
+                                      const arma::cx_mat& C, const LmmseOptions& options = {});
+
+/// How a covariance is estimated from samples.
+enum class CovarianceKind {
+  full,     ///< (1/n) sum h h^H
+  toeplitz  ///< its block-Toeplitz average: uniform linear arrays on both sides
+};
+const char* to_string(CovarianceKind kind);
+CovarianceKind covariance_kind_from_string(const std::string& text);
+
+/// What `chest fit lmmse` writes and the LMMSE estimator runs.
+struct LmmseModel {
+  arma::uword n_rx = 0, n_tx = 0;
+  arma::cx_mat C;  ///< [n_h, n_h]
+  CovarianceKind kind = CovarianceKind::full;
+  arma::uword n_samples = 0;  ///< that C was estimated from
+  /// Power normalisation of the fitting channels: h was scaled by this factor.
+  double channel_scale = 1.0;
+  std::string training_data;  ///< JSON: file, dataset, samples, hash
+  Provenance provenance;
+};
+
+/// Sample covariance of the channels, zero mean, read in blocks.
+/// @throws Error(invalid_argument) if there are no samples
+LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind = CovarianceKind::full);
+
+void save(const std::filesystem::path& file, const LmmseModel& model);
+/// @throws Error(io) or Error(format) if the file is not an LMMSE model or is damaged
+LmmseModel load_lmmse_model(const std::filesystem::path& file);
+
+}  // namespace chest

@@ -1,0 +1,171 @@
+#include <chest/estimators/linear/lmmse.hpp>
+
+#include <cmath>
+#include <utility>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+
+#include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/common/level_cache.hpp>
+#include <chest/estimators/common/model_file.hpp>
+
+namespace chest {
+namespace {
+
+class Lmmse final : public Estimator {
+ public:
+  Lmmse(std::shared_ptr<const ObservationOperator> A, arma::cx_mat C)
+      : A_(std::move(A)), gram_scale_(A_->gram_scale()), trace_(arma::trace(C).real()) {
+    if (gram_scale_) {
+      S_ = std::move(C);
+    } else {
+      AC_ = A_->apply(C);
+      S_ = A_->apply(AC_.t());
+    }
+  }
+
+  using Estimator::estimate;
+
+  std::string name() const override { return "lmmse"; }
+
+  void estimate(const Observation& observation, Estimate& out) const override {
+    check_observation("lmmse", *A_, observation);
+    const auto filter =
+        filters_.at(observation.sigma2, [&] { return make_filter(observation.sigma2); });
+    if (gram_scale_) {
+      out.h = filter->W * A_->pseudo_inverse(observation.y);
+    } else {
+      out.h = filter->W * observation.y;
+    }
+    out.mse.set_size(observation.y.n_cols);
+    out.mse.fill(filter->mse);
+    out.nfe = 0;
+  }
+
+ private:
+  struct Filter {
+    arma::cx_mat W;
+    double mse = 0.0;
+  };
+
+  Filter make_filter(double sigma2) const {
+    const double noise = gram_scale_ ? sigma2 / *gram_scale_ : sigma2;
+    arma::cx_mat S = S_;
+    S.diag() += noise;
+    arma::cx_mat S_inverse;
+    if (!arma::inv_sympd(S_inverse, S)) {
+      throw Error(ErrorKind::numeric,
+                  "lmmse: A C A^H + sigma2 I is not positive definite at sigma2 = " +
+                      std::to_string(sigma2) + ": the covariance is not one, or far below it");
+    }
+    Filter filter;
+    if (gram_scale_) {
+      // C S^-1 = I - noise S^-1 with S = C + noise I, and mse = noise tr(C S^-1).
+      filter.W = -noise * S_inverse;
+      filter.W.diag() += 1.0;
+      filter.mse = noise * arma::trace(filter.W).real();
+    } else {
+      filter.W = AC_.t() * S_inverse;
+      filter.mse = trace_ - arma::accu(arma::real(filter.W % AC_.st()));
+    }
+    return filter;
+  }
+
+  std::shared_ptr<const ObservationOperator> A_;
+  std::optional<double> gram_scale_;
+  double trace_;     ///< tr(C)
+  arma::cx_mat AC_;  ///< A C, [n_obs, n_h]; empty where A^H A = c I
+  arma::cx_mat S_;   ///< A C A^H; where A^H A = c I, C
+  LevelCache<Filter> filters_{4};
+};
+
+constexpr int newest_version = 1;
+
+}  // namespace
+
+std::string LmmseOptions::why_invalid() const {
+  if (!(diagonal_loading >= 0.0) || !std::isfinite(diagonal_loading)) {
+    return "diagonal_loading is " + std::to_string(diagonal_loading) +
+           ", it must be finite and not negative";
+  }
+  return {};
+}
+
+std::unique_ptr<Estimator> make_lmmse(std::shared_ptr<const ObservationOperator> A,
+                                      const arma::cx_mat& C, const LmmseOptions& options) {
+  check_given("lmmse", A.get());
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, "lmmse: " + why);
+  }
+  if (C.n_rows != A->n_h() || C.n_cols != A->n_h()) {
+    throw Error(ErrorKind::invalid_argument, "lmmse: C is " + std::to_string(C.n_rows) + "x" +
+                                                 std::to_string(C.n_cols) +
+                                                 ", A expects n_h = " + std::to_string(A->n_h()));
+  }
+  if (!C.is_finite()) throw Error(ErrorKind::numeric, "lmmse: C is not finite");
+  arma::cx_mat hermitian = 0.5 * (C + C.t());
+  hermitian.diag() +=
+      options.diagonal_loading * arma::trace(hermitian).real() / static_cast<double>(C.n_rows);
+  return std::make_unique<Lmmse>(std::move(A), std::move(hermitian));
+}
+
+const char* to_string(CovarianceKind kind) {
+  return kind == CovarianceKind::toeplitz ? "toeplitz" : "full";
+}
+
+CovarianceKind covariance_kind_from_string(const std::string& text) {
+  for (const CovarianceKind kind : {CovarianceKind::full, CovarianceKind::toeplitz}) {
+    if (text == to_string(kind)) return kind;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "covariance kind '" + text + "' is unknown: use full or toeplitz");
+}
+
+LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind) {
+  LmmseModel model;
+  model.n_rx = samples.n_rx;
+  model.n_tx = samples.n_tx;
+  model.kind = kind;
+  model.n_samples = samples.n_samples;
+  model.C = sample_covariance(samples);
+  if (kind == CovarianceKind::toeplitz) {
+    model.C = block_toeplitz_average(model.C, samples.n_rx, samples.n_tx);
+  }
+  return model;
+}
+
+void save(const std::filesystem::path& file, const LmmseModel& model) {
+  ArchiveWriter archive(file);
+  write_model_header(archive, "lmmse", newest_version, header_of(model));
+  archive.attribute("/", "covariance", std::string(to_string(model.kind)));
+  archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
+  archive.write("/C", model.C);
+  archive.commit();
+}
+
+LmmseModel load_lmmse_model(const std::filesystem::path& file) {
+  const ArchiveReader archive(file);
+  const ModelHeader header = read_model_header(archive, "lmmse", newest_version);
+  LmmseModel model;
+  set_header(model, header);
+  try {
+    model.kind = covariance_kind_from_string(
+        archive.text_attribute("/", "covariance").value_or("(missing)"));
+  } catch (const Error& error) {
+    throw Error(ErrorKind::format, file.string() + ": " + error.what());
+  }
+  model.n_samples =
+      static_cast<arma::uword>(archive.number_attribute("/", "n_samples").value_or(0.0));
+  model.C = archive.read_cx_mat("/C");
+  const arma::uword n_h = model.n_rx * model.n_tx;
+  if (model.C.n_rows != n_h || model.C.n_cols != n_h || !model.C.is_finite()) {
+    throw Error(ErrorKind::format, file.string() + ": C is " + std::to_string(model.C.n_rows) +
+                                       "x" + std::to_string(model.C.n_cols) +
+                                       " or not finite, expected " + std::to_string(n_h) + "x" +
+                                       std::to_string(n_h) + "; fit the model again");
+  }
+  return model;
+}
+
+}  // namespace chest

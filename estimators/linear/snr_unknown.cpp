@@ -1,0 +1,168 @@
+#include <chest/estimators/linear/snr_unknown.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <chest/error.hpp>
+#include <chest/metrics.hpp>
+
+#include <chest/estimators/common/contract.hpp>
+
+namespace chest {
+namespace {
+
+/// Levels are told in steps of this, so that channels share calls; half of it is forgiven.
+constexpr double step_db = 0.25;
+constexpr int most_rounds = 8;
+/// No level further below the received power than this is looked for.
+constexpr double deepest_db = 60.0;
+
+double on_grid(double level_db) { return step_db * std::round(level_db / step_db); }
+
+/// The search for one channel: points (level, EM step of it - level), both in dB.
+struct Search {
+  double level_db = 0.0;  ///< to be tried next, on the grid
+  double found_db = 0.0;  ///< best guess of the fixed point
+  double last_level_db = 0.0, last_gap_db = 0.0;
+  int n_rounds = 0;
+  bool done = false;
+
+  void add(double gap_db, double lowest_db, double highest_db) {
+    // The EM step itself, or the secant through the last two points where that goes further.
+    double slope = -1.0;
+    if (n_rounds > 0 && level_db != last_level_db) {
+      slope = std::clamp((gap_db - last_gap_db) / (level_db - last_level_db), -1.0, -0.1);
+    }
+    found_db = std::clamp(level_db - gap_db / slope, lowest_db, highest_db);
+    last_level_db = level_db;
+    last_gap_db = gap_db;
+    level_db = on_grid(found_db);
+    done = ++n_rounds == most_rounds || level_db == last_level_db;
+  }
+};
+
+class NoiseBlind final : public Estimator {
+ public:
+  NoiseBlind(std::shared_ptr<const ObservationOperator> A,
+             std::shared_ptr<const Estimator> estimator)
+      : A_(std::move(A)),
+        estimator_(std::move(estimator)),
+        gain_(arma::accu(A_->squared_singular_values()) / static_cast<double>(A_->n_h())) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return estimator_->name(); }
+
+  void estimate(const Observation& observation, Estimate& out) const override {
+    check_rows(name(), *A_, observation);
+    const arma::cx_mat& y = observation.y;
+    const arma::vec received = squared_norms(y) / static_cast<double>(A_->n_obs());
+    std::vector<Search> searches(y.n_cols);
+    for (arma::uword k = 0; k < y.n_cols; ++k) {
+      // Nothing received: any level is as good as another.
+      searches[k].level_db = on_grid(received(k) > 0.0 ? to_db(received(k)) : 0.0);
+    }
+    out.h.set_size(A_->n_h(), y.n_cols);
+    out.mse.set_size(y.n_cols);
+    out.sigma2.set_size(y.n_cols);
+    out.angular_mse.reset();
+    arma::uword n_calls = 0;
+    Estimate part;
+    arma::cx_mat residual;
+    for (bool searching = true; searching;) {
+      std::map<double, std::vector<arma::uword>> by_level;
+      for (arma::uword k = 0; k < y.n_cols; ++k) {
+        if (!searches[k].done) by_level[searches[k].level_db].push_back(k);
+      }
+      searching = !by_level.empty();
+      for (const auto& [level_db, columns] : by_level) {
+        const arma::uvec chosen(columns);
+        Observation some;
+        some.y = y.cols(chosen);
+        some.sigma2 = from_db(level_db);
+        some.stream = observation.stream;
+        some.per_angle = observation.per_angle;
+        if (!observation.genie.t_rx.is_empty()) {
+          some.genie.t_rx = observation.genie.t_rx.cols(chosen);
+          some.genie.t_tx = observation.genie.t_tx.cols(chosen);
+        }
+        estimator_->estimate(some, part);
+        if (part.mse.n_elem != chosen.n_elem) {
+          throw Error(ErrorKind::invalid_argument,
+                      name() +
+                          ": it predicts no error here, so the noise variance cannot be "
+                          "estimated; calibrate the model, or give the SNR");
+        }
+        n_calls += part.nfe * chosen.n_elem;
+        A_->apply(part.h, residual);
+        residual -= some.y;
+        const arma::vec em =
+            (squared_norms(residual) + gain_ * part.mse) / static_cast<double>(A_->n_obs());
+        if (!part.angular_mse.is_empty()) out.angular_mse.set_size(A_->n_h(), y.n_cols);
+        for (arma::uword i = 0; i < chosen.n_elem; ++i) {
+          const arma::uword k = chosen(i);
+          const double highest = received(k) > 0.0 ? to_db(received(k)) : 0.0;
+          searches[k].add(em(i) > 0.0 ? to_db(em(i)) - level_db : 0.0, highest - deepest_db,
+                          highest);
+          out.h.col(k) = part.h.col(i);
+          out.mse(k) = part.mse(i);
+          out.sigma2(k) = from_db(searches[k].found_db);
+          if (!part.angular_mse.is_empty()) out.angular_mse.col(k) = part.angular_mse.col(i);
+        }
+      }
+    }
+    out.nfe = y.n_cols == 0 ? 0 : (n_calls + y.n_cols / 2) / y.n_cols;
+  }
+
+ private:
+  std::shared_ptr<const ObservationOperator> A_;
+  std::shared_ptr<const Estimator> estimator_;
+  double gain_;
+};
+
+class Misinformed final : public Estimator {
+ public:
+  Misinformed(std::shared_ptr<const Estimator> estimator, double error_db)
+      : estimator_(std::move(estimator)), factor_(from_db(-error_db)) {}
+
+  using Estimator::estimate;
+
+  std::string name() const override { return estimator_->name(); }
+  void estimate(const Observation& observation, Estimate& out) const override {
+    Observation wrong = observation;
+    wrong.sigma2 *= factor_;
+    estimator_->estimate(wrong, out);
+  }
+  std::string warning(double sigma2) const override {
+    return estimator_->warning(sigma2 * factor_);
+  }
+
+ private:
+  std::shared_ptr<const Estimator> estimator_;
+  double factor_;
+};
+
+}  // namespace
+
+std::unique_ptr<Estimator> make_noise_blind(std::shared_ptr<const ObservationOperator> A,
+                                            std::shared_ptr<const Estimator> estimator) {
+  check_given("noise-blind estimator", A.get());
+  if (!estimator) {
+    throw Error(ErrorKind::invalid_argument, "noise-blind estimator: the estimator is not given");
+  }
+  return std::make_unique<NoiseBlind>(std::move(A), std::move(estimator));
+}
+
+std::unique_ptr<Estimator> make_misinformed(std::shared_ptr<const Estimator> estimator,
+                                            double error_db) {
+  if (!estimator || !std::isfinite(error_db)) {
+    throw Error(ErrorKind::invalid_argument,
+                "misinformed estimator: the estimator is not given or the error is not finite");
+  }
+  return std::make_unique<Misinformed>(std::move(estimator), error_db);
+}
+
+}  // namespace chest

@@ -1,0 +1,200 @@
+#include <chest/estimators/network/config.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+
+#include <chest/error.hpp>
+#include <chest/estimators/network/layout.hpp>
+#include <chest/text.hpp>
+
+#include "settings.hpp"
+
+namespace chest {
+
+/// The letter's layers from those before and after the modulation, as its code lists them.
+NetworkConfig letter_config(const std::filesystem::path& file, const std::vector<int>& pre,
+                            const std::vector<int>& post, int kernel, int embedding) {
+  const bool fits = pre.size() >= 2 && post.size() >= 2 && pre.front() == 2 && post.back() == 2 &&
+                    pre.back() == post.front();
+  if (!fits) {
+    throw_format(file, "the layers before and after the modulation, " + Json(pre).dump() + " and " +
+                           Json(post).dump() +
+                           ", do not lead from 2 planes over a common layer to 2 planes");
+  }
+  NetworkConfig config = NetworkConfig::letter();
+  config.hidden.assign(pre.begin() + 1, pre.end());
+  config.modulated = {static_cast<int>(config.hidden.size()) - 1};
+  config.hidden.insert(config.hidden.end(), post.begin() + 1, post.end() - 1);
+  config.kernel = kernel;
+  config.embedding = embedding;
+  return config;
+}
+
+NetworkConfig read_config(const std::filesystem::path& file, const Settings& network) {
+  const auto yes = [&](const char* name) { return network.get<bool>(name); };
+  NetworkConfig config;
+  config.hidden = network.counts("hidden");
+  config.modulated = network.counts("modulated");
+  config.kernel = static_cast<int>(network.count("kernel", 31));
+  config.embedding = static_cast<int>(network.count("embedding", 1024));
+  config.relu_after_modulation = yes("relu_after_modulation");
+  config.log_snr = yes("log_snr");
+  config.circular = yes("circular");
+  config.magnitude = yes("magnitude");
+  config.position = network.has("position") && yes("position");
+  config.gate = yes("gate");
+  config.variance = yes("variance");
+  config.bias_free = network.has("bias_free") && yes("bias_free");
+  config.snr_low_db = network.get<double>("snr_low_db");
+  config.snr_high_db = network.get<double>("snr_high_db");
+  if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
+  return config;
+}
+
+NetworkConfig NetworkConfig::letter() {
+  NetworkConfig config;
+  config.hidden = {32, 64, 43, 22};
+  config.modulated = {1};
+  config.relu_after_modulation = config.log_snr = config.circular = false;
+  config.magnitude = config.position = config.gate = config.variance = false;
+  return config;
+}
+
+std::int64_t NetworkConfig::n_parameters() const {
+  std::int64_t n = 0;
+  for (const NamedTensor& tensor : network_layout(*this)) n += n_values(tensor.dims);
+  return n;
+}
+
+std::string NetworkConfig::why_invalid() const {
+  if (hidden.empty() || hidden.size() > 64) {
+    return "network: hidden names " + std::to_string(hidden.size()) + " layers; expected 1 to 64";
+  }
+  for (int n : hidden) {
+    if (n < 1 || n > 4096) {
+      return "network: hidden has the entry " + std::to_string(n) + "; expected 1 to 4096";
+    }
+  }
+  const auto n_hidden = static_cast<int>(hidden.size());
+  const bool ascending = std::adjacent_find(modulated.begin(), modulated.end(),
+                                            std::greater_equal<>()) == modulated.end();
+  if (bias_free) {
+    if (!modulated.empty() || magnitude || position || gate || variance) {
+      return "network: bias_free goes with no modulated layers, magnitude, position, gate and "
+             "variance";
+    }
+  } else if (modulated.empty() || !ascending || modulated.front() < 0 ||
+             modulated.back() >= n_hidden) {
+    return "network: modulated is " + Json(modulated).dump() +
+           "; expected ascending indices of hidden layers, 0 to " + std::to_string(n_hidden - 1);
+  }
+  if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
+    return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
+  }
+  if (embedding < 4 || embedding > 1024 || embedding % 2 != 0) {
+    return "network: embedding is " + std::to_string(embedding) +
+           "; expected an even number, 4 to 1024";
+  }
+  if (!(snr_low_db < snr_high_db) || snr_low_db < -100.0 || snr_high_db > 100.0) {
+    return "network: the range of SNRs is " + std::to_string(snr_low_db) + " to " +
+           std::to_string(snr_high_db) + " dB; expected an ascending one within -100 to 100 dB";
+  }
+  if (const std::int64_t n = n_parameters(); n > most_parameters) {
+    return "network: " + std::to_string(n) + " parameters; expected at most " +
+           std::to_string(most_parameters);
+  }
+  return {};
+}
+
+std::string NetworkConfig::why_invalid(arma::uword n_rx, arma::uword n_tx) const {
+  const auto reach = static_cast<arma::uword>(kernel / 2);
+  if (circular && reach > std::min(n_rx, n_tx)) {
+    return "network: kernel is " + std::to_string(kernel) +
+           "; with periodic edges and channels of " + std::to_string(n_rx) + "x" +
+           std::to_string(n_tx) + " expected at most " +
+           std::to_string(2 * std::min(n_rx, n_tx) + 1);
+  }
+  return why_invalid();
+}
+
+NetworkConfig parse_network(const std::string& text) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::invalid_argument, "network '" + text + "': " + what);
+  };
+  const NamedOptions spec = parse_named_options(text);
+  if (spec.name != "letter" && spec.name != "chest") {
+    refuse("there is no network '" + spec.name + "'; there are letter and chest");
+  }
+  NetworkConfig config = spec.name == "letter" ? NetworkConfig::letter() : NetworkConfig{};
+  const auto counts = [&](const std::string& list) {
+    std::vector<int> values;
+    for (const std::string& part : split(list, '-')) {
+      values.push_back(static_cast<int>(
+          std::min<unsigned long long>(to_count(part, "network: hidden"), 1u << 20)));
+    }
+    return values;
+  };
+  const std::map<std::string, std::function<void(const std::string&)>> options{
+      {"hidden",
+       [&](const std::string& value) {
+         config.hidden = counts(value);
+         if (spec.name == "letter" || spec.options.contains("modulated") ||
+             spec.options.contains("bias-free")) {
+           return;
+         }
+         config.modulated.resize(config.hidden.size());
+         std::iota(config.modulated.begin(), config.modulated.end(), 0);
+       }},
+      {"modulated", [&](const std::string& value) { config.modulated = counts(value); }},
+      {"kernel", [&](const std::string& value) { config.kernel = counts(value).front(); }},
+      {"embedding", [&](const std::string& value) { config.embedding = counts(value).front(); }},
+      {"index", [&](const std::string&) { config.log_snr = false; }},
+      {"zero-padding", [&](const std::string&) { config.circular = false; }},
+      {"no-position", [&](const std::string&) { config.position = false; }},
+      {"no-magnitude", [&](const std::string&) { config.magnitude = false; }},
+      {"gate", [&](const std::string&) { config.gate = true; }},
+      {"bias-free",
+       [&](const std::string&) {
+         config.bias_free = true;
+         config.modulated.clear();
+         config.magnitude = config.position = config.gate = config.variance = false;
+       }},
+      {"no-variance", [&](const std::string&) { config.variance = false; }}};
+  std::vector<std::string> names;
+  for (const auto& [name, set] : options) names.push_back(name);
+  for (const auto& [name, value] : spec.options) {
+    const auto option = options.find(name);
+    if (option == options.end()) {
+      const std::string near = nearest(name, names);
+      refuse("there is no option '" + name + "'" +
+             (near.empty() ? "" : " (did you mean " + near + "?)") + "; there are " +
+             enumerate(names));
+    }
+    option->second(value);
+  }
+  if (const std::string why = config.why_invalid(); !why.empty()) refuse(why);
+  return config;
+}
+
+std::string to_json(const NetworkConfig& config) {
+  return Json{{"hidden", config.hidden},
+              {"modulated", config.modulated},
+              {"kernel", config.kernel},
+              {"embedding", config.embedding},
+              {"relu_after_modulation", config.relu_after_modulation},
+              {"log_snr", config.log_snr},
+              {"circular", config.circular},
+              {"magnitude", config.magnitude},
+              {"position", config.position},
+              {"gate", config.gate},
+              {"variance", config.variance},
+              {"bias_free", config.bias_free},
+              {"snr_low_db", config.snr_low_db},
+              {"snr_high_db", config.snr_high_db}}
+      .dump();
+}
+
+}  // namespace chest

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <armadillo>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace chest {
+
+/// A named array of a network, float32, C order.
+struct NamedTensor {
+  std::string name;  ///< the name that PyTorch gives it: "cnn_pre.conv_pre0.weight"
+  std::vector<std::int64_t> dims;
+  std::vector<float> values;
+};
+
+/// Layers of a network: 3x3 convolutions with ReLU between them, modulated by the noise level,
+///
+///   features -> conv -> x (1 + scale) + shift -> ReLU -> ... -> conv -> o,   (scale, shift) linear
+///   in sinusoidal features of the noise level.
+///
+/// The defaults are chest's own prior (docs/model.md says what each part is for, and
+/// bench/prior_table.sh what it is worth); letter() is the network of the letter.
+struct NetworkConfig {
+  std::vector<int> hidden{32, 58, 41, 22};  ///< channels between the convolutions
+  std::vector<int> modulated{0, 1, 2, 3};   ///< hidden layers that the noise level modulates
+  int kernel = 3;                           ///< odd
+  int embedding = 16;                       ///< features of the noise level, even
+  bool relu_after_modulation = true;        ///< the letter has none there
+  /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
+  bool log_snr = true;
+  bool circular = true;  ///< the angular domain is periodic; otherwise zeros around it
+  /// Four more input planes, cos and sin of 2 pi k / N on either side: the prior may differ from
+  /// angle to angle, which periodic edges alone would hide.
+  bool position = true;
+  bool magnitude = true;  ///< a third input plane: log(1 + |z|^2 / sigma2)
+  bool gate = false;      ///< o = g x + c with complex outputs g, c; otherwise o = c
+  /// One more output plane: the predicted error of each angular entry.
+  bool variance = true;
+  /// No additive constants and no noise level: D(c z) = c D(z), a blind denoiser for any level.
+  /// Goes with no modulated layers, no planes beside the channel's, no gate and no variance, and
+  /// with Prediction::epsilon.  Source: [Mohan2020], [Kadkhodaie2024]
+  bool bias_free = false;
+  /// Range of SNRs that the network is fitted for, when it is told the log SNR.
+  double snr_low_db = -20.0, snr_high_db = 40.0;
+
+  /// The letter's layers (55 025 parameters at any array size).
+  static NetworkConfig letter();
+  int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
+  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
+  std::int64_t n_parameters() const;
+  std::string why_invalid() const;
+  /// The same for channels of this size: periodic edges reach around an array once only.
+  std::string why_invalid(arma::uword n_rx, arma::uword n_tx) const;
+};
+
+/// Reads "letter" or "chest" with options that change it: chest:hidden=48-64-32,kernel=5
+/// or chest:gate,zero-padding. "chest" alone is the default.
+/// @throws Error(invalid_argument) naming what is wrong and what there is
+NetworkConfig parse_network(const std::string& text);
+
+}  // namespace chest

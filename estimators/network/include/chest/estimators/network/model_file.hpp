@@ -1,0 +1,43 @@
+#pragma once
+
+#include <armadillo>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/diffusion/solver_table.hpp>
+#include <chest/provenance.hpp>
+
+namespace chest {
+
+/// A fitted diffusion model: what `chest fit dmse` writes and the DMSE estimator runs.
+struct NetworkModel {
+  arma::uword n_rx = 0, n_tx = 0;
+  NetworkConfig network;
+  Prediction prediction = Prediction::velocity;
+  /// Of the letter's rules, and of what a network without log_snr is told.
+  NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
+  std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
+  Calibration calibration;
+  DenoiserErrors errors;  ///< of one call, with angular; empty when not measured
+  SolverTable solvers;    ///< for pilots that do not decorrelate; empty when not calibrated
+  /// Power normalisation of the fitting channels: "none", or "h * factor".
+  double channel_scale = 1.0;
+  arma::vec train_losses, validation_losses;  ///< per epoch
+  std::string training_data;  ///< JSON: file, dataset, samples, hash; empty for imported weights
+  Provenance provenance;
+};
+
+void save(const std::filesystem::path& file, const NetworkModel& model);
+/// @throws Error(format) if the file is not a DMSE model or is damaged
+NetworkModel load_network_model(const std::filesystem::path& file);
+
+/// Reads the authors' checkpoint converted to HDF5: /state_dict/model.*, attribute sim_params.
+/// @throws Error(format) if weights are missing or of a wrong shape
+NetworkModel import_published_weights(const std::filesystem::path& file);
+
+}  // namespace chest

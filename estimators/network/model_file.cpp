@@ -1,0 +1,169 @@
+#include <chest/estimators/network/model_file.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/common/model_file.hpp>
+#include <chest/estimators/network/layout.hpp>
+
+#include "settings.hpp"
+
+namespace chest {
+namespace {
+
+// Version 1 held the letter's network alone, under the names of the authors' code.
+constexpr int newest_model_version = 2;
+
+DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
+  DenoiserErrors errors;
+  if (!archive.has("/errors/sigma2")) return errors;
+  errors.sigma2 = read_vec(archive, "/errors/sigma2", 10'000);
+  errors.mse = read_vec(archive, "/errors/mse", 10'000);
+  if (archive.has("/errors/angular")) errors.angular = archive.read_mat("/errors/angular");
+  const std::string why = errors.why_invalid();
+  if (!why.empty() || (!errors.angular.is_empty() && errors.angular.n_rows != n_h)) {
+    throw_format(archive.file(), "/errors is damaged; calibrate the model again");
+  }
+  return errors;
+}
+
+SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
+  SolverTable table;
+  if (!archive.has("/solvers")) return table;
+  for (const std::string& name : archive.list("/solvers")) {
+    const std::string group = "/solvers/" + name;
+    SolverChoice choice;
+    choice.P = archive.read_cx_mat(group + "/P");
+    choice.snr_db = read_vec(archive, group + "/snr_db", 10'000);
+    choice.mse = read_vec(archive, group + "/mse", 10'000);
+    choice.pilots = archive.text_attribute(group, "pilots").value_or("");
+    const Json solvers =
+        Json::parse(archive.text_attribute(group, "solvers").value_or(""), nullptr, false);
+    if (!solvers.is_array()) {
+      throw_format(archive.file(), group + " is damaged; calibrate the model again");
+    }
+    for (const Json& solver : solvers) {
+      choice.solvers.push_back(solver.is_string() ? solver.get<std::string>() : std::string());
+    }
+    if (choice.P.n_rows != n_tx) {
+      throw_format(archive.file(), group + " is for " + std::to_string(choice.P.n_rows) +
+                                       " transmit antennas; calibrate the model again");
+    }
+    table.choices.push_back(std::move(choice));
+  }
+  if (const std::string why = table.why_invalid(); !why.empty()) throw_format(archive.file(), why);
+  return table;
+}
+
+void check_size(const NetworkModel& model) {
+  if (model.n_rx == 0 || model.n_tx == 0) {
+    throw Error(ErrorKind::invalid_argument,
+                "network model: n_rx and n_tx are " + std::to_string(model.n_rx) + " and " +
+                    std::to_string(model.n_tx) + "; expected at least 1");
+  }
+  if (const std::string why = model.network.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
+}
+
+}  // namespace
+
+void save(const std::filesystem::path& file, const NetworkModel& model) {
+  check_size(model);
+  const auto weights = arranged_weights(network_layout(model.network), model.weights,
+                                        ErrorKind::invalid_argument, "network model");
+  ArchiveWriter archive(file);
+  write_model_header(archive, "dmse", newest_model_version, header_of(model));
+  archive.attribute("/", "network", to_json(model.network));
+  archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
+  write_weights(archive, weights);
+  write_vec(archive, "/schedule/betas", model.schedule.betas());
+  if (!model.calibration.empty()) {
+    const arma::vec n_steps = arma::conv_to<arma::vec>::from(model.calibration.n_steps);
+    write_vec(archive, "/calibration/snr_db", model.calibration.snr_db);
+    write_vec(archive, "/calibration/n_steps", n_steps);
+    write_vec(archive, "/calibration/mse", model.calibration.mse);
+    if (!model.calibration.mse_ratio.is_empty()) {
+      write_vec(archive, "/calibration/mse_ratio", model.calibration.mse_ratio);
+    }
+  }
+  if (!model.errors.empty()) {
+    write_vec(archive, "/errors/sigma2", model.errors.sigma2);
+    write_vec(archive, "/errors/mse", model.errors.mse);
+    if (!model.errors.angular.is_empty()) archive.write("/errors/angular", model.errors.angular);
+  }
+  for (std::size_t i = 0; i < model.solvers.choices.size(); ++i) {
+    const SolverChoice& choice = model.solvers.choices[i];
+    const std::string group = "/solvers/" + std::to_string(i);
+    archive.write(group + "/P", choice.P);
+    write_vec(archive, group + "/snr_db", choice.snr_db);
+    write_vec(archive, group + "/mse", choice.mse);
+    archive.attribute(group, "pilots", choice.pilots);
+    archive.attribute(group, "solvers", Json(choice.solvers).dump());
+  }
+  if (!model.train_losses.empty()) write_vec(archive, "/losses/train", model.train_losses);
+  if (!model.validation_losses.empty()) {
+    write_vec(archive, "/losses/validation", model.validation_losses);
+  }
+  archive.commit();
+}
+
+NetworkModel load_network_model(const std::filesystem::path& file) {
+  const ArchiveReader archive(file);
+  NetworkModel model;
+  const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
+  set_header(model, header);
+  const Settings network(file, "network",
+                         required_attribute(archive, "network", "the layers of the network"));
+  model.network =
+      header.version == 1
+          ? letter_config(file, network.counts("channels_pre"), network.counts("channels_post"),
+                          static_cast<int>(network.count("kernel", 31)),
+                          static_cast<int>(network.count("embedding", 1024)))
+          : read_config(file, network);
+  try {
+    model.prediction = prediction_from_string(
+        required_attribute(archive, "prediction", "what the network's output means"));
+  } catch (const Error& error) {
+    throw_format(file, error.what());
+  }
+  model.weights = read_network_weights(archive, "/weights/", model.network, header.version == 1);
+  model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
+  if (archive.has("/calibration/snr_db")) {
+    Calibration& calibration = model.calibration;
+    calibration.snr_db = read_vec(archive, "/calibration/snr_db", 10'000);
+    const arma::vec n_steps = read_vec(archive, "/calibration/n_steps", 10'000);
+    calibration.mse = read_vec(archive, "/calibration/mse", 10'000);
+    if (archive.has("/calibration/mse_ratio")) {
+      calibration.mse_ratio = read_vec(archive, "/calibration/mse_ratio", 10'000);
+    }
+    const arma::uword n = calibration.snr_db.n_elem;
+    const arma::vec& ratio = calibration.mse_ratio;
+    const bool fits =
+        (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
+        n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
+        calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
+        arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
+        arma::all(calibration.mse > 0.0);
+    if (!fits) throw_format(file, "the calibration is damaged; calibrate the model again");
+    calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
+  }
+  model.errors = read_errors(archive, model.n_rx * model.n_tx);
+  model.solvers = read_solvers(archive, model.n_tx);
+  constexpr std::uint64_t most_epochs = 10'000'000;
+  if (archive.has("/losses/train")) {
+    model.train_losses = read_vec(archive, "/losses/train", most_epochs);
+  }
+  if (archive.has("/losses/validation")) {
+    model.validation_losses = read_vec(archive, "/losses/validation", most_epochs);
+  }
+  return model;
+}
+
+}  // namespace chest

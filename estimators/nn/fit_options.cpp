@@ -1,0 +1,89 @@
+#include <chest/estimators/nn/network_fit.hpp>
+
+#include <cmath>
+#include <string>
+
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/error.hpp>
+#include <chest/estimators/nn/vae.hpp>
+
+namespace chest {
+
+FitObjective fit_objective_from_string(const std::string& text) {
+  if (text == "nmse") return FitObjective::nmse;
+  if (text == "prediction") return FitObjective::prediction;
+  throw Error(ErrorKind::invalid_argument,
+              "objective '" + text + "' is unknown: use nmse or prediction");
+}
+
+const char* to_string(Augmentation augmentation) {
+  switch (augmentation) {
+    case Augmentation::none:
+      return "none";
+    case Augmentation::phase:
+      return "phase";
+    case Augmentation::mirror:
+      break;
+  }
+  return "mirror";
+}
+
+Augmentation augmentation_from_string(const std::string& text) {
+  for (const Augmentation a : {Augmentation::none, Augmentation::phase, Augmentation::mirror}) {
+    if (text == to_string(a)) return a;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "augmentation '" + text + "' is unknown: use none, phase or mirror");
+}
+
+NetworkFitOptions NetworkFitOptions::letter() {
+  NetworkFitOptions options;
+  options.network = NetworkConfig::letter();
+  options.prediction = Prediction::epsilon;
+  options.objective = FitObjective::prediction;
+  options.learning_rate = 1e-4;
+  options.anneal = false;
+  options.augmentation = Augmentation::none;
+  options.batch = 128;
+  options.ema_decay = 0.999;
+  options.max_epochs = 500;
+  options.patience = 20;
+  return options;
+}
+
+std::string NetworkFitOptions::why_invalid() const {
+  if (const std::string why = network.why_invalid(); !why.empty()) return why;
+  if (network.bias_free && prediction != Prediction::epsilon) {
+    return std::string("fit: prediction is ") + to_string(prediction) +
+           "; expected epsilon for a network that is bias-free";
+  }
+  if (!(learning_rate > 0.0) || !std::isfinite(learning_rate)) {
+    return "fit: learning_rate is " + std::to_string(learning_rate) + "; expected above 0";
+  }
+  if (batch == 0) return "fit: batch is 0; expected at least 1";
+  if (!(ema_decay >= 0.0 && ema_decay < 1.0)) {
+    return "fit: ema_decay is " + std::to_string(ema_decay) + "; expected 0 (off) to below 1";
+  }
+  if (max_epochs == 0) return "fit: max_epochs is 0; expected at least 1";
+  if (!(max_minutes >= 0.0)) {
+    return "fit: max_minutes is " + std::to_string(max_minutes) + "; expected 0 (none) or more";
+  }
+  if (patience == 0) return "fit: patience is 0; expected at least 1 epoch";
+  if (n_threads == 0) return "fit: n_threads is 0; expected at least 1";
+  return {};
+}
+
+std::string VaeFitOptions::why_invalid() const {
+  if (const std::string why = network.why_invalid(); !why.empty()) return why;
+  NetworkFitOptions common;
+  common.learning_rate = learning_rate;
+  common.batch = batch;
+  common.max_epochs = max_epochs;
+  common.max_minutes = max_minutes;
+  common.patience = patience;
+  common.n_threads = n_threads;
+  return common.why_invalid();
+}
+
+}  // namespace chest

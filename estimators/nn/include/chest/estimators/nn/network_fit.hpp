@@ -1,0 +1,75 @@
+#pragma once
+
+#include <armadillo>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/run_control.hpp>
+#include <chest/samples.hpp>
+
+namespace chest {
+
+/// What a fit makes small.
+enum class FitObjective {
+  nmse,       ///< the mean over noise levels of the log of the error: every SNR counts alike in dB
+  prediction  ///< the mean squared error of the network's output, as the letter
+};
+
+FitObjective fit_objective_from_string(const std::string& text);
+
+/// Changes to the channels of a batch that leave channels as likely as before.
+enum class Augmentation {
+  none,
+  phase,  ///< a random phase for each channel
+  /// Also the antennas of either side in reverse order, and the conjugate, each for half of the
+  /// micro-batches: for uniform linear arrays and directions as likely on both sides of broadside.
+  mirror
+};
+Augmentation augmentation_from_string(const std::string& text);
+const char* to_string(Augmentation augmentation);
+
+struct NetworkFitOptions {
+  NetworkConfig network;
+  Prediction prediction = Prediction::velocity;
+  FitObjective objective = FitObjective::nmse;
+  double learning_rate = 4e-3;  ///< Adam, > 0
+  bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
+  Augmentation augmentation = Augmentation::phase;
+  arma::uword batch = 16;        ///< > 0
+  double ema_decay = 0.998;      ///< averaging of the weights per step, 0 (off) .. < 1
+  arma::uword max_epochs = 100;  ///< >= 1
+  double max_minutes = 0.0;      ///< wall-clock limit of this run; 0: none
+  arma::uword patience = 100;    ///< epochs without a better validation loss until it stops
+  std::uint64_t seed = 1;
+  unsigned n_threads = 1;
+  std::string device = "cpu";
+  /// Convolutions in bfloat16, all else in float32: see NetworkRunOptions.
+  bool bfloat16 = false;
+  std::filesystem::path checkpoint;  ///< written every epoch and resumed from; empty: none
+
+  /// The letter's network and recipe: noise prediction, constant learning rate 1e-4, batches of
+  /// 128.
+  static NetworkFitOptions letter();
+  std::string why_invalid() const;
+};
+
+/// Fits a network in the angular domain. Each micro-batch of a batch has one noise level, drawn
+/// uniformly in dB (an index of the schedule without log_snr) from its own part of the range; noise
+/// and levels depend on the seed alone. The error variance, where the network has one, is fitted
+/// beside by its Gaussian log likelihood. Keeps the averaged weights of the best validation epoch.
+/// A run that was stopped and resumed from its checkpoint gives the same model as an uninterrupted
+/// one, unless max_minutes ends or anneals it.
+///
+/// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
+/// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is
+/// not
+///         finite
+/// Source: [Fesl2024a]; docs/model.md
+NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
+                         const NetworkFitOptions& options, const RunControl& control = {});
+
+}  // namespace chest

@@ -1,0 +1,39 @@
+#include <chest/error.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/nn/network_fit.hpp>
+#include <chest/estimators/nn/vae.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+
+namespace chest {
+namespace {
+
+[[noreturn]] void throw_unavailable(const std::string& who) {
+  throw Error(ErrorKind::invalid_argument,
+              who +
+                  ": this chest was built without LibTorch, which the network needs; configure it "
+                  "again with -DCHEST_WITH_TORCH=ON");
+}
+
+}  // namespace
+
+std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel&, const NetworkRunOptions&) {
+  throw_unavailable("network denoiser");
+}
+
+NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,
+                         const RunControl&) {
+  throw_unavailable("fit dmse");
+}
+
+VaeModel fit_vae(const SampleReader&, const SampleReader&, const VaeFitOptions&,
+                 const RunControl&) {
+  throw_unavailable("fit vae");
+}
+
+std::unique_ptr<Estimator> make_vae(std::shared_ptr<const ObservationOperator>, const VaeModel&) {
+  throw_unavailable("vae");
+}
+
+}  // namespace chest
