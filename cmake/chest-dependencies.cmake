@@ -27,8 +27,6 @@ if(NOT TARGET chest_dep_hdf5)
   target_include_directories(chest_dep_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
   target_link_libraries(chest_dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 endif()
-# OpenBLAS runs its own threads; chest runs one per worker and needs the call that says so.
-find_library(CHEST_OPENBLAS NAMES openblas REQUIRED)
 
 if(CHEST_WITH_TORCH)
   chest_find(Torch)

@@ -546,7 +546,7 @@ GmmModel fit_gmm(const SampleReader& samples, const GmmFitOptions& options,
     check_count("rank", options.rank, samples.n_h());
   }
 
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Channels channels{samples.n_rx, samples.n_tx, read_all(samples)};
   const double power = mean_power(channels.x);
   if (!(power > 0.0) || !std::isfinite(power)) {
@@ -580,7 +580,7 @@ double mean_log_likelihood(const GaussianMixture& prior, const SampleReader& sam
           std::to_string(prior.n_h());
   }
   if (!why.empty()) throw Error(ErrorKind::invalid_argument, "mean_log_likelihood: " + why);
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   arma::mat terms = log_densities(prior, read_all(samples), n_threads, true);
   terms.each_col() += arma::log(prior.weights);
   return share_out(terms, n_threads);

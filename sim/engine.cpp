@@ -471,7 +471,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
                        const Experiment& experiment, const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty())
     throw Error(ErrorKind::invalid_argument, "sweep: " + why);
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
 
   Results results;
   results.kind = experiment.kind;

@@ -82,7 +82,7 @@ int run(const Args& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  chest::use_one_blas_thread();
+  const chest::OneBlasThread one_blas_thread;
   try {
     return run(Args(argv + 1, argv + argc));
   } catch (const chest::Error& error) {
