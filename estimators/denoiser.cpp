@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/random.hpp>
 
@@ -25,7 +26,7 @@ void check_denoiser_input(const char* who, arma::uword n_h, const arma::cx_mat& 
 
 /// C = U diag(l) U^H; eigenvalues below zero by rounding are taken as zero.
 void decompose(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U) {
-  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+  if (!hermitian_eigen(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
     throw Error(ErrorKind::numeric, "denoiser: the eigendecomposition of a covariance failed");
   }
   l.transform([](double value) { return value > 0.0 ? value : 0.0; });

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/gmm.hpp>
 #include <chest/parallel.hpp>
@@ -88,7 +89,7 @@ void raise_eigenvalues(arma::cx_mat& C, double floor) {
   if (arma::chol(L, above)) return;
   arma::vec l;
   arma::cx_mat U;
-  if (!arma::eig_sym(l, U, C)) {
+  if (!hermitian_eigen(l, U, C)) {
     throw Error(ErrorKind::numeric, "fit_gmm: the eigenvalue decomposition of a covariance failed");
   }
   arma::cx_mat scaled = U;
@@ -138,8 +139,8 @@ class FullMaximiser final : public Maximiser {
       const Members members(x_, shares.row(k), sum);
       prior.covariances[k] = members.X * members.X.t();
     });
-    // In one thread: zheevd of OpenBLAS 0.3.21 crashes at this size in two threads at a time.
-    for (arma::cx_mat& C : prior.covariances) raise_eigenvalues(C, floor_);
+    parallel_for(shares.n_rows, n_threads_,
+                 [&](std::size_t k) { raise_eigenvalues(prior.covariances[k], floor_); });
   }
 
  private:
