@@ -2,6 +2,8 @@
 
 #include <armadillo>
 #include <array>
+#include <complex>
+#include <cstddef>
 #include <cstdint>
 
 namespace chest {
