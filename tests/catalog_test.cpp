@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/archive.hpp>
+#include <chest/spec.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/mixture/gmm.hpp>

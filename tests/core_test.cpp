@@ -10,6 +10,7 @@
 #include <thread>
 
 #include <chest/angular.hpp>
+#include <chest/spec.hpp>
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/file.hpp>

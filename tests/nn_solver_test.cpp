@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>

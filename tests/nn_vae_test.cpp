@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <chest/angular.hpp>
+#include <chest/spec.hpp>
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/network/config.hpp>

@@ -33,15 +33,17 @@ std::shared_ptr<const Guidance> proximal(const OperatorPtr& A, const DenoiserPtr
 /// Gives the same matrix for every y.
 class Constant final : public Estimator {
  public:
-  explicit Constant(arma::cx_mat h) : h_(std::move(h)) {}
-  using Estimator::estimate;
+  Constant(OperatorPtr A, arma::cx_mat h) : A_(std::move(A)), h_(std::move(h)) {}
   std::string name() const override { return "constant"; }
-  void estimate(const Observation&, Estimate& out) const override {
+  const ObservationOperator& A() const override { return *A_; }
+
+ private:
+  void do_estimate(const Observation&, Estimate& out) const override {
     out.h = h_;
     out.nfe = 3;
   }
 
- private:
+  OperatorPtr A_;
   arma::cx_mat h_;
 };
 
@@ -262,7 +264,7 @@ TEST(Walk, ByLangevinStaysInTheNoisyPrior) {
   options.n_levels = 1;
   options.tau2_first = options.tau2_last = tau2;
   options.inner = 60;
-  options.start = std::make_shared<Constant>(h);
+  options.start = std::make_shared<Constant>(A, h);
   const auto guidance = std::make_shared<NoGuidance>(A, make_gaussian_denoiser(C));
   make_walk(guidance, options)->estimate({rng.cx_normal(n, n_samples), 0.1, 0, {}});
   const arma::cx_mat first = guidance->states.front(), last = guidance->states.back();
@@ -355,7 +357,7 @@ TEST(Walk, StartsWhereItIsTold) {
   WalkOptions options;
   options.n_levels = 3;
   options.tau2_first = 0.3;
-  options.start = std::make_shared<Constant>(h);
+  options.start = std::make_shared<Constant>(A, h);
   for (const WalkUpdate update :
        {WalkUpdate::ancestral, WalkUpdate::ode, WalkUpdate::heun, WalkUpdate::mean,
         WalkUpdate::fresh, WalkUpdate::none, WalkUpdate::langevin}) {
@@ -390,7 +392,7 @@ TEST(Walk, TakesTheStepsOfItsRule) {
   options.n_levels = 2;
   options.tau2_first = 1.0;
   options.tau2_last = 0.2;
-  options.start = std::make_shared<Constant>(rng.cx_normal(60, 50));
+  options.start = std::make_shared<Constant>(A, rng.cx_normal(60, 50));
   const auto states = [&](WalkUpdate update) {
     const auto plain = std::make_shared<NoGuidance>(A, denoiser);
     options.update = update;

@@ -29,12 +29,12 @@ class Gmm final : public Estimator {
     components_ = make_gmm_components(gram_scale_ ? nullptr : A_, prior);
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "gmm"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("gmm", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const double sigma2 = gram_scale_ ? observation.sigma2 / *gram_scale_ : observation.sigma2;
     const auto prepared = levels_.at(sigma2, [&] {
       Prepared made{components_->at(sigma2, 1), {}};
@@ -55,7 +55,7 @@ class Gmm final : public Estimator {
     // Posterior mean and covariance trace; the spread between components in the form
     // sum r |h_k - h_hat|^2 = sum r |h_k|^2 - |h_hat|^2, with h_k relative to the prior's mean.
     out.h.zeros(A_->n_h(), y.n_cols);
-    out.mse.zeros(y.n_cols);
+    out.mse.zeros();
     for (arma::uword k = 0; k < shares.n_rows; ++k) {
       const arma::uvec members = arma::find(shares.row(k) > negligible_share);
       if (members.is_empty()) continue;
@@ -70,10 +70,8 @@ class Gmm final : public Estimator {
     for (arma::uword j = 0; j < y.n_cols; ++j) out.mse(j) -= power(out.h, j);
     out.h.each_col() += centre_;
     components_->to_channels(out.h);
-    out.nfe = 0;
   }
 
- private:
   struct Prepared {
     std::unique_ptr<GmmLevel> level;
     arma::vec errors;

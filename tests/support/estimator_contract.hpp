@@ -14,16 +14,6 @@
 
 namespace chest {
 
-/// Some columns of an observation.
-inline Observation columns(const Observation& observation, const arma::uvec& which) {
-  Observation out = observation;
-  out.y = observation.y.cols(which);
-  if (!observation.genie.empty()) {
-    out.genie = {observation.genie.t_rx.cols(which), observation.genie.t_tx.cols(which)};
-  }
-  return out;
-}
-
 /// The laws that every estimator keeps, on an observation of at least three columns.
 /// @param tolerance  of estimates of one column in different batches: rounding of the precision
 /// that
@@ -49,7 +39,7 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
   out.nfe = 77;
   arma::uword most_calls = 0;
   for (arma::uword k = 0; k < n; ++k) {
-    estimator.estimate(columns(observation, {k}), out);
+    estimator.estimate(observation.columns({k}), out);
     EXPECT_LT(max_difference(out.h, whole.h.col(k)), tolerance);
     EXPECT_EQ(out.mse.n_elem, whole.mse.is_empty() ? 0u : 1u);
     if (!whole.mse.is_empty()) {
@@ -68,12 +58,12 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
 
   // Columns of h_hat permute with those of y.
   const arma::uvec order = arma::reverse(arma::regspace<arma::uvec>(0, n - 1));
-  EXPECT_LT(max_difference(estimator.estimate(columns(observation, order)).h,
+  EXPECT_LT(max_difference(estimator.estimate(observation.columns(order)).h,
                            arma::cx_mat(whole.h.cols(order))),
             tolerance);
 
   // No columns, no work.
-  const Estimate nothing = estimator.estimate(columns(observation, arma::uvec()));
+  const Estimate nothing = estimator.estimate(observation.columns(arma::uvec()));
   EXPECT_EQ(nothing.h.n_cols, 0u);
 
   // Threads share one instance.
