@@ -47,7 +47,7 @@ TEST(CoarseToFine, FollowsItsSchedule) {
   options.most_iterations = 40;
   options.last_tau = 1e-9;
   const Estimate estimate = make_coarse_to_fine(make_mask_observation({0}, n), denoiser, options)
-                                ->estimate({arma::cx_mat(1, 1, arma::fill::zeros), 1e-18, 0, {}});
+                                ->estimate({arma::cx_mat(1, 1, arma::fill::zeros), 1e-18});
   ASSERT_EQ(denoiser->sizes.size(), 41u);
   EXPECT_EQ(estimate.nfe, 41u);
   EXPECT_EQ(arma::norm(estimate.h), 0.0);

@@ -105,7 +105,7 @@ TEST(GaussianMixtureDenoiser, JacobianTraceIsThePredictedErrorOfTheMixtureEstima
     }
   }
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(6, 1);
-  EXPECT_NEAR(0.5 * sigma2 * trace, make_gmm(A, prior)->estimate({z, sigma2, 0, {}}).mse(0), 1e-7);
+  EXPECT_NEAR(0.5 * sigma2 * trace, make_gmm(A, prior)->estimate({z, sigma2}).mse(0), 1e-7);
 }
 
 TEST(Denoiser, PredictsTheErrorOfTheConditionalMean) {
@@ -137,7 +137,8 @@ TEST(Denoiser, ProbesTellThePredictedErrorInTheMean) {
   constexpr arma::uword n = 400;
   arma::mat probes(4, n);
   for (arma::uword i = 0; i < n; ++i) {
-    probes.col(i) = probed_error(*denoiser, scene.observation.y, 0.3, 1, i, D);
+    ColumnNoise noise(scene.observation, i);
+    probes.col(i) = probed_error(*denoiser, scene.observation.y, 0.3, 1, noise, D);
   }
   const arma::vec mean = arma::mean(probes, 1);
   const arma::vec error = arma::stddev(probes, 0, 1) / std::sqrt(double(n));
@@ -146,8 +147,9 @@ TEST(Denoiser, ProbesTellThePredictedErrorInTheMean) {
     EXPECT_LT(std::abs(mean(k) - exact.mse(k)), 5.0 * error(k) + 1e-3 * exact.mse(k)) << k;
   }
   // The mean of n probes is that of one probe n times, D need not be given.
-  EXPECT_EQ(probed_error(*denoiser, scene.observation.y, 0.3, 3, 9).n_elem, 4u);
-  EXPECT_THROW(probed_error(*denoiser, scene.observation.y, 0.3, 0, 0), Error);
+  ColumnNoise noise(scene.observation);
+  EXPECT_EQ(probed_error(*denoiser, scene.observation.y, 0.3, 3, noise).n_elem, 4u);
+  EXPECT_THROW(probed_error(*denoiser, scene.observation.y, 0.3, 0, noise), Error);
 }
 
 TEST(Denoiser, WithoutNoiseReturnsItsInput) {

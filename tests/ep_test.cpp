@@ -114,7 +114,7 @@ class Repulsive final : public Denoiser {
 TEST(Ep, FallsBackWhereMessagesPart) {
   Rng rng = test_rng(4);
   const OperatorPtr A = make_dense_observation(rng.cx_normal(4, 6));
-  const Observation observation{rng.cx_normal(4, 3), 0.1, 0, {}};
+  const Observation observation{rng.cx_normal(4, 3), 0.1};
   EpOptions options;
   options.errors.sigma2 = {1e-3, 10.0};
   options.errors.mse = {1e-3, 0.5};

@@ -146,7 +146,7 @@ TEST_P(GmmFit, EstimatesAsTheWholeCovariancesDo) {
       make_dense_observation(rng.cx_normal(7, n_h)),
       make_dense_observation(2.0 * arma::cx_mat(n_h, n_h, arma::fill::eye))};
   for (const auto& A : observations) {
-    const Observation observation{rng.cx_normal(A->n_obs(), 5), 0.3, 0, {}};
+    const Observation observation{rng.cx_normal(A->n_obs(), 5), 0.3};
     const Estimate fast = make_gmm(A, prior)->estimate(observation);
     const Estimate slow = make_gmm(A, whole)->estimate(observation);
     EXPECT_LT(max_difference(fast.h, slow.h), 1e-11) << A->name();

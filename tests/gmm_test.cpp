@@ -24,7 +24,7 @@ TEST(Gmm, AgreesWithASecondImplementation) {
     const auto gmm = make_gmm(golden.observation(name), prior);
     for (arma::uword i = 0; i < golden.sigma2.n_elem; ++i) {
       const std::string group = "/" + name + "/" + std::to_string(i) + "/";
-      const Estimate estimate = gmm->estimate({golden.cx(group + "y"), golden.sigma2(i), 0, {}});
+      const Estimate estimate = gmm->estimate({golden.cx(group + "y"), golden.sigma2(i)});
       EXPECT_LT(max_difference(estimate.h, golden.cx(group + "gmm")), 1e-9) << group;
       EXPECT_LT(max_difference(estimate.mse, golden.real(group + "gmm_mse")), 1e-9) << group;
     }
@@ -76,7 +76,7 @@ TEST(Gmm, ComponentsFarAwayNeitherOverflowNorCount) {
                         {arma::cx_mat(2, 2, arma::fill::eye), arma::cx_mat(2, 2, arma::fill::eye)}};
   prior.means.col(1).fill(1e6);
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(2, 1);
-  const Observation observation{arma::cx_mat(2, 1, arma::fill::ones), 1e-6, 0, {}};
+  const Observation observation{arma::cx_mat(2, 1, arma::fill::ones), 1e-6};
   const Estimate estimate = make_gmm(A, prior)->estimate(observation);
   EXPECT_LT(max_difference(estimate.h, observation.y), 2e-6);
 }

@@ -212,7 +212,7 @@ TEST(Vae, EstimatesTheSameAfterSavingAndLoading) {
     EXPECT_TRUE(loaded.train_losses.is_empty());
     EXPECT_EQ(loaded.n_parameters(), model.n_parameters());
     const auto A = std::shared_ptr<const ObservationOperator>(make_identity_observation(5, 3));
-    const Observation observation{test_rng(2).cx_normal(15, 4), 0.3, 0, {}, false};
+    const Observation observation{test_rng(2).cx_normal(15, 4), 0.3};
     const Estimate before = make_vae(A, model)->estimate(observation);
     const Estimate after = make_vae(A, loaded)->estimate(observation);
     EXPECT_EQ(max_difference(before.h, after.h), 0.0);

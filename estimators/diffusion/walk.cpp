@@ -162,6 +162,8 @@ class WalkEstimator final : public Estimator {
 
 }  // namespace
 
+const char* to_string(WalkUpdate update) { return name_of(walk_update_names, update); }
+
 std::string WalkOptions::why_invalid() const {
   if (const std::string why = walk_options.why_invalid(*this); !why.empty()) return why;
   if (tau2_first != 0.0 && tau2_first < tau2_last) {

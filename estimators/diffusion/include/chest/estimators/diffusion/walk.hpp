@@ -28,6 +28,8 @@ inline constexpr std::pair<WalkUpdate, const char*> walk_update_names[] = {
     {WalkUpdate::fresh, "fresh"},      {WalkUpdate::none, "none"},
     {WalkUpdate::langevin, "langevin"}};
 
+const char* to_string(WalkUpdate update);
+
 /// Spacing of the levels: even in log tau2, or in tau2^(1/14) as [Karras2022].
 enum class WalkGrid { log, karras };
 inline constexpr std::pair<WalkGrid, const char*> walk_grid_names[] = {
