@@ -153,7 +153,7 @@ TEST(Observation, RefusesMasksStacksAndSlicesThatDoNotFit) {
   EXPECT_TRUE(refused([&] { make_stacked_observation({A, B}); }, "parts of 6 and 4 rows"));
   EXPECT_TRUE(refused([] { make_coupled_slices_observation(nullptr, 2, 1.0); }, "not given"));
   EXPECT_TRUE(refused([&] { make_coupled_slices_observation(A, 0, 1.0); }, "n_slices is 0"));
-  EXPECT_TRUE(refused([&] { make_coupled_slices_observation(A, 2, -1.0); }, "coupling is -1.0"));
+  EXPECT_TRUE(refused([&] { make_coupled_slices_observation(A, 2, -1.0); }, "coupling is -1,"));
 }
 
 TEST(Observation, RefusesOtherRows) {
