@@ -13,6 +13,12 @@ arma::cx_mat toeplitz(const arma::cx_vec& t) {
   return C;
 }
 
+void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U) {
+  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+    throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
+  }
+}
+
 arma::cx_mat covariance_factor(const arma::cx_mat& C) {
   if (C.n_rows != C.n_cols || C.is_empty()) {
     throw Error(ErrorKind::invalid_argument,
@@ -21,10 +27,7 @@ arma::cx_mat covariance_factor(const arma::cx_mat& C) {
   }
   arma::vec eigenvalues;
   arma::cx_mat V;
-  const arma::cx_mat hermitian = 0.5 * (C + C.t());
-  if (!arma::eig_sym(eigenvalues, V, hermitian)) {
-    throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
-  }
+  hermitian_eigen(C, eigenvalues, V);
   const double largest = eigenvalues.max();
   if (eigenvalues.min() < -1e-8 * largest) {
     throw Error(ErrorKind::numeric, "covariance: the smallest eigenvalue is " +

@@ -93,6 +93,14 @@ TEST(Covariance, BlockToeplitzAverageKeepsWhatIsBlockToeplitz) {
   EXPECT_NEAR(arma::trace(once).real(), arma::trace(S).real(), 1e-12);
 }
 
+TEST(Metrics, SquaredNormsAreSumsOfSquaredMagnitudes) {
+  const arma::cx_mat X = random_matrix(5, 3);
+  const arma::mat expected = arma::square(arma::real(X)) + arma::square(arma::imag(X));
+  EXPECT_LT(arma::abs(squared_magnitudes(X) - expected).max(), 1e-15);
+  EXPECT_LT(arma::abs(squared_norms(X) - arma::sum(expected, 0).t()).max(), 1e-14);
+  EXPECT_NEAR(squared_norm(X), arma::accu(expected), 1e-14);
+}
+
 TEST(Metrics, NmseIsTotalErrorOverTotalPower) {
   const arma::cx_mat h{{{1.0, 0.0}, {0.0, 2.0}}};
   const arma::cx_mat h_hat{{{1.0, 1.0}, {0.0, 0.0}}};

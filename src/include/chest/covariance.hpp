@@ -8,6 +8,10 @@ namespace chest {
 /// @param t  first column, [n]; t[0] real
 arma::cx_mat toeplitz(const arma::cx_vec& t);
 
+/// C = U diag(l) U^H for a Hermitian C, eigenvalues ascending.
+/// @throws Error(numeric) if the decomposition fails
+void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U);
+
 /// A factor L with C = L L^H for a Hermitian positive semidefinite C, singular ones included
 /// (by eigenvalues; those below zero by rounding are taken as zero).
 /// @throws Error(numeric) if C has an eigenvalue below -1e-8 times the largest
