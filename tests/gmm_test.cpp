@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/metrics.hpp>
 #include <filesystem>
 
@@ -86,6 +86,17 @@ TEST(Gmm, RefusesWhatDoesNotFit) {
   GaussianMixture prior{{1.0}, arma::cx_mat(12, 1, arma::fill::zeros), {scene.C}};
   EXPECT_THROW(make_gmm(nullptr, prior), Error);
   EXPECT_THROW(make_gmm(make_identity_observation(2, 2), prior), Error);
+  GaussianMixture indefinite = prior;
+  indefinite.covariances[0] -= 2.0 * arma::cx_mat(12, 12, arma::fill::eye);
+  try {
+    make_gmm(scene.A, indefinite);
+    ADD_FAILURE() << "did not refuse";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::numeric);
+    EXPECT_EQ(std::string(error.what()).find("gmm: the covariance of component 0 has the eigenv"),
+              0u)
+        << error.what();
+  }
   prior.weights(0) = 0.5;
   EXPECT_THROW(make_gmm(scene.A, prior), Error);
 }

@@ -167,14 +167,11 @@ class Particles final : public Estimator {
     const arma::cx_mat r = Y - A_->apply(cloud.D);
     cloud.m = cloud.D;
     for (arma::uword p = 0; p < n_particles; ++p) {
-      arma::cx_mat S = A_->apply(arma::cx_mat(CA.slice(p)));
-      S = 0.5 * (S + S.t());
+      const arma::cx_mat S = A_->apply(arma::cx_mat(CA.slice(p)));
       // The derivative of a network need not be a covariance: what is negative counts as 0.
       arma::vec l;
       arma::cx_mat U;
-      if (!hermitian_eigen(l, U, S)) {
-        throw Error(ErrorKind::numeric, "smc: the eigendecomposition of a covariance failed");
-      }
+      hermitian_eigen(S, l, U);
       l = arma::clamp(l, 0.0, arma::datum::inf) + sigma2;
       const arma::cx_vec c = U.t() * r.col(p);
       const arma::cx_vec weighted = c / arma::conv_to<arma::cx_vec>::from(l);
