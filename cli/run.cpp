@@ -8,7 +8,9 @@
 #include <chest/parallel.hpp>
 
 #include "commands.hpp"
+#include "completion.hpp"
 #include "help_text.hpp"
+#include "manual.hpp"
 
 namespace chest::cli {
 namespace {
@@ -39,6 +41,15 @@ int run_words(const Args& words, std::string& running) {
   if (name == "--help" || name == "-h" || name == "help") return help(args);
   if (name == "--version") {
     std::cout << version_text();
+    return 0;
+  }
+  // For the build, which installs what these write.
+  if (name == "--man" && args.size() == 1) {
+    write_manual(args.front(), estimator_list());
+    return 0;
+  }
+  if (name == "--bash-completion") {
+    std::cout << bash_completion(estimator_list());
     return 0;
   }
   const Command& command = command_named(name);
