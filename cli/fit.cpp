@@ -274,7 +274,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
       "network", &options.layers, "NAME",
       "chest, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, "
       "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter: "
-      "network and recipe of arXiv 2403.03545");
+      "network, recipe and defaults of arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
   line.flag("objective", &options.objective, "nmse|prediction",
