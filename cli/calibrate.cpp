@@ -97,9 +97,9 @@ void declare(CommandLine& line, CalibrateOptions& o) {
 }
 
 /// The estimators to choose from; dmse, which does the choosing, is not one of them.
-std::vector<std::string> candidates_of(const CalibrateOptions& o) {
+std::vector<std::string> candidates_of(const CalibrateOptions& o, const EstimatorTable& catalog) {
   std::vector<std::string> names;
-  for (const NamedOptions& candidate : parse_named_options_list(o.candidates)) {
+  for (const NamedOptions& candidate : catalog.parse(o.candidates)) {
     if (candidate.name == "dmse") {
       refuse("--candidates names dmse, which is to choose among them");
     }
@@ -108,10 +108,11 @@ std::vector<std::string> candidates_of(const CalibrateOptions& o) {
   return names;
 }
 
-sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pilots) {
+sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pilots,
+                                const EstimatorTable& catalog) {
   sim::SweepOptions options;
   options.snr_db = parse_range(o.snr, "--snr");
-  options.estimators = candidates_of(o);
+  options.estimators = candidates_of(o, catalog);
   options.pilots.clear();
   for (const std::string& text : split(pilots, ',')) {
     options.pilots.push_back(sim::parse_pilots(text));
@@ -126,7 +127,7 @@ sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pi
 /// Tries the candidates with the model of the file o.to.
 sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
                          const SampleReader& held_out, const sim::SweepOptions& options,
-                         const RunControl& control) {
+                         const RunControl& control, const EstimatorTable& catalog) {
   EstimatorContext known;
   known.n_rx = model.n_rx;
   known.n_tx = model.n_tx;
@@ -136,7 +137,7 @@ sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
                         const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
     if (o.bfloat16) spec.options["bfloat16"] = "";
-    return make_for(spec, known, A);
+    return make_for(catalog, spec, known, A);
   };
   return sim::run_sweep(spread(held_out, o.n_channels), {}, make, options, control);
 }
@@ -164,8 +165,8 @@ int calibrate(const Args& args, Context& context) {
   NetworkModel model = load_network_model(o.file);
   // All that is asked for is understood before the first minute is spent.
   const bool chooses = o.pilots != "none";
-  const sim::SweepOptions options =
-      sweep_options(o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx));
+  const sim::SweepOptions options = sweep_options(
+      o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
   const Dataset dataset = o.channels.open();
   check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
   const SampleReader held_out = samples_of(dataset, o.channels.range(dataset));
@@ -178,7 +179,8 @@ int calibrate(const Args& args, Context& context) {
   // The solvers are tried with the model as it will be.
   save(o.to, model);
   if (!chooses) return 0;
-  const sim::Results results = try_solvers(o, model, held_out, options, terminal.control());
+  const sim::Results results =
+      try_solvers(o, model, held_out, options, terminal.control(), context.catalog);
   if (!results.finished()) {
     throw Error(ErrorKind::interrupted,
                 "interrupted; " + o.to + " holds the calls per SNR, the solvers are as before");

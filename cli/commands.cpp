@@ -34,10 +34,10 @@ const Command& command_named(const std::string& name) {
   refuse("there is no command '" + name + "'" + did_you_mean(name, names));
 }
 
-CommandHelp help_of(const Command& command, const EstimatorList& estimators) {
+CommandHelp help_of(const Command& command, const EstimatorTable& catalog) {
   CommandHelp help;
   std::ostringstream nowhere;
-  Context context{nowhere, estimators, [&](const CommandHelp& shown) { help = shown; }};
+  Context context{nowhere, catalog, [&](const CommandHelp& shown) { help = shown; }};
   command.run({"--help"}, context);
   return help;
 }

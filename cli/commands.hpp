@@ -19,7 +19,7 @@ const std::vector<Command>& commands();
 /// @throws Error(invalid_argument) suggesting the nearest name
 const Command& command_named(const std::string& name);
 /// What --help shows of a command.
-CommandHelp help_of(const Command& command, const EstimatorList& estimators);
+CommandHelp help_of(const Command& command, const EstimatorTable& catalog);
 
 int generate(const Args& args, Context& context);
 int info(const Args& args, Context& context);

@@ -151,7 +151,8 @@ std::string quoted(const std::string& text) { return "'" + text + "'"; }
 
 }  // namespace
 
-std::string bash_completion(const EstimatorList& estimators) {
+std::string bash_completion(const EstimatorTable& catalog) {
+  const std::vector<EstimatorInfo> estimators = catalog.entries();
   std::ostringstream out;
   out << "# Completion of chest for bash; made by chest from its own tables.\n";
   Script script(out);
@@ -162,7 +163,7 @@ std::string bash_completion(const EstimatorList& estimators) {
   std::vector<CommandHelp> helps;
   for (const Command& command : commands()) {
     command_names += (command_names.empty() ? "" : " ") + command.name;
-    helps.push_back(help_of(command, estimators));
+    helps.push_back(help_of(command, catalog));
   }
   out << "_chest_commands() { echo '" << command_names << "'; }\n"
       << "_chest_estimators() { echo '" << names << "'; }\n";

@@ -8,6 +8,6 @@ namespace chest::cli {
 
 /// A script for bash that completes commands, flags, their words and files, and estimators with
 /// their options.
-std::string bash_completion(const EstimatorList& estimators);
+std::string bash_completion(const EstimatorTable& catalog);
 
 }  // namespace chest::cli

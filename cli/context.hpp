@@ -12,7 +12,7 @@ struct CommandHelp;
 /// What every command is given by the program.
 struct Context {
   std::ostream& out;  ///< results
-  const EstimatorList& estimators;
+  const EstimatorTable& catalog;
   /// Takes what --help shows, in place of running the command.
   std::function<void(const CommandHelp&)> show_help;
   bool quiet = false;  ///< --quiet: no progress on stderr

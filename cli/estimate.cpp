@@ -89,12 +89,13 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
 }
 
 std::shared_ptr<const Estimator> estimator_of(const EstimateOptions& options,
-                                              const EstimatorContext& known) {
+                                              const EstimatorContext& known,
+                                              const EstimatorTable& catalog) {
   NamedOptions named = parse_named_options(options.estimator);
   if (options.blind() && !named.options.emplace("snr", "unknown").second) {
     refuse(named.text + " and --snr unknown both say which SNR to use");
   }
-  std::shared_ptr<const Estimator> estimator = make_for(named, known, known.A);
+  std::shared_ptr<const Estimator> estimator = make_for(catalog, named, known, known.A);
   if (options.blind()) return estimator;
   if (const std::string text = estimator->warning(options.sigma2()); !text.empty()) warn(text);
   return estimator;
@@ -165,7 +166,7 @@ int estimate(const Args& args, Context& context) {
   const Dataset dataset = open_observations(options);
   const arma::uword n_samples = dataset.info().n_samples;
   const EstimatorContext known = knowledge(options, dataset.info());
-  const auto estimator = estimator_of(options, known);
+  const auto estimator = estimator_of(options, known, context.catalog);
   std::unique_ptr<ChannelFileWriter> writer;
   const TerminalControl terminal(context.quiet);
   for (arma::uword first = 0; first < n_samples;) {

@@ -21,8 +21,8 @@ EstimatorOption described(const CatalogOption& option) {
 
 }  // namespace
 
-EstimatorList estimator_list() {
-  EstimatorList out;
+std::vector<EstimatorInfo> EstimatorTable::entries() const {
+  std::vector<EstimatorInfo> out;
   for (const CatalogEntry& entry : estimator_catalog()) {
     out.push_back({entry.name, entry.summary, entry.model, {}});
     for (const CatalogOption& option : entry.options) {
@@ -32,15 +32,27 @@ EstimatorList estimator_list() {
   return out;
 }
 
-std::shared_ptr<const Estimator> make_for(const NamedOptions& spec, EstimatorContext context,
-                                          std::shared_ptr<const ObservationOperator> A) {
-  context.A = std::move(A);
+std::vector<NamedOptions> EstimatorTable::parse(const std::string& list) const {
+  return parse_named_options_list(list);
+}
+
+std::unique_ptr<Estimator> EstimatorTable::make(const NamedOptions& spec,
+                                                const EstimatorContext& context) const {
   return make_estimator(spec, context);
 }
 
-sim::EstimatorFactory estimator_factory(const EstimatorContext& context) {
-  return [context](const std::string& spec, const std::shared_ptr<const ObservationOperator>& A) {
-    return make_for(parse_named_options(spec), context, A);
+std::shared_ptr<const Estimator> make_for(const EstimatorTable& catalog, const NamedOptions& spec,
+                                          EstimatorContext known,
+                                          std::shared_ptr<const ObservationOperator> A) {
+  known.A = std::move(A);
+  return catalog.make(spec, known);
+}
+
+sim::EstimatorFactory estimator_factory(const EstimatorTable& catalog,
+                                        const EstimatorContext& known) {
+  return [&catalog, known](const std::string& spec,
+                           const std::shared_ptr<const ObservationOperator>& A) {
+    return make_for(catalog, parse_named_options(spec), known, A);
   };
 }
 

@@ -25,19 +25,25 @@ struct EstimatorInfo {
   std::vector<EstimatorOption> options;
 };
 
-using EstimatorList = std::vector<EstimatorInfo>;
-
 /// The estimators that the program knows.
-EstimatorList estimator_list();
+class EstimatorTable {
+ public:
+  std::vector<EstimatorInfo> entries() const;
+  /// Splits a list of names with options.
+  std::vector<NamedOptions> parse(const std::string& list) const;
+  /// @throws Error as make_estimator()
+  std::unique_ptr<Estimator> make(const NamedOptions& spec, const EstimatorContext& context) const;
+};
 
-/// Makes what `spec` names for the observation A; all else is as in `context`.
-/// @throws Error as make_estimator()
-std::shared_ptr<const Estimator> make_for(const NamedOptions& spec, EstimatorContext context,
+/// What `spec` names, for the observation A; all else is as in `known`.
+std::shared_ptr<const Estimator> make_for(const EstimatorTable& catalog, const NamedOptions& spec,
+                                          EstimatorContext known,
                                           std::shared_ptr<const ObservationOperator> A);
 /// The same for the runs of sim/: from the text of a specification.
-sim::EstimatorFactory estimator_factory(const EstimatorContext& context);
+sim::EstimatorFactory estimator_factory(const EstimatorTable& catalog,
+                                        const EstimatorContext& known);
 
-/// The kinds of model files of `chest fit`: what an estimator's `model` may be.
+/// The command that makes a model of this kind.
 std::string how_to_get_a_model(const std::string& kind);
 
 }  // namespace chest::cli

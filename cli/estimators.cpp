@@ -7,9 +7,9 @@
 namespace chest::cli {
 namespace {
 
-void print_all(const EstimatorList& estimators, std::ostream& out) {
+void print_all(const EstimatorTable& catalog, std::ostream& out) {
   std::vector<Entry> entries{{"name", "model  what it is"}};
-  for (const EstimatorInfo& estimator : estimators) {
+  for (const EstimatorInfo& estimator : catalog.entries()) {
     const std::string model = estimator.model.empty() ? "-" : estimator.model;
     entries.push_back(
         {estimator.name,
@@ -30,11 +30,11 @@ int estimators(const Args& args, Context& context) {
   line.positional("name", 1);
   if (!line.parse(args, context)) return 0;
   if (name.empty()) {
-    print_all(context.estimators, context.out);
+    print_all(context.catalog, context.out);
     return 0;
   }
   std::vector<std::string> names;
-  for (const EstimatorInfo& estimator : context.estimators) {
+  for (const EstimatorInfo& estimator : context.catalog.entries()) {
     names.push_back(estimator.name);
     if (estimator.name != name) continue;
     context.out << estimator_text(estimator);

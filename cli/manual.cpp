@@ -85,9 +85,9 @@ std::string program_page() {
 }
 
 /// The options of every estimator.
-void estimators_section(std::ostream& out, const EstimatorList& estimators) {
+void estimators_section(std::ostream& out, const EstimatorTable& catalog) {
   out << ".SH ESTIMATORS\n";
-  for (const EstimatorInfo& estimator : estimators) {
+  for (const EstimatorInfo& estimator : catalog.entries()) {
     out << ".SS " << roff(estimator.name) << '\n' << roff(estimator.summary) << ".\n";
     if (!estimator.model.empty()) {
       out << "Needs a model file: " << roff(how_to_get_a_model(estimator.model)) << ".\n";
@@ -98,8 +98,8 @@ void estimators_section(std::ostream& out, const EstimatorList& estimators) {
   }
 }
 
-std::string command_page(const Command& command, const EstimatorList& estimators) {
-  const CommandHelp help = help_of(command, estimators);
+std::string command_page(const Command& command, const EstimatorTable& catalog) {
+  const CommandHelp help = help_of(command, catalog);
   std::ostringstream out;
   begin(out, page_of(command.name), command.summary, help.usage, help.summary);
   out << ".SH OPTIONS\n";
@@ -107,7 +107,7 @@ std::string command_page(const Command& command, const EstimatorList& estimators
     out << ".SS " << roff(section.title) << '\n';
     for (const Flag& flag : section.flags) entry(out, spelling(flag), help_with_default(flag));
   }
-  if (command.name == "estimators") estimators_section(out, estimators);
+  if (command.name == "estimators") estimators_section(out, catalog);
   std::vector<std::string> others{"chest"};
   if (command.name != "estimators") others.push_back(page_of("estimators"));
   end(out, others);
@@ -116,13 +116,13 @@ std::string command_page(const Command& command, const EstimatorList& estimators
 
 }  // namespace
 
-void write_manual(const std::filesystem::path& folder, const EstimatorList& estimators) {
+void write_manual(const std::filesystem::path& folder, const EstimatorTable& catalog) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw Error(ErrorKind::io, folder.string() + ": " + error.message());
   write_text_file(folder / "chest.1", program_page());
   for (const Command& command : commands()) {
-    write_text_file(folder / (page_of(command.name) + ".1"), command_page(command, estimators));
+    write_text_file(folder / (page_of(command.name) + ".1"), command_page(command, catalog));
   }
 }
 

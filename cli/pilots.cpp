@@ -44,6 +44,9 @@ struct PilotsFlags {
 
 /// What the commands below work on.
 struct Setting {
+  explicit Setting(const EstimatorTable& known_estimators) : catalog(known_estimators) {}
+
+  const EstimatorTable& catalog;
   PilotsFlags flags;
   double sigma2 = 0.1;
   unsigned n_threads = 1;
@@ -61,7 +64,7 @@ struct Setting {
 
   EstimatorMaker maker(const std::string& spec) const {
     return [this, named = parse_named_options(spec)](std::shared_ptr<const ObservationOperator> A) {
-      return make_for(named, known, std::move(A));
+      return make_for(catalog, named, known, std::move(A));
     };
   }
   sim::PosteriorSampler sampler() const {
@@ -382,7 +385,7 @@ void print_choice(const Setting& s, const arma::uvec& chosen, const arma::vec& n
 }  // namespace
 
 int pilots(const Args& args, Context& context) {
-  Setting s;
+  Setting s(context.catalog);
   PilotsFlags& flags = s.flags;
   CommandLine line(
       "pilots", "--channels FILE [--samples FIRST:END] --n-pilots N [--out P.h5] [options]",

@@ -15,46 +15,45 @@
 namespace chest::cli {
 namespace {
 
-int run_command(const Command& command, const Args& args) {
-  const EstimatorList estimators = estimator_list();
-  Context context{std::cout, estimators,
+int run_command(const Command& command, const Args& args, const EstimatorTable& catalog) {
+  Context context{std::cout, catalog,
                   [](const CommandHelp& help) { std::cout << command_text(help); }};
   return command.run(args, context);
 }
 
-int help(const Args& args) {
+int help(const Args& args, const EstimatorTable& catalog) {
   if (args.empty()) {
     std::cout << program_text();
     return 0;
   }
-  return run_command(command_named(args.front()), {"--help"});
+  return run_command(command_named(args.front()), {"--help"}, catalog);
 }
 
 /// @param running  set to "chest COMMAND" once that is known, for messages
-int run_words(const Args& words, std::string& running) {
+int run_words(const Args& words, const EstimatorTable& catalog, std::string& running) {
   if (words.empty()) {
     std::cerr << program_text();
     return 2;
   }
   const std::string& name = words.front();
   const Args args(words.begin() + 1, words.end());
-  if (name == "--help" || name == "-h" || name == "help") return help(args);
+  if (name == "--help" || name == "-h" || name == "help") return help(args, catalog);
   if (name == "--version") {
     std::cout << version_text();
     return 0;
   }
   // For the build, which installs what these write.
   if (name == "--man" && args.size() == 1) {
-    write_manual(args.front(), estimator_list());
+    write_manual(args.front(), catalog);
     return 0;
   }
   if (name == "--bash-completion") {
-    std::cout << bash_completion(estimator_list());
+    std::cout << bash_completion(catalog);
     return 0;
   }
   const Command& command = command_named(name);
   running += " " + name;
-  return run_command(command, args);
+  return run_command(command, args, catalog);
 }
 
 }  // namespace
@@ -63,7 +62,7 @@ int run(int argc, char** argv) {
   use_one_blas_thread();
   std::string running = "chest";
   try {
-    const int status = run_words(Args(argv + 1, argv + argc), running);
+    const int status = run_words(Args(argv + 1, argv + argc), EstimatorTable(), running);
     std::cout.flush();
     if (std::cout) return status;
     std::cerr << running << ": writing to stdout failed\n";

@@ -45,14 +45,14 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
 }
 
 /// What the flags say of the run, but for the range of samples.
-void fill_options(RunFlags& flags, const CommandLine& line) {
+void fill_options(RunFlags& flags, const CommandLine& line, const EstimatorTable& catalog) {
   sim::SweepOptions& options = flags.options;
   options.snr_db = parse_range(flags.snr, "--snr");
   options.pilots.clear();
   for (const std::string& text : split(flags.pilots, ','))
     options.pilots.push_back(sim::parse_pilots(text));
   options.estimators.clear();
-  for (const NamedOptions& spec : parse_named_options_list(flags.estimators))
+  for (const NamedOptions& spec : catalog.parse(flags.estimators))
     options.estimators.push_back(spec.text);
   options.seed = flags.common.seed;
   options.n_threads = flags.common.threads;
@@ -77,9 +77,9 @@ void check_outputs(const RunFlags& flags) {
 }
 
 /// The model files of --model, and those that estimators name themselves.
-std::vector<std::string> all_models(const RunFlags& flags) {
+std::vector<std::string> all_models(const RunFlags& flags, const EstimatorTable& catalog) {
   std::vector<std::string> models = flags.models;
-  for (const NamedOptions& spec : parse_named_options_list(flags.estimators))
+  for (const NamedOptions& spec : catalog.parse(flags.estimators))
     if (!spec.file.empty() && std::find(models.begin(), models.end(), spec.file) == models.end())
       models.push_back(spec.file);
   return models;
@@ -133,14 +133,15 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
                                              const RunControl&)>& run) {
   line.require("channels", "the file with the channels");
   sim::SweepOptions& options = flags.options;
-  fill_options(flags, line);
+  fill_options(flags, line, context.catalog);
   check_outputs(flags);
   const Dataset dataset = flags.channels.open();
   const SampleRange range = flags.channels.range(dataset);
   options.first = range.first;
   options.end = range.end;
   const EstimatorContext known = knowledge(flags, dataset);
-  options.inputs = describe_inputs(dataset, all_models(flags), flags.common.device);
+  options.inputs =
+      describe_inputs(dataset, all_models(flags, context.catalog), flags.common.device);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {
@@ -152,7 +153,8 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
     const TerminalControl terminal(context.quiet);
     RunControl control = terminal.control();
     control.on_warning = &warn;
-    results = run(dataset.samples(), covariances, estimator_factory(known), options, control);
+    results = run(dataset.samples(), covariances, estimator_factory(context.catalog, known),
+                  options, control);
   }
   write_csv_and_plot(results, flags.csv, results.finished() ? flags.plot : "");
   context.out << sim::to_table(results);

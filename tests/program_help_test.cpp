@@ -63,7 +63,7 @@ TEST(Help, FitsAScreenForEveryCommand) {
 
 TEST(Help, SaysSomethingOfEveryFlag) {
   for (const Command& command : commands()) {
-    const CommandHelp help = help_of(command, estimator_list());
+    const CommandHelp help = help_of(command, EstimatorTable());
     EXPECT_FALSE(help.summary.empty()) << command.name;
     std::set<std::string> names;
     for (const Section& section : help.sections) {
@@ -119,7 +119,7 @@ TEST(Help, VersionNamesWhatItWasBuiltWith) {
 
 TEST(EstimatorsCommand, ListsOneOfEach) {
   const std::string text = output({"estimators"});
-  for (const EstimatorInfo& estimator : estimator_list()) {
+  for (const EstimatorInfo& estimator : EstimatorTable().entries()) {
     EXPECT_TRUE(std::regex_search(
         text, std::regex("\n  " + estimator.name + " +" +
                          (estimator.model.empty() ? "-" : estimator.model) + " +\\S")))
@@ -130,7 +130,7 @@ TEST(EstimatorsCommand, ListsOneOfEach) {
 }
 
 TEST(EstimatorsCommand, ShowsTheOptionsOfOne) {
-  for (const EstimatorInfo& estimator : estimator_list()) {
+  for (const EstimatorInfo& estimator : EstimatorTable().entries()) {
     const std::string text = output({"estimators", estimator.name});
     EXPECT_TRUE(holds(text, estimator.name + ": ")) << text;
     expect_readable(text);
@@ -150,7 +150,7 @@ TEST(EstimatorsCommand, ExamplesRun) {
   const TemporaryFolder folder;
   const std::string channels = (folder / "channels.h5").string();
   output({"generate", "scm", "--n-rx", "4", "--n-tx", "2", "--n-samples", "8", "--out", channels});
-  for (const EstimatorInfo& estimator : estimator_list()) {
+  for (const EstimatorInfo& estimator : EstimatorTable().entries()) {
     if (!estimator.model.empty()) continue;
     output({"sweep", "--channels", channels, "--snr", "0", "--estimators", example_of(estimator)});
   }

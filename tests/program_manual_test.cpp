@@ -40,7 +40,7 @@ TEST(Manual, IsCompleteAndClean) {
   for (const Command& command : commands()) {
     pages.push_back("chest-" + command.name);
     const std::string text = text_of(man + "/chest-" + command.name + ".1");
-    for (const Section& section : help_of(command, estimator_list()).sections) {
+    for (const Section& section : help_of(command, EstimatorTable()).sections) {
       for (const Flag& flag : section.flags) {
         const std::string name = std::regex_replace("--" + flag.name, std::regex("-"), "\\-");
         EXPECT_TRUE(holds(text, name)) << command.name << " " << name;
@@ -49,7 +49,7 @@ TEST(Manual, IsCompleteAndClean) {
   }
   const std::string text =
       std::regex_replace(text_of(man + "/chest-estimators.1"), std::regex("\\\\:"), "");
-  for (const EstimatorInfo& estimator : estimator_list())
+  for (const EstimatorInfo& estimator : EstimatorTable().entries())
     for (const EstimatorOption& option : estimator.options)
       EXPECT_TRUE(holds(text, std::regex_replace(spelling(option), std::regex("-"), "\\-")))
           << estimator.name << " " << option.name;
