@@ -21,3 +21,8 @@ run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR}
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/uses_chest)
 run(${WORK}/prefix/bin/chest --version)
+foreach(file IN ITEMS man/man1/chest.1 man/man1/chest-sweep.1 bash-completion/completions/chest)
+  if(NOT EXISTS ${WORK}/prefix/share/${file})
+    message(FATAL_ERROR "share/${file} was not installed")
+  endif()
+endforeach()
