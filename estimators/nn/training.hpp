@@ -3,12 +3,16 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <armadillo>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
+#include <chest/run_control.hpp>
+#include <chest/samples.hpp>
 
 namespace chest::nn {
 
