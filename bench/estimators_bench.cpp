@@ -158,7 +158,7 @@ const bool registered = [] {
       add("dmse", setting, network(rule(ReverseRule::calibrated), {}));
       add("dmse:steps=1", setting, network(rule(ReverseRule::fixed_steps, 1), {}));
       add("dmse:published", setting,
-          network(rule(ReverseRule::published), NetworkConfig::letter()));
+          network(rule(ReverseRule::published), NetworkConfig::published()));
     }
     add("dmse", {n_rx, n_tx, 1, "identity", 0.0}, network(rule(ReverseRule::calibrated), {}));
   }

@@ -129,7 +129,7 @@ NetworkModel small_model(Prediction prediction = Prediction::epsilon, bool gated
   NetworkModel model;
   model.n_rx = 6;
   model.n_tx = 5;
-  if (!gated) model.network = NetworkConfig::letter();
+  if (!gated) model.network = NetworkConfig::published();
   model.network.hidden = {4, 7, 6, 5};
   model.network.modulated = gated ? std::vector<int>{0, 1, 2, 3} : std::vector<int>{2};
   model.network.kernel = 5;
@@ -311,7 +311,7 @@ TEST(Network, BridgesToTheAngularTransformOfTheCore) {
 }
 
 TEST(Network, BeginsWithThePublishedSizeAndPyTorchsSpread) {
-  const NetworkConfig config = NetworkConfig::letter();
+  const NetworkConfig config = NetworkConfig::published();
   const at::Tensor flat = nn::initial_weights(network_layout(config), 1);
   EXPECT_EQ(flat.numel(), 55'025);
   const nn::Network network = nn::network_of(config, flat);
