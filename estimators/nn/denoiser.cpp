@@ -35,12 +35,13 @@ class NetworkLinearization final : public DenoiserLinearization {
   };
 
   NetworkLinearization(std::vector<Part> parts, arma::uword micro_batch, arma::cx_mat D,
-                       arma::uword n_rx, arma::uword n_tx)
+                       arma::uword n_rx, arma::uword n_tx, const at::Device& device)
       : parts_(std::move(parts)),
         micro_batch_(micro_batch),
         D_(std::move(D)),
         n_rx_(n_rx),
-        n_tx_(n_tx) {}
+        n_tx_(n_tx),
+        device_(device) {}
 
   const arma::cx_mat& D() const override { return D_; }
 
@@ -52,13 +53,11 @@ class NetworkLinearization final : public DenoiserLinearization {
                       std::to_string(D_.n_cols));
     }
     out.set_size(arma::size(D_));
-    with_torch_errors("network denoiser", [&] {
-      use_one_torch_thread();
+    with_torch("network denoiser", device_, [&] {
       for (std::size_t i = 0; i < parts_.size(); ++i) {
         const arma::uword first = i * micro_batch_, last = first + parts_[i].z.size(0) - 1;
         arma::cx_mat columns = w.cols(first, last);
-        const at::Tensor w_ang =
-            to_angular(planes_from_columns(columns, n_rx_, n_tx_, parts_[i].z.device()));
+        const at::Tensor w_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
         const at::Tensor g = torch::autograd::grad({parts_[i].D}, {parts_[i].z}, {w_ang},
                                                    /*retain_graph=*/true)
                                  .front();
@@ -73,6 +72,7 @@ class NetworkLinearization final : public DenoiserLinearization {
   arma::uword micro_batch_;
   arma::cx_mat D_;
   arma::uword n_rx_, n_tx_;
+  at::Device device_;
 };
 
 class NetworkDenoiser final : public Denoiser {
@@ -93,10 +93,7 @@ class NetworkDenoiser final : public Denoiser {
       throw Error(ErrorKind::invalid_argument, why);
     }
     if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
-    // TensorFloat-32 would cost three digits.
-    if (device_.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
-    use_one_torch_thread();
-    with_torch_errors("network denoiser", [&] {
+    with_torch("network denoiser", device_, [&] {
       const c10::InferenceMode no_gradients;
       network_ =
           network_of(config_, flat_weights(network_layout(config_), model.weights).to(device_));
@@ -134,8 +131,7 @@ class NetworkDenoiser final : public Denoiser {
                                                    double sigma2) const override {
     check_input(z, sigma2);
     std::unique_ptr<DenoiserLinearization> made;
-    with_torch_errors("network denoiser", [&] {
-      use_one_torch_thread();
+    with_torch("network denoiser", device_, [&] {
       const PreparedStep step = prepare({sigma2, 0.0});
       arma::cx_mat D(arma::size(z));
       std::vector<NetworkLinearization::Part> parts;
@@ -151,7 +147,7 @@ class NetworkDenoiser final : public Denoiser {
         parts.push_back({std::move(z_ang), std::move(D_ang)});
       }
       made = std::make_unique<NetworkLinearization>(std::move(parts), micro_batch_, std::move(D),
-                                                    n_rx_, n_tx_);
+                                                    n_rx_, n_tx_, device_);
     });
     return made;
   }
@@ -167,7 +163,7 @@ class NetworkDenoiser final : public Denoiser {
            DenoiserError* error = nullptr) const override {
     for (const ReverseStep& step : steps) check_input(z, step.sigma2);
     if (steps.empty()) return;
-    with_torch_errors("network denoiser", [&] { run_checked(steps, z, error); });
+    with_torch("network denoiser", device_, [&] { run_checked(steps, z, error); });
   }
 
  private:
@@ -185,7 +181,6 @@ class NetworkDenoiser final : public Denoiser {
 
   void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
                    DenoiserError* error) const {
-    use_one_torch_thread();
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
     for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
