@@ -281,10 +281,35 @@ TEST(Network, GivesTheSameBitsFromAnyThread) {
   const arma::cx_mat z = channels(model, 9);
   const arma::cx_mat expected = denoiser->denoise(z, 0.2);
   std::vector<arma::cx_mat> found(8);
-  parallel_for(found.size(), 4, [&](std::size_t i) {
-    denoiser->denoise(z, 0.2, found[i]);
-  });
+  parallel_for(found.size(), 4, [&](std::size_t i) { denoiser->denoise(z, 0.2, found[i]); });
   for (const arma::cx_mat& h : found) EXPECT_TRUE(arma::approx_equal(h, expected, "absdiff", 0.0));
+}
+
+// Networks of levels that were asked for before are kept, and shared with linearise().
+TEST(Network, GivesTheSameBitsFromALevelThatIsKept) {
+  const NetworkModel model = small_model();
+  const auto denoiser = make_network_denoiser(model);
+  const arma::cx_mat z = channels(model, 5);
+  const auto same = [](const arma::cx_mat& a, const arma::cx_mat& b) {
+    return arma::approx_equal(a, b, "absdiff", 0.0);
+  };
+  const arma::cx_mat D = denoiser->denoise(z, 0.2), linear = denoiser->linearise(z, 0.3)->D();
+  // More levels than are kept, then the first again.
+  for (int i = 0; i < 200; ++i) {
+    const double sigma2 = 1.0 + 0.01 * i;
+    EXPECT_TRUE(same(denoiser->denoise(z, sigma2), denoiser->denoise(z, sigma2)));
+  }
+  EXPECT_TRUE(same(denoiser->denoise(z, 0.2), D));
+  EXPECT_TRUE(same(make_network_denoiser(model)->denoise(z, 0.2), D));
+  // A level prepared for denoise() has a derivative, and the other way round.
+  const arma::cx_mat w = channels(model, 5);
+  arma::cx_mat first, again;
+  make_network_denoiser(model)->linearise(z, 0.2)->pull_back(w, first);
+  denoiser->linearise(z, 0.2)->pull_back(w, again);
+  EXPECT_TRUE(same(first, again));
+  const arma::cx_mat after = denoiser->denoise(z, 0.3);
+  EXPECT_TRUE(same(denoiser->linearise(z, 0.3)->D(), linear));
+  EXPECT_TRUE(same(make_network_denoiser(model)->denoise(z, 0.3), after));
 }
 
 TEST(Network, LeavesNoiselessInputWithEpsilonPredictionAsItIs) {
