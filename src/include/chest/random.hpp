@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <array>
+#include <complex>
 #include <cstdint>
 
 namespace chest {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <armadillo>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
