@@ -4,9 +4,10 @@
 
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
@@ -61,7 +62,7 @@ TEST(Particles, TendToTheConditionalMeanAndTheEvidence) {
     options.n_particles = n_particles;
     const arma::uvec which = arma::regspace<arma::uvec>(0, n_channels - 1);
     const Estimate estimate = make_particles(scene.A, scene.denoiser, options)
-                                  ->estimate(columns(scene.observation, which));
+                                  ->estimate(contract::columns(scene.observation, which));
     const double error = rms(estimate.log_evidence - scene.evidence.elem(which));
     const double distance = nmse_db(estimate.h, scene.exact.cols(which));
     seen(("nats_" + std::to_string(n_particles)).c_str(), error);
