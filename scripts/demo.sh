@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 source scripts/setup.sh
 cmake --preset release -DCHEST_BUILD_TESTS=OFF -DCHEST_BUILD_BENCH=OFF -DCHEST_BUILD_EXAMPLES=OFF
 cmake --build --preset release --target chest
-chest=$PWD/build/release/sim/chest
+chest=$PWD/build/release/cli/chest
 models=$PWD/models
 mkdir -p "$out"
 cd "$out"
