@@ -35,6 +35,12 @@ class Gmm final : public Estimator {
 
   void estimate(const Observation& observation, Estimate& out) const override {
     check_observation("gmm", *A_, observation);
+    if (observation.y.n_cols == 0) {  // a row of a matrix without columns refers to no memory
+      out.h.set_size(A_->n_h(), 0);
+      out.mse.reset();
+      out.nfe = 0;
+      return;
+    }
     const double sigma2 = gram_scale_ ? observation.sigma2 / *gram_scale_ : observation.sigma2;
     const auto prepared = levels_.at(sigma2, [&] {
       Prepared made{components_->at(sigma2, 1), {}};
