@@ -69,7 +69,7 @@ GaussianMixture mixture_of(const Setting& setting) {
 }
 
 void run(benchmark::State& state, const Setting& setting, const MakeEstimator& make) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   const ChannelBlock& channels = channels_of(setting);
   const std::shared_ptr<const ObservationOperator> A = sim::make_observation(
       sim::make_pilots(sim::parse_pilots(setting.pilots), setting.n_tx, 1), setting.n_rx);

@@ -380,7 +380,7 @@ void pilots() {
 }  // namespace chest
 
 int main(int argc, char** argv) {
-  chest::use_one_blas_thread();
+  const chest::OneBlasThread one_blas_thread;
   const std::set<std::string> wanted(argv + 1, argv + argc);
   const std::vector<std::pair<std::string, void (*)()>> parts{{"solvers", chest::solvers},
                                                               {"geometries", chest::geometries},

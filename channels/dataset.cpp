@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/text.hpp>
 
 #include "sample_source.hpp"
 
@@ -183,7 +184,7 @@ struct Dataset::Impl {
       case Normalisation::factor:
         if (!(options.factor > 0.0 && std::isfinite(options.factor)))
           fail(ErrorKind::invalid_argument, "the normalisation factor is " +
-                                                std::to_string(options.factor) +
+                                                number_text(options.factor) +
                                                 ", it must be positive");
         info.scale = options.factor;
         return;

@@ -9,6 +9,7 @@
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/random.hpp>
+#include <chest/text.hpp>
 
 #include "kronecker_draw.hpp"
 
@@ -185,7 +186,7 @@ std::string KroneckerOptions::why_invalid() const {
   if (const std::string why = why_bad_size(n_rx, n_tx); !why.empty()) return why;
   for (const auto& [name, rho] : {std::pair{"rho_rx", rho_rx}, std::pair{"rho_tx", rho_tx}})
     if (!(rho >= 0.0 && rho < 1.0))
-      return std::string(name) + " is " + std::to_string(rho) + ", it must be in 0 .. < 1";
+      return std::string(name) + " is " + number_text(rho) + ", it must be in 0 .. < 1";
   return {};
 }
 

@@ -6,6 +6,7 @@
 
 #include <chest/error.hpp>
 #include <chest/random.hpp>
+#include <chest/text.hpp>
 
 #include "kronecker_draw.hpp"
 
@@ -16,7 +17,7 @@ constexpr arma::uword points_per_antenna = 100;
 
 std::string why_bad_spread(const std::string& name, double spread_deg) {
   if (spread_deg >= 0.1 && spread_deg <= 180.0) return {};
-  return name + " is " + std::to_string(spread_deg) + ", it must be in 0.1 .. 180 degrees";
+  return name + " is " + number_text(spread_deg) + ", it must be in 0.1 .. 180 degrees";
 }
 
 /// All that depends on the number of antennas and the spread alone.
@@ -84,9 +85,9 @@ ScmSide checked_side(const arma::vec& gains, const arma::vec& angles_deg, double
                                                  " gains and " + std::to_string(angles_deg.n_elem) +
                                                  " angles, expected one of each per path");
   if (!gains.is_finite() || gains.min() < 0.0 || std::abs(arma::accu(gains) - 1.0) > 1e-6)
-    throw Error(ErrorKind::invalid_argument,
-                "scm: gains must be positive with sum 1, their sum is " +
-                    std::to_string(arma::accu(gains)));
+    throw Error(
+        ErrorKind::invalid_argument,
+        "scm: gains must be positive with sum 1, their sum is " + number_text(arma::accu(gains)));
   if (!angles_deg.is_finite() || arma::abs(angles_deg).max() > 90.0)
     throw Error(ErrorKind::invalid_argument, "scm: angles must be in -90 .. 90 degrees");
   if (const std::string why = why_bad_spread("spread_deg", spread_deg); !why.empty())

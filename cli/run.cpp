@@ -86,7 +86,7 @@ int run_command(const Args& words) {
 namespace chest::cli {
 
 int run(int argc, char** argv) {
-  chest::use_one_blas_thread();
+  const chest::OneBlasThread one_blas_thread;
   try {
     return run_command(Args(argv + 1, argv + argc));
   } catch (const chest::Error& error) {

@@ -3,9 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <mutex>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -15,15 +13,12 @@
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
+#include <chest/text.hpp>
+
+#include "schedule.hpp"
 
 namespace chest::sim {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// Clock of the timings: CPU time of the calling thread, which other programs do not change, or
 /// wall clock for work done on a device.
@@ -31,12 +26,6 @@ double seconds_now(bool wall_clock) {
   timespec now{};
   clock_gettime(wall_clock ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
-}
-
-std::string db_text(double snr_db) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g dB", snr_db);
-  return text;
 }
 
 /// A block of channels with what all points need of it.
@@ -125,175 +114,6 @@ std::string identity_of(const Results& results, const SweepOptions& options,
   return json.dump();
 }
 
-/// The state of a run that its workers share, and the order in which they take its blocks.
-class Schedule {
- public:
-  Schedule(Results& results, const SweepOptions& options, const Experiment& experiment,
-           const RunControl& control)
-      : results_(results),
-        options_(options),
-        experiment_(experiment),
-        control_(control),
-        n_series_(results.n_series()),
-        given_(results.done),
-        prefix_(results.n_points(), Prefix{}) {
-    for (arma::uword i = 0; i < results.n_points(); ++i) {
-      prefix_[i].sums.assign(n_series_ * results.n_sums, 0.0);
-      for (arma::uword b = 0; b < results.n_blocks() && results.used[i] == 0; ++b)
-        n_units_ += results.in_shard(b) && !results.done[i * results.n_blocks() + b];
-    }
-    for (arma::uword i = 0; i < results.n_points(); ++i) advance(i);
-  }
-
-  struct Unit {
-    arma::uword i_point, i_block;
-  };
-
-  /// The next block to do; false when there is none or the run ends.
-  bool take(Unit& unit) {
-    const std::lock_guard lock(mutex_);
-    if (ended_ || control_.stopped()) {
-      ended_ = true;
-      return false;
-    }
-    const arma::uword n_blocks = results_.n_blocks();
-    for (; i_point_ < results_.n_points(); ++i_point_, i_block_ = 0) {
-      if (results_.used[i_point_] != 0) continue;
-      for (; i_block_ < n_blocks; ++i_block_) {
-        std::uint32_t& given = given_[i_point_ * n_blocks + i_block_];
-        if (given || !results_.in_shard(i_block_)) continue;
-        given = 1;
-        unit = {i_point_, i_block_};
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /// Takes over the sums of a block.
-  void put(const Unit& unit, const std::vector<double>& sums, const std::vector<double>& seconds,
-           double seconds_total) {
-    const std::lock_guard lock(mutex_);
-    results_.seconds_total += seconds_total;
-    for (double each : seconds) results_.seconds_in_estimators += each;
-    ++n_put_;
-    const arma::uword at = unit.i_point * results_.n_blocks() + unit.i_block;
-    if (results_.used[unit.i_point] == 0) {
-      std::copy(sums.begin(), sums.end(), results_.sums_of(unit.i_point, unit.i_block, 0));
-      std::copy(seconds.begin(), seconds.end(),
-                results_.seconds.begin() + std::ptrdiff_t(at * results_.estimators.size()));
-      results_.done[at] = 1;
-      advance(unit.i_point);
-    }
-    report(unit.i_point);
-    save_if_due(results_.used[unit.i_point] != 0);
-  }
-
-  /// Ends the run for all workers.
-  void end() {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-  }
-
-  /// Writes what is done.
-  void save_now() {
-    const std::lock_guard lock(mutex_);
-    if (!options_.out.empty()) save(options_.out, results_);
-  }
-
- private:
-  struct Prefix {
-    arma::uword n_blocks = 0;  // leading blocks that are done or belong to other shards
-    arma::uword n_own = 0;     // those of this shard
-    std::vector<double> sums;  // over them, [n_series, n_sums]
-  };
-
-  /// Extends the leading blocks of a point and decides whether it is finished. Looks at them in
-  /// order, so that the decision is that of a run with one thread.
-  void advance(arma::uword i_point) {
-    if (results_.used[i_point] != 0) return;
-    Prefix& prefix = prefix_[i_point];
-    const arma::uword n_blocks = results_.n_blocks();
-    while (prefix.n_blocks < n_blocks) {
-      const arma::uword b = prefix.n_blocks;
-      if (results_.in_shard(b)) {
-        if (!results_.done[i_point * n_blocks + b]) return;
-        ++prefix.n_own;
-        if (options_.stop_rel > 0.0) {
-          const double* sums = results_.sums_of(i_point, b, 0);
-          for (std::size_t i = 0; i < prefix.sums.size(); ++i) prefix.sums[i] += sums[i];
-        }
-      }
-      ++prefix.n_blocks;
-      if (options_.stop_rel > 0.0 && prefix.n_own >= 4 && narrow(prefix)) break;
-    }
-    results_.used[i_point] = std::uint32_t(prefix.n_blocks);
-    // Blocks that other workers did beyond the end are not part of the point.
-    for (arma::uword b = prefix.n_blocks; b < n_blocks; ++b) {
-      const arma::uword at = i_point * n_blocks + b;
-      if (results_.done[at])
-        std::fill_n(results_.sums_of(i_point, b, 0), n_series_ * results_.n_sums, 0.0);
-      std::fill_n(results_.seconds.begin() + std::ptrdiff_t(at * results_.estimators.size()),
-                  results_.estimators.size(), 0.0);
-      if (!given_[at] && results_.in_shard(b)) --n_units_;
-      results_.done[at] = 0;
-    }
-  }
-
-  bool narrow(const Prefix& prefix) const {
-    for (arma::uword s = 0; s < n_series_; ++s)
-      if (!(experiment_.relative_half_width(prefix.sums.data() + s * results_.n_sums) <=
-            options_.stop_rel))
-        return false;
-    return true;
-  }
-
-  void report(arma::uword i_point) {
-    if (!control_.on_progress || n_units_ == 0) return;
-    const double seconds = seconds_since(start_);
-    const bool last = n_put_ >= n_units_;
-    if (!last && seconds - reported_ < 0.1) return;
-    reported_ = seconds;
-    Progress progress;
-    progress.fraction = std::min(1.0, double(n_put_) / double(n_units_));
-    progress.seconds = seconds;
-    progress.seconds_left = seconds * (1.0 - progress.fraction) / progress.fraction;
-    const arma::uword n_snr = results_.snr_db.size();
-    arma::uword n_finished = 0;
-    for (std::uint32_t used : results_.used) n_finished += used != 0;
-    progress.text = results_.pilots[i_point / n_snr].name + ", " +
-                    db_text(results_.snr_db[i_point % n_snr]) + ", " + std::to_string(n_finished) +
-                    " of " + std::to_string(results_.n_points()) + " points done";
-    control_.on_progress(progress);
-  }
-
-  /// A finished point is written at once, unless points finish so fast that writing would take more
-  /// than a twentieth of the time; an unfinished one twice a minute.
-  void save_if_due(bool point_finished) {
-    if (options_.out.empty()) return;
-    const double now = seconds_since(start_);
-    const double pause = point_finished ? 20.0 * seconds_to_save_ : 30.0;
-    if (now - saved_ < pause) return;
-    save(options_.out, results_);
-    saved_ = seconds_since(start_);
-    seconds_to_save_ = saved_ - now;
-  }
-
-  Results& results_;
-  const SweepOptions& options_;
-  const Experiment& experiment_;
-  const RunControl& control_;
-  const arma::uword n_series_;
-  std::mutex mutex_;
-  std::vector<std::uint32_t> given_;  // [n_points, n_blocks]: done or being done
-  std::vector<Prefix> prefix_;
-  arma::uword i_point_ = 0, i_block_ = 0;
-  bool ended_ = false;
-  std::size_t n_units_ = 0, n_put_ = 0;
-  Clock::time_point start_ = Clock::now();
-  double reported_ = -1.0, saved_ = 0.0, seconds_to_save_ = 0.0;
-};
-
 /// One worker's buffers.
 struct Workspace {
   ChannelBlockData buffer;
@@ -379,7 +199,7 @@ class Run {
                                               "' gave a value that is not finite for channel " +
                                               std::to_string(first + k) + " with pilots " +
                                               results_.pilots[i_pilots].name + " at " +
-                                              db_text(snr_db));
+                                              number_text(snr_db) + " dB");
       add_errors(e, channels.p, sums);
       sums.signal = signal;
       sums.noise = noise;
@@ -438,14 +258,14 @@ std::uint64_t snr_stream(double snr_db) {
 std::string SweepOptions::why_invalid() const {
   if (pilots.empty()) return "pilots is empty, expected at least one choice";
   if (!(pilot_power > 0.0) || !std::isfinite(pilot_power))
-    return "pilot_power is " + std::to_string(pilot_power) + ", expected > 0";
+    return "pilot_power is " + number_text(pilot_power) + ", expected > 0";
   if (snr_db.empty()) return "snr_db is empty, expected at least one value";
   std::set<std::int64_t> levels;
   for (double snr : snr_db) {
     if (!std::isfinite(snr) || std::abs(snr) > 200.0)
-      return "snr_db holds " + db_text(snr) + ", expected -200 .. 200";
+      return "snr_db holds " + number_text(snr) + " dB, expected -200 .. 200";
     if (!levels.insert(std::llround(1000.0 * snr)).second)
-      return "snr_db holds " + db_text(snr) + " twice";
+      return "snr_db holds " + number_text(snr) + " dB twice";
   }
   if (estimators.empty()) return "estimators is empty, expected at least one";
   std::set<std::string> names;
@@ -456,7 +276,7 @@ std::string SweepOptions::why_invalid() const {
            " are empty, expected first < end";
   if (block == 0) return "block is 0, expected >= 1";
   if (!(stop_rel >= 0.0 && stop_rel < 1.0))
-    return "stop_rel is " + std::to_string(stop_rel) + ", expected 0 .. 1";
+    return "stop_rel is " + number_text(stop_rel) + ", expected 0 .. 1";
   if (shard.count == 0 || shard.index == 0 || shard.index > shard.count)
     return "shard is " + std::to_string(shard.index) + "/" + std::to_string(shard.count) +
            ", expected i/n with i = 1 .. n";
@@ -471,7 +291,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
                        const Experiment& experiment, const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty())
     throw Error(ErrorKind::invalid_argument, "sweep: " + why);
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
 
   Results results;
   results.kind = experiment.kind;
@@ -541,7 +361,9 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   if (!options.out.empty()) save(options.out, results);
   const ChannelSource source(samples, covariances, results, options.cache_bytes);
   const unsigned n_workers = options.n_threads ? options.n_threads : available_threads();
-  Schedule schedule(results, options, experiment, control);
+  std::function<void(const Results&)> write;
+  if (!options.out.empty()) write = [&](const Results& now) { save(options.out, now); };
+  Schedule schedule(results, options, experiment, control, write);
   const Run run(results, options, experiment, source, observations, estimators);
   try {
     parallel_for(n_workers, n_workers, [&](std::size_t) {
@@ -554,13 +376,13 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
     });
   } catch (...) {
     try {
-      schedule.save_now();
+      schedule.write_now();
     } catch (const Error&) {
       // The first failure is the one to tell.
     }
     throw;
   }
-  schedule.save_now();
+  schedule.write_now();
   return results;
 }
 

@@ -53,7 +53,7 @@ auto from_name(const Names& names, const char* what, const std::string& text) {
 
 void check_sigma2(double sigma2) {
   if (!(sigma2 > 0.0) || !std::isfinite(sigma2))
-    refuse("sigma2 is " + std::to_string(sigma2) + ", expected > 0");
+    refuse("sigma2 is " + number_text(sigma2) + ", expected > 0");
 }
 
 void check_count(arma::uword n_pilots, arma::uword n_candidates) {

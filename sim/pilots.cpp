@@ -163,7 +163,7 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
                    double pilot_power) {
   if (!(pilot_power > 0.0) || !std::isfinite(pilot_power))
     throw Error(ErrorKind::invalid_argument,
-                "pilots: pilot power is " + std::to_string(pilot_power) + ", expected > 0");
+                "pilots: pilot power is " + number_text(pilot_power) + ", expected > 0");
   const arma::uword n_pilots = spec.n_pilots ? spec.n_pilots : n_tx;
   Pilots pilots;
   pilots.name = name_of(spec.kind) + (":" + std::to_string(n_pilots));

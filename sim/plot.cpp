@@ -302,18 +302,17 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
     return;
   }
   check_plot(file);
-  const std::filesystem::path drawn = temporary_beside(file);
-  std::filesystem::path commands = drawn;
+  TemporaryFile drawn(file);
+  std::filesystem::path commands = drawn.path();
   commands += ".gp";
-  write_text_file(commands, script(results, drawn, ending_of(file), options));
+  write_text_file(commands, script(results, drawn.path(), ending_of(file), options));
   const Spoken gnuplot = run_shell("gnuplot " + shell_quoted(commands.string()));
-  std::error_code error;
-  std::filesystem::remove(commands, error);
-  if (gnuplot.status == 0) std::filesystem::rename(drawn, file, error);
-  if (gnuplot.status != 0 || error) {
-    std::filesystem::remove(drawn, error);
+  std::error_code ignored;
+  std::filesystem::remove(commands, ignored);
+  if (gnuplot.status != 0) {
     throw Error(ErrorKind::io, file.string() + ": cannot be drawn, gnuplot said: " + gnuplot.text);
   }
+  drawn.put_in_place();
 }
 
 }  // namespace chest::sim

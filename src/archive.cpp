@@ -1,17 +1,11 @@
 #include <chest/archive.hpp>
 
-#include <fcntl.h>
-#include <hdf5.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <limits>
-#include <mutex>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -20,91 +14,10 @@
 #include <chest/file.hpp>
 #include <chest/text.hpp>
 
+#include "hdf5_handles.hpp"
+
 namespace chest {
 namespace {
-
-// The serial HDF5 library is not always built thread-safe: every call into it holds this.
-std::recursive_mutex& hdf5_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
-#define CHEST_LOCK_HDF5 const std::lock_guard<std::recursive_mutex> hdf5_lock(hdf5_mutex())
-
-/// Owns one HDF5 identifier.
-class Handle {
- public:
-  Handle() = default;
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(id_, other.id_);
-    std::swap(close_, other.close_);
-    return *this;
-  }
-  ~Handle() { reset(); }
-  hid_t get() const { return id_; }
-  explicit operator bool() const { return id_ >= 0; }
-  herr_t reset() {
-    const hid_t id = std::exchange(id_, -1);
-    return id >= 0 ? close_(id) : 0;
-  }
-
- private:
-  hid_t id_ = -1;
-  herr_t (*close_)(hid_t) = nullptr;
-};
-
-// Errors become exceptions; HDF5 does not print them as well. The setting is per thread.
-void be_quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
-
-Handle complex_type(const std::string& re, const std::string& im, hid_t real, std::size_t size) {
-  Handle type(H5Tcreate(H5T_COMPOUND, 2 * size), &H5Tclose);
-  H5Tinsert(type.get(), re.c_str(), 0, real);
-  H5Tinsert(type.get(), im.c_str(), size, real);
-  return type;
-}
-
-template <class T>
-struct MemoryType;
-template <>
-struct MemoryType<double> {
-  static constexpr bool is_complex = false;
-  static hid_t real() { return H5T_NATIVE_DOUBLE; }
-};
-template <>
-struct MemoryType<float> {
-  static constexpr bool is_complex = false;
-  static hid_t real() { return H5T_NATIVE_FLOAT; }
-};
-template <>
-struct MemoryType<std::int64_t> {
-  static constexpr bool is_complex = false;
-  static hid_t real() { return H5T_NATIVE_INT64; }
-};
-template <>
-struct MemoryType<std::uint32_t> {
-  static constexpr bool is_complex = false;
-  static hid_t real() { return H5T_NATIVE_UINT32; }
-};
-template <>
-struct MemoryType<std::complex<double>> {
-  static constexpr bool is_complex = true;
-  static hid_t real() { return H5T_NATIVE_DOUBLE; }
-};
-template <>
-struct MemoryType<std::complex<float>> {
-  static constexpr bool is_complex = true;
-  static hid_t real() { return H5T_NATIVE_FLOAT; }
-};
-
-template <class T>
-Handle memory_type(const std::string& re = "r", const std::string& im = "i") {
-  if constexpr (MemoryType<T>::is_complex) {
-    return complex_type(re, im, MemoryType<T>::real(), sizeof(T) / 2);
-  } else {
-    return Handle(H5Tcopy(MemoryType<T>::real()), &H5Tclose);
-  }
-}
 
 struct ComplexMembers {
   std::string re, im;
@@ -262,6 +175,18 @@ bool exists(hid_t file, const std::string& path) {
   return true;
 }
 
+/// Bytes of the longest text that becomes an attribute: HDF5's object headers hold 64 KiB each.
+constexpr std::size_t longest_attribute = 60'000;
+
+/// The text dataset that stands in for a longer one.
+std::string long_attribute_path(const std::string& object, const std::string& name) {
+  std::string path = "/attributes";
+  for (const std::string& part : split(object, '/')) {
+    if (!part.empty()) path += "/" + part;
+  }
+  return path + "/" + name;
+}
+
 herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* names) {
   auto& list = *static_cast<std::vector<std::string>*>(names);
   list.emplace_back(name);
@@ -309,8 +234,7 @@ struct ArchiveReader::Impl {
 };
 
 ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   impl_->file = file;
   std::error_code error;
   if (!std::filesystem::exists(file, error)) {
@@ -345,32 +269,26 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::mak
     impl_->fail("is an HDF5 file that cannot be opened; it is truncated or damaged");
 }
 
-ArchiveReader::~ArchiveReader() {
-  CHEST_LOCK_HDF5;
-  impl_.reset();
-}
+ArchiveReader::~ArchiveReader() = default;
 ArchiveReader::ArchiveReader(ArchiveReader&&) noexcept = default;
 ArchiveReader& ArchiveReader::operator=(ArchiveReader&&) noexcept = default;
 
 const std::filesystem::path& ArchiveReader::file() const { return impl_->file; }
 
 bool ArchiveReader::has(const std::string& path) const {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   return exists(impl_->handle.get(), path);
 }
 
 bool ArchiveReader::is_group(const std::string& path) const {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   if (!exists(impl_->handle.get(), path)) return false;
   const Handle group(H5Gopen2(impl_->handle.get(), path.c_str(), H5P_DEFAULT), &H5Gclose);
   return static_cast<bool>(group);
 }
 
 std::vector<std::string> ArchiveReader::list(const std::string& group) const {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   const Handle handle(H5Gopen2(impl_->handle.get(), group.c_str(), H5P_DEFAULT), &H5Gclose);
   if (!handle) impl_->fail("there is no group " + group);
   std::vector<std::string> names;
@@ -381,8 +299,7 @@ std::vector<std::string> ArchiveReader::list(const std::string& group) const {
 
 std::vector<std::string> ArchiveReader::list_datasets(const std::string& group,
                                                       std::size_t most) const {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   std::vector<std::string> out;
   // Each object once: hard links may form cycles, and so many of them that a bound on the depth
   // alone would not end the walk in a lifetime.
@@ -409,7 +326,6 @@ std::vector<std::string> ArchiveReader::list_datasets(const std::string& group,
 }
 
 Handle ArchiveReader::Impl::open_dataset(const std::string& path) const {
-  be_quiet();
   Handle dataset;
   if (exists(handle.get(), path)) {
     dataset = Handle(H5Dopen2(handle.get(), path.c_str(), H5P_DEFAULT), &H5Dclose);
@@ -460,7 +376,7 @@ StoredDataset ArchiveReader::Impl::describe(hid_t dataset, const std::string& pa
 }
 
 StoredDataset ArchiveReader::info(const std::string& dataset) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const Handle handle = impl_->open_dataset(dataset);
   if (!handle) {
     const std::vector<std::string> there = list_datasets("/", 20);
@@ -475,7 +391,7 @@ StoredDataset ArchiveReader::info(const std::string& dataset) const {
 
 template <class T>
 void ArchiveReader::read(const std::string& dataset, const Hyperslab& slab, T* out) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const Handle handle = impl_->open_dataset(dataset);
   const StoredDataset stored =
       handle ? impl_->describe(handle.get(), dataset) : info(dataset);  // info says what there is
@@ -565,7 +481,7 @@ arma::mat ArchiveReader::read_mat(const std::string& dataset) const {
 }
 
 std::string ArchiveReader::read_text(const std::string& dataset) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const StoredDataset stored = info(dataset);
   const Handle handle = impl_->open_dataset(dataset);
   const Handle type(H5Dget_type(handle.get()), &H5Tclose);
@@ -580,7 +496,6 @@ std::string ArchiveReader::read_text(const std::string& dataset) const {
 namespace {
 
 Handle open_attribute(hid_t file, const std::string& object, const std::string& name) {
-  be_quiet();
   if (!exists(file, object)) return {};
   if (H5Aexists_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT) <= 0) return {};
   return Handle(H5Aopen_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
@@ -591,9 +506,14 @@ Handle open_attribute(hid_t file, const std::string& object, const std::string& 
 
 std::optional<std::string> ArchiveReader::text_attribute(const std::string& object,
                                                          const std::string& name) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const Handle attribute = open_attribute(impl_->handle.get(), object, name);
-  if (!attribute) return {};
+  if (!attribute) {
+    const std::string long_text = long_attribute_path(object, name);
+    if (!exists(impl_->handle.get(), long_text) || is_group(long_text)) return {};
+    if (info(long_text).type != ValueType::string) return {};
+    return read_text(long_text);
+  }
   const Handle type(H5Aget_type(attribute.get()), &H5Tclose);
   const Handle space(H5Aget_space(attribute.get()), &H5Sclose);
   if (!type || !space) return {};
@@ -623,24 +543,29 @@ std::optional<T> read_number(hid_t file, const std::string& object, const std::s
 
 std::optional<double> ArchiveReader::number_attribute(const std::string& object,
                                                       const std::string& name) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   return read_number<double>(impl_->handle.get(), object, name);
 }
 
 std::optional<std::int64_t> ArchiveReader::integer_attribute(const std::string& object,
                                                              const std::string& name) const {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   return read_number<std::int64_t>(impl_->handle.get(), object, name);
 }
 
 std::vector<std::string> ArchiveReader::list_attributes(const std::string& object) const {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   std::vector<std::string> names;
   if (!exists(impl_->handle.get(), object)) return names;
   hsize_t position = 0;
   H5Aiterate_by_name(impl_->handle.get(), object.c_str(), H5_INDEX_NAME, H5_ITER_INC, &position,
                      &collect_attribute, &names, H5P_DEFAULT);
+  const std::string long_texts = long_attribute_path(object, "");
+  if (is_group(long_texts)) {
+    for (const std::string& name : list(long_texts)) {
+      if (!is_group(long_texts + name)) names.push_back(name);
+    }
+  }
   return names;
 }
 
@@ -648,38 +573,35 @@ std::vector<std::string> ArchiveReader::list_attributes(const std::string& objec
 // Writing
 
 struct ArchiveWriter::Impl {
-  std::filesystem::path file, temporary;
+  explicit Impl(const std::filesystem::path& target) : file(target), temporary(target) {}
+
+  std::filesystem::path file;
+  TemporaryFile temporary;  // outlives the handles below
   Handle handle;
   Handle create_groups;  // link creation: parents are made as needed
 
-  ~Impl() {
-    if (!handle) return;
-    create_groups.reset();
-    handle.reset();
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-  }
   [[noreturn]] void fail(const std::string& what) const {
     std::error_code error;
     const auto space = std::filesystem::space(
-        temporary.parent_path().empty() ? std::filesystem::path(".") : temporary.parent_path(),
-        error);
+        file.parent_path().empty() ? std::filesystem::path(".") : file.parent_path(), error);
     const bool full = !error && space.available < (std::uintmax_t{1} << 16);
     throw Error(ErrorKind::io,
                 file.string() + ": " + what + (full ? ": no space is left on the device" : ""));
   }
   Handle create_dataset(const std::string& path, const std::vector<std::uint64_t>& dims, hid_t type,
                         bool compress) const;
+  /// Writes one scalar attribute; an existing one of that name is replaced.
+  void write_attribute(const std::string& object, const std::string& name, hid_t type,
+                       const void* value) const;
 };
 
-ArchiveWriter::ArchiveWriter(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
-  CHEST_LOCK_HDF5;
-  be_quiet();
-  impl_->file = file;
-  impl_->temporary = temporary_beside(file);
+ArchiveWriter::ArchiveWriter(const std::filesystem::path& file)
+    : impl_(std::make_unique<Impl>(file)) {
+  const Hdf5Scope scope;
   errno = 0;
-  impl_->handle = Handle(
-      H5Fcreate(impl_->temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), &H5Fclose);
+  impl_->handle =
+      Handle(H5Fcreate(impl_->temporary.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+             &H5Fclose);
   if (!impl_->handle) {
     throw Error(ErrorKind::io, file.string() + ": cannot be created" +
                                    (errno != 0 ? ": " + std::string(std::strerror(errno)) : ""));
@@ -688,17 +610,13 @@ ArchiveWriter::ArchiveWriter(const std::filesystem::path& file) : impl_(std::mak
   H5Pset_create_intermediate_group(impl_->create_groups.get(), 1);
 }
 
-ArchiveWriter::~ArchiveWriter() {
-  CHEST_LOCK_HDF5;
-  impl_.reset();
-}
+ArchiveWriter::~ArchiveWriter() = default;
 ArchiveWriter::ArchiveWriter(ArchiveWriter&&) noexcept = default;
 ArchiveWriter& ArchiveWriter::operator=(ArchiveWriter&&) noexcept = default;
 
 Handle ArchiveWriter::Impl::create_dataset(const std::string& path,
                                            const std::vector<std::uint64_t>& dims, hid_t type,
                                            bool compress) const {
-  be_quiet();
   const std::vector<hsize_t> extent(dims.begin(), dims.end());
   const Handle space(
       extent.empty() ? H5Screate(H5S_SCALAR)
@@ -727,15 +645,14 @@ Handle ArchiveWriter::Impl::create_dataset(const std::string& path,
 template <class T>
 void ArchiveWriter::create(const std::string& dataset, const std::vector<std::uint64_t>& dims,
                            bool compress) {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   impl_->create_dataset(dataset, dims, memory_type<T>().get(), compress);
 }
 
 template <class T>
 void ArchiveWriter::write_block(const std::string& dataset, const Hyperslab& slab,
                                 const T* values) {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   const Handle handle(H5Dopen2(impl_->handle.get(), dataset.c_str(), H5P_DEFAULT), &H5Dclose);
   if (!handle) impl_->fail("there is no dataset " + dataset + " to write to");
   const Handle file_space(H5Dget_space(handle.get()), &H5Sclose);
@@ -754,7 +671,7 @@ void ArchiveWriter::write_block(const std::string& dataset, const Hyperslab& sla
 template <class T>
 void ArchiveWriter::write(const std::string& dataset, const std::vector<std::uint64_t>& dims,
                           const T* values) {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const Handle type = memory_type<T>();
   const Handle handle = impl_->create_dataset(dataset, dims, type.get(), false);
   if (saturated_product(dims) == 0) return;
@@ -774,7 +691,7 @@ void ArchiveWriter::write(const std::string& dataset, const arma::mat& values) {
 }
 
 void ArchiveWriter::write_text(const std::string& dataset, const std::string& text) {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const Handle type = text_type(text);
   const Handle handle = impl_->create_dataset(dataset, {}, type.get(), false);
   const std::string padded = text.empty() ? std::string(1, '\0') : text;
@@ -783,82 +700,66 @@ void ArchiveWriter::write_text(const std::string& dataset, const std::string& te
   }
 }
 
-namespace {
-
-// Writes one scalar attribute; an existing one of that name is replaced.
-bool write_attribute(hid_t file, hid_t create_groups, const std::string& object,
-                     const std::string& name, hid_t type, const void* value) {
-  be_quiet();
-  if (!exists(file, object)) {
-    const Handle group(H5Gcreate2(file, object.c_str(), create_groups, H5P_DEFAULT, H5P_DEFAULT),
-                       &H5Gclose);
+void ArchiveWriter::Impl::write_attribute(const std::string& object, const std::string& name,
+                                          hid_t type, const void* value) const {
+  const hid_t root = handle.get();
+  if (!exists(root, object)) {
+    const Handle group(
+        H5Gcreate2(root, object.c_str(), create_groups.get(), H5P_DEFAULT, H5P_DEFAULT), &H5Gclose);
   }
-  if (H5Aexists_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT) > 0) {
-    H5Adelete_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT);
+  if (H5Aexists_by_name(root, object.c_str(), name.c_str(), H5P_DEFAULT) > 0) {
+    H5Adelete_by_name(root, object.c_str(), name.c_str(), H5P_DEFAULT);
   }
+  const std::string long_text = long_attribute_path(object, name);
+  if (exists(root, long_text)) H5Ldelete(root, long_text.c_str(), H5P_DEFAULT);
   const Handle space(H5Screate(H5S_SCALAR), &H5Sclose);
-  // Texts beyond the 64 KiB of an object header need the dense attribute storage of newer formats;
-  // callers keep such text in datasets.
-  const Handle attribute(H5Acreate_by_name(file, object.c_str(), name.c_str(), type, space.get(),
+  const Handle attribute(H5Acreate_by_name(root, object.c_str(), name.c_str(), type, space.get(),
                                            H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
                          &H5Aclose);
-  return attribute && H5Awrite(attribute.get(), type, value) >= 0;
+  if (!attribute || H5Awrite(attribute.get(), type, value) < 0) {
+    fail("writing attribute " + name + " of " + object + " failed");
+  }
 }
-
-}  // namespace
 
 void ArchiveWriter::attribute(const std::string& object, const std::string& name,
                               const std::string& value) {
-  CHEST_LOCK_HDF5;
+  const Hdf5Scope scope;
   const std::string padded = value.empty() ? std::string(1, '\0') : value;
-  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
-                       text_type(value).get(), padded.data())) {
-    impl_->fail("writing attribute " + name + " of " + object + " failed");
+  if (value.size() <= longest_attribute) {
+    impl_->write_attribute(object, name, text_type(value).get(), padded.data());
+    return;
   }
+  // An empty attribute first: it makes the object and takes away what had this name.
+  impl_->write_attribute(object, name, text_type("").get(), "");
+  H5Adelete_by_name(impl_->handle.get(), object.c_str(), name.c_str(), H5P_DEFAULT);
+  write_text(long_attribute_path(object, name), value);
 }
 
 void ArchiveWriter::attribute(const std::string& object, const std::string& name, double value) {
-  CHEST_LOCK_HDF5;
-  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
-                       H5T_NATIVE_DOUBLE, &value)) {
-    impl_->fail("writing attribute " + name + " of " + object + " failed");
-  }
+  const Hdf5Scope scope;
+  impl_->write_attribute(object, name, H5T_NATIVE_DOUBLE, &value);
 }
 
 void ArchiveWriter::attribute(const std::string& object, const std::string& name,
                               std::int64_t value) {
-  CHEST_LOCK_HDF5;
-  if (!write_attribute(impl_->handle.get(), impl_->create_groups.get(), object, name,
-                       H5T_NATIVE_INT64, &value)) {
-    impl_->fail("writing attribute " + name + " of " + object + " failed");
-  }
+  const Hdf5Scope scope;
+  impl_->write_attribute(object, name, H5T_NATIVE_INT64, &value);
 }
 
 void ArchiveWriter::commit() {
-  CHEST_LOCK_HDF5;
-  be_quiet();
+  const Hdf5Scope scope;
   if (!impl_->handle) {
     throw Error(ErrorKind::invalid_argument, impl_->file.string() + ": is already committed");
   }
-  const auto give_up = [&](const std::string& what) {
-    std::error_code ignored;
-    std::filesystem::remove(impl_->temporary, ignored);
-    impl_->fail(what);
-  };
   impl_->create_groups.reset();
   if (H5Fflush(impl_->handle.get(), H5F_SCOPE_GLOBAL) < 0) impl_->fail("writing failed");
-  if (impl_->handle.reset() < 0) give_up("closing failed");
+  if (impl_->handle.reset() < 0) impl_->fail("closing failed");
   try {
-    append_checksum(impl_->temporary);
+    append_checksum(impl_->temporary.path());
   } catch (const Error&) {
-    give_up("writing to the device failed");
+    impl_->fail("writing to the device failed");
   }
-  const int descriptor = ::open(impl_->temporary.c_str(), O_RDONLY);
-  if (descriptor < 0 || ::fsync(descriptor) != 0) give_up("writing to the device failed");
-  ::close(descriptor);
-  if (std::rename(impl_->temporary.c_str(), impl_->file.c_str()) != 0) {
-    give_up(std::string("cannot be put in place: ") + std::strerror(errno));
-  }
+  impl_->temporary.put_in_place();
 }
 
 #define CHEST_INSTANTIATE(T)                                                                    \

@@ -1,6 +1,12 @@
 #include <chest/covariance.hpp>
 
+#include <cmath>
+#include <complex>
+#include <mutex>
+#include <string>
+
 #include <chest/error.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 
@@ -13,6 +19,13 @@ arma::cx_mat toeplitz(const arma::cx_vec& t) {
   return C;
 }
 
+bool hermitian_eigen(arma::vec& l, arma::cx_mat& U, const arma::cx_mat& C) {
+  if (C.n_rows < 256) return arma::eig_sym(l, U, C);
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  return arma::eig_sym(l, U, C);
+}
+
 arma::cx_mat covariance_factor(const arma::cx_mat& C) {
   if (C.n_rows != C.n_cols || C.is_empty()) {
     throw Error(ErrorKind::invalid_argument,
@@ -22,13 +35,13 @@ arma::cx_mat covariance_factor(const arma::cx_mat& C) {
   arma::vec eigenvalues;
   arma::cx_mat V;
   const arma::cx_mat hermitian = 0.5 * (C + C.t());
-  if (!arma::eig_sym(eigenvalues, V, hermitian)) {
+  if (!hermitian_eigen(eigenvalues, V, hermitian)) {
     throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
   }
   const double largest = eigenvalues.max();
   if (eigenvalues.min() < -1e-8 * largest) {
     throw Error(ErrorKind::numeric, "covariance: the smallest eigenvalue is " +
-                                        std::to_string(eigenvalues.min()) +
+                                        number_text(eigenvalues.min()) +
                                         ", expected none below zero");
   }
   eigenvalues.transform([](double value) { return value > 0.0 ? std::sqrt(value) : 0.0; });

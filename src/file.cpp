@@ -1,18 +1,22 @@
 #include <chest/file.hpp>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include <chest/error.hpp>
+#include <chest/text.hpp>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -28,6 +32,7 @@ std::string to_hex(XXH128_hash_t hash) {
 }
 
 constexpr const char* checksum_start = "\nchest xxh3-128 ";
+constexpr const char* part_mark = ".part-";
 constexpr std::uintmax_t most_checked_bytes = std::uintmax_t{256} << 20;
 
 /// Hash of the first n bytes of a file, or of all when it has fewer.
@@ -84,34 +89,119 @@ bool checksum_holds(const std::filesystem::path& file) {
   return found == start + hash_start(file, size - line) + "\n";
 }
 
-std::filesystem::path temporary_beside(const std::filesystem::path& file) {
-  std::filesystem::path out = file;
-  out += ".part-" + std::to_string(::getpid());
-  return out;
+namespace {
+
+/// What is before the random part of the names that this process gives to files under construction:
+/// "<boot and process namespace>-<pid>-<start time>-". Two processes that can exist at one time
+/// never share it. Empty where the system does not tell.
+std::string owner_here() {
+  std::ifstream boot("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(boot, id);
+  std::error_code error;
+  const std::filesystem::path pids = std::filesystem::read_symlink("/proc/self/ns/pid", error);
+  if (id.empty() || error) return {};
+  id += pids.string();
+  return hash_bytes(id.data(), id.size()).substr(0, 12);
+}
+
+/// When a process started, in clock ticks since boot; empty when it cannot be read.
+std::string start_of(long pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat;
+  std::getline(in, stat);
+  // Fields after the name of the program, which stands in brackets and may hold anything.
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return {};
+  const std::vector<std::string> fields = split(stat.substr(name_end + 1), ' ');
+  return fields.size() > 20 ? fields[20] : std::string();
+}
+
+/// Whether a process of this machine that is gone made a temporary file; `id` is what follows
+/// ".part-" in its name. False in doubt, for example for files of other machines.
+bool owner_is_gone(const std::string& id, const std::string& here) {
+  const std::vector<std::string> parts = split(id, '-');
+  if (parts.size() < 4 || here.empty() || parts[0] != here) return false;
+  long pid = 0;
+  const char* end = parts[1].data() + parts[1].size();
+  if (std::from_chars(parts[1].data(), end, pid).ptr != end || pid <= 0) return false;
+  if (::kill(static_cast<pid_t>(pid), 0) != 0) return errno == ESRCH;
+  const std::string start = start_of(pid);
+  return !start.empty() && !parts[2].empty() && start != parts[2];
+}
+
+void remove_leftovers(const std::filesystem::path& target, const std::string& here) {
+  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
+  const std::string stem = target.filename().string() + part_mark;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (name.rfind(stem, 0) != 0 || !owner_is_gone(name.substr(stem.size()), here)) continue;
+    std::error_code ignored;
+    std::filesystem::remove(at->path(), ignored);
+  }
+}
+
+/// Flushes a file to its device; errno says why when it fails.
+bool synchronise(const std::filesystem::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool done = ::fsync(descriptor) == 0;
+  const int error = errno;
+  ::close(descriptor);
+  errno = error;
+  return done;
+}
+
+}  // namespace
+
+TemporaryFile::TemporaryFile(const std::filesystem::path& target) : target_(target) {
+  const std::string here = owner_here();
+  remove_leftovers(target, here);
+  const std::string owner = (here.empty() ? "0" : here) + "-" + std::to_string(::getpid()) + "-" +
+                            start_of(::getpid()) + "-";
+  std::random_device random;
+  // A random part of 32 bits clashes once in billions of names; the kernel then says so.
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    char draw[9];
+    std::snprintf(draw, sizeof draw, "%08x", static_cast<unsigned>(random()));
+    path_ = target;
+    path_ += part_mark + owner + draw;
+    const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor >= 0) {
+      ::close(descriptor);
+      return;
+    }
+    if (errno != EEXIST) break;
+  }
+  const std::string reason = std::strerror(errno);
+  path_.clear();
+  throw Error(ErrorKind::io, target.string() + ": cannot be created: " + reason);
+}
+
+TemporaryFile::~TemporaryFile() {
+  std::error_code ignored;
+  if (!path_.empty()) std::filesystem::remove(path_, ignored);
+}
+
+void TemporaryFile::put_in_place() {
+  if (!synchronise(path_) || std::rename(path_.c_str(), target_.c_str()) != 0) {
+    throw Error(ErrorKind::io, target_.string() + ": cannot be written: " + std::strerror(errno));
+  }
+  path_.clear();
 }
 
 void write_text_file(const std::filesystem::path& file, const std::string& text) {
-  const std::filesystem::path temporary = temporary_beside(file);
-  const auto fail = [&]() -> void {
-    const std::string reason = std::strerror(errno);
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw Error(ErrorKind::io, file.string() + ": cannot be written: " + reason);
-  };
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  if (descriptor < 0) fail();
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = ::write(descriptor, text.data() + done, text.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      ::close(descriptor);
-      fail();
-    }
-    done += static_cast<std::size_t>(n);
+  TemporaryFile temporary(file);
+  errno = 0;
+  std::ofstream out(temporary.path(), std::ios::binary);
+  out << text;
+  out.close();
+  if (!out) {
+    throw Error(ErrorKind::io, file.string() + ": cannot be written: " + std::strerror(errno));
   }
-  if (::fsync(descriptor) != 0 || ::close(descriptor) != 0) fail();
-  if (std::rename(temporary.c_str(), file.c_str()) != 0) fail();
+  temporary.put_in_place();
 }
 
 }  // namespace chest

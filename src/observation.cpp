@@ -7,6 +7,7 @@
 
 #include <chest/conjugate_gradients.hpp>
 #include <chest/error.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 namespace {
@@ -44,8 +45,7 @@ std::optional<double> scale_of_identity(const arma::cx_mat& G) {
 void check_lambda(const ObservationOperator& A, double lambda) {
   if (!(lambda >= 0.0)) {
     throw Error(ErrorKind::invalid_argument, "observation (" + A.name() + "): lambda is " +
-                                                 std::to_string(lambda) +
-                                                 ", it must not be negative");
+                                                 number_text(lambda) + ", it must not be negative");
   }
 }
 
@@ -469,7 +469,7 @@ std::unique_ptr<ObservationOperator> make_coupled_slices_observation(
   }
   if (!(coupling >= 0.0) || !std::isfinite(coupling)) {
     throw Error(ErrorKind::invalid_argument, "observation: the coupling is " +
-                                                 std::to_string(coupling) +
+                                                 number_text(coupling) +
                                                  ", it must be finite and not negative");
   }
   return std::make_unique<CoupledSlicesObservation>(std::move(A), n_slices, coupling);

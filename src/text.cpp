@@ -56,6 +56,11 @@ std::string enumerate(const std::vector<std::string>& words) {
   return out;
 }
 
+std::string number_text(double value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
 double to_number(const std::string& text, const std::string& what) {
   double value = 0.0;
   const char* end = text.data() + text.size();

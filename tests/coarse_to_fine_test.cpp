@@ -103,7 +103,7 @@ TEST(CoarseToFine, DoesNotCopyTheNoise) {
 }
 
 TEST(CoarseToFine, KeepsTheContractOfEstimators) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(3);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);

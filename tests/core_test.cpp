@@ -1,9 +1,13 @@
 // The small parts of src/ that have closed forms: angular transform, covariance, metrics, text,
 // parallel.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
+#include <limits>
+#include <thread>
 
 #include <chest/angular.hpp>
 #include <chest/covariance.hpp>
@@ -15,6 +19,25 @@
 #include <chest/random.hpp>
 #include <chest/samples.hpp>
 #include <chest/text.hpp>
+
+// LAPACK's Hermitian eigendecomposition, seen on its way: how many run at a time.
+namespace {
+std::atomic<int> n_running{0}, most_running{0};
+}
+extern "C" void zheevd_(const char* job, const char* triangle, const int* n, void* a,
+                        const int* stride, double* w, void* work, const int* n_work, double* rwork,
+                        const int* n_rwork, int* iwork, const int* n_iwork, int* info,
+                        std::size_t n_job, std::size_t n_triangle) {
+  static const auto real = reinterpret_cast<decltype(&zheevd_)>(::dlsym(RTLD_NEXT, "zheevd_"));
+  const int running = ++n_running;
+  for (int most = most_running;
+       most < running && !most_running.compare_exchange_weak(most, running);) {
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  real(job, triangle, n, a, stride, w, work, n_work, rwork, n_rwork, iwork, n_iwork, info, n_job,
+       n_triangle);
+  --n_running;
+}
 
 namespace chest {
 namespace {
@@ -93,6 +116,28 @@ TEST(Covariance, BlockToeplitzAverageKeepsWhatIsBlockToeplitz) {
   EXPECT_NEAR(arma::trace(once).real(), arma::trace(S).real(), 1e-12);
 }
 
+TEST(Covariance, LargeHermitianEigendecompositionsRunOneAtATime) {
+  const auto most_at_a_time = [](arma::uword n) {
+    const arma::cx_mat G = random_matrix(n, n);
+    const arma::cx_mat C = G + G.t();
+    most_running = 0;
+    std::vector<double> wrong(4);
+    parallel_for(wrong.size(), 4, [&](std::size_t i) {
+      arma::vec l;
+      arma::cx_mat U;
+      if (!hermitian_eigen(l, U, C)) throw Error(ErrorKind::numeric, "no eigenvalues");
+      wrong[i] = arma::abs(C * U - U * arma::diagmat(l)).max();
+      if (!l.is_sorted()) throw Error(ErrorKind::numeric, "not ascending");
+    });
+    // Backward stable: n eps ||C||, and ||C|| is below 4 sqrt(n) for these.
+    const double rounding = 4.0 * std::sqrt(double(n)) * double(n) * 2.3e-16;
+    for (double each : wrong) EXPECT_LT(each, rounding);
+    return most_running.load();
+  };
+  EXPECT_GT(most_at_a_time(16), 1);  // or the interposed function says nothing
+  EXPECT_EQ(most_at_a_time(256), 1);
+}
+
 TEST(Metrics, NmseIsTotalErrorOverTotalPower) {
   const arma::cx_mat h{{{1.0, 0.0}, {0.0, 2.0}}};
   const arma::cx_mat h_hat{{{1.0, 1.0}, {0.0, 0.0}}};
@@ -158,6 +203,24 @@ TEST(Text, NumbersAreWholeWords) {
   }
 }
 
+TEST(Text, NumbersReadBack) {
+  EXPECT_EQ(number_text(0.1), "0.1");
+  EXPECT_EQ(number_text(1e-7), "1e-07");
+  EXPECT_EQ(number_text(-3.0), "-3");
+  EXPECT_EQ(number_text(std::numeric_limits<double>::quiet_NaN()), "nan");
+  EXPECT_EQ(number_text(-std::numeric_limits<double>::infinity()), "-inf");
+  for (const double value : {1.0 / 3.0, 5e-324, 1.7976931348623157e308, -0.1 - 0.2}) {
+    EXPECT_EQ(to_number(number_text(value), "x"), value);
+  }
+  // Where it is for: a refusal shows what was found.
+  try {
+    covariance_factor(arma::cx_mat(1, 1, arma::fill::value(-1e-7)));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("is -1e-07,"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Parallel, VisitsEveryIndexOnceAndPassesExceptionsOn) {
   std::vector<std::atomic<int>> visits(1000);
   parallel_for(visits.size(), 4, [&](std::size_t i) { ++visits[i]; });
@@ -167,6 +230,45 @@ TEST(Parallel, VisitsEveryIndexOnceAndPassesExceptionsOn) {
                               if (i == 37) throw Error(ErrorKind::numeric, "37");
                             }),
                Error);
+}
+
+/// The calls of the BLAS library that this test runs with; OpenBLAS on the machines of the project.
+struct Blas {
+  int (*get)() = reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "openblas_get_num_threads"));
+  void (*set)(int) = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT,
+                                                             "openblas_set_num_threads"));
+};
+
+TEST(Parallel, TheHostsNumberOfBlasThreadsComesBack) {
+  const Blas blas;
+  if (!blas.get || !blas.set) GTEST_SKIP() << "needs OpenBLAS";
+  blas.set(3);
+  {
+    const OneBlasThread outer;
+    EXPECT_EQ(blas.get(), 1);
+    {
+      const OneBlasThread inner;
+      EXPECT_EQ(blas.get(), 1);
+    }
+    EXPECT_EQ(blas.get(), 1);  // the outer one still counts
+  }
+  EXPECT_EQ(blas.get(), 3);
+  // Overlapping in threads: within any of them the number is 1, after the last it is the host's.
+  std::atomic<int> n_wrong{0};
+  parallel_for(4000, 8, [&](std::size_t) {
+    const OneBlasThread one;
+    n_wrong += blas.get() != 1;
+  });
+  EXPECT_EQ(n_wrong, 0);
+  EXPECT_EQ(blas.get(), 3);
+  // Also when an exception ends the scope.
+  EXPECT_THROW(
+      {
+        const OneBlasThread one;
+        throw Error(ErrorKind::numeric, "");
+      },
+      Error);
+  EXPECT_EQ(blas.get(), 3);
 }
 
 TEST(File, HashIsXxh3) {

@@ -134,7 +134,7 @@ TEST(Ep, FallsBackWhereMessagesPart) {
 }
 
 TEST(Ep, KeepsTheContractOfEstimators) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(5);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);

@@ -16,7 +16,7 @@ namespace {
 constexpr arma::uword n_rx = 4, n_tx = 3, n_samples = 5;
 
 TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   const TemporaryFolder folder;
   Rng rng = test_rng(1);
   LmmseModel lmmse;

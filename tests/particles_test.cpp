@@ -119,7 +119,7 @@ TEST(Particles, GiveTheEvidenceOfAGaussianPrior) {
 }
 
 TEST(Particles, KeepTheContractOfEstimators) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(4);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);

@@ -68,7 +68,7 @@ TEST(RedDiff, WeighsThePriorByTheNoiseUnlessTold) {
 }
 
 TEST(RedDiff, KeepsTheContractOfEstimators) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(2);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const std::shared_ptr<const Denoiser> denoiser = make_gaussian_mixture_denoiser(prior);

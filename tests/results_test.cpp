@@ -3,10 +3,14 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <map>
+#include <set>
 #include <sstream>
 
 #include <chest/sim/link.hpp>
 #include <chest/sim/results.hpp>
+
+#include <chest/text.hpp>
 
 #include "tests/support/run.hpp"
 
@@ -48,6 +52,218 @@ TEST(Results, ComeBackFromTheirFile) {
   EXPECT_EQ(to_csv(read), to_csv(written));
   EXPECT_EQ(to_table(read), to_table(written));
   EXPECT_EQ(arma::abs(read.pilots[1].P - written.pilots[1].P).max(), 0.0);
+}
+
+/// The fields of CSV lines without the header; none of them holds a comma here but the definition
+/// of the SNR, which is the same in every line.
+std::vector<std::vector<std::string>> fields_of(const std::string& csv) {
+  std::vector<std::vector<std::string>> all;
+  for (const std::string& line : lines_of(csv)) {
+    all.emplace_back();
+    std::istringstream in(line + ",");
+    for (std::string field; std::getline(in, field, ',');) all.back().push_back(field);
+  }
+  all.erase(all.begin());
+  return all;
+}
+
+/// Results of either kind in which no two rows agree in a column that can differ.
+Results distinct_results(ResultKind kind, const std::vector<std::string>& methods,
+                         Shard shard = {}) {
+  Results results = kind == ResultKind::sweep ? small_sweep({}, shard) : [&] {
+    LinkOptions options;
+    options.run.pilots = {parse_pilots("dft:4"), parse_pilots("qpsk:3")};
+    options.run.snr_db = {0.0, 10.0};
+    options.run.estimators = {"ls", "half"};
+    options.run.block = 8;
+    options.run.shard = shard;
+    options.run.command_line = "chest link";
+    options.modulations = {"qpsk", "16qam"};
+    return run_link(rayleigh_samples(4, 2, 30), {}, &test_estimators, options);
+  }();
+  // Every sum its own value; counts stay whole.
+  for (std::size_t i = 0; i < results.sums.size(); ++i)
+    results.sums[i] += results.sums[i] > 0.0 ? double(i + 1) : 0.0;
+  for (std::size_t i = 0; i < results.seconds.size(); ++i) results.seconds[i] = double(i + 1);
+  results.methods.assign(results.methods.size(), "");
+  std::copy(methods.begin(), methods.end(), results.methods.begin());
+  return results;
+}
+
+// 2 pilots, 2 SNRs, and 2 estimators (sweep) or 3 (link): every pattern that once lost its place.
+const std::vector<std::vector<std::string>> method_patterns{
+    {"", "", "3 calls", "", "", "2 calls", "", ""},
+    {"", "a", "b", "c", "d", "e", "f", "g"},
+    {"a", "", "", "", "", "", "", ""},
+    {"", "", "", "", "", "", "", "last"},
+    {"", "", "", "", "", "", "", ""}};
+
+TEST(Results, EveryColumnComesBackFromTheFile) {
+  const TemporaryFolder folder;
+  for (const ResultKind kind : {ResultKind::sweep, ResultKind::link}) {
+    for (const std::vector<std::string>& methods : method_patterns) {
+      const Results written = distinct_results(kind, methods);
+      save(folder / "results.h5", written);
+      const Results read = load_results(folder / "results.h5");
+      EXPECT_EQ(read.methods, written.methods);
+      EXPECT_EQ(read.pilots[1].name, written.pilots[1].name);
+      EXPECT_EQ(read.estimators, written.estimators);
+      EXPECT_EQ(read.modulations, written.modulations);
+      EXPECT_EQ(to_csv(read), to_csv(written));
+      EXPECT_EQ(to_table(read), to_table(written));
+
+      // As other software reads it: text by lines, numbers over the axes.
+      const ArchiveReader archive(folder / "results.h5");
+      EXPECT_EQ(split(archive.read_text("/results/method"), '\n'), written.methods);
+      EXPECT_EQ(split(archive.read_text("/axes/estimator"), '\n'), written.estimators);
+      EXPECT_EQ(split(archive.read_text("/axes/pilots"), '\n'),
+                (std::vector<std::string>{"dft:4", "qpsk:3"}));
+      if (kind == ResultKind::link) {
+        EXPECT_EQ(split(archive.read_text("/axes/modulation"), '\n'), written.modulations);
+      }
+      EXPECT_EQ(archive.info("/blocks/sums").dims[3],
+                split(archive.read_text("/blocks/sum_names"), '\n').size());
+    }
+  }
+}
+
+TEST(Results, TheRoundTripSeesEveryColumn) {
+  // What the tests above rest on: a column that changed places would show. Rows of one table differ
+  // in every numeric column that is not an axis.
+  const std::vector<std::vector<std::string>> rows =
+      fields_of(to_csv(distinct_results(ResultKind::sweep, method_patterns[1])));
+  ASSERT_EQ(rows.size(), 8u);
+  for (std::size_t column = 0; column < rows[0].size(); ++column) {
+    std::set<std::string> values;
+    for (const auto& row : rows) values.insert(row[column]);
+    const bool may_repeat = column < 7 || column == 12 || column >= 14;  // axes, nfe, definition
+    if (may_repeat) continue;
+    EXPECT_EQ(values.size(), rows.size()) << "column " << column;
+  }
+  EXPECT_EQ(rows[7].back(), "g");
+}
+
+TEST(Results, MergedShardsKeepEveryColumn) {
+  const TemporaryFolder folder;
+  for (const ResultKind kind : {ResultKind::sweep, ResultKind::link}) {
+    for (const std::vector<std::string>& methods : method_patterns) {
+      std::vector<Results> read;
+      std::vector<std::string> expected;
+      for (arma::uword i = 1; i <= 3; ++i) {
+        const Results shard = distinct_results(kind, methods, {i, 3});
+        expected = shard.methods;
+        save(folder / "shard.h5", shard);
+        read.push_back(load_results(folder / "shard.h5"));
+      }
+      const Results merged = merge(read);
+      save(folder / "merged.h5", merged);
+      const Results again = load_results(folder / "merged.h5");
+      EXPECT_EQ(again.methods, expected);
+      EXPECT_EQ(to_csv(again), to_csv(merged));
+      for (std::size_t cell = 0; cell < merged.done.size(); ++cell) {
+        const std::size_t n = merged.n_series() * merged.n_sums;
+        const Results& owner = read[cell % merged.n_blocks() % 3];
+        for (std::size_t i = cell * n; i < (cell + 1) * n; ++i)
+          ASSERT_EQ(again.sums[i], owner.sums[i]);
+      }
+    }
+  }
+}
+
+TEST(Results, AMethodOfTwoLinesIsRefused) {
+  const TemporaryFolder folder;
+  const Results results = distinct_results(ResultKind::sweep, {"", "two\nlines"});
+  EXPECT_NE(error_of([&] { save(folder / "results.h5", results); }).find("has a line break"),
+            std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(folder / "results.h5"));
+}
+
+/// Copies a results file with other text in one dataset and other whole numbers in attributes: what
+/// an earlier version or another program could have written.
+void copy_with(const std::filesystem::path& from, const std::filesystem::path& to,
+               const std::string& method, const std::map<std::string, std::int64_t>& numbers) {
+  const ArchiveReader in(from);
+  ArchiveWriter out(to);
+  const auto copy_attributes = [&](const std::string& object) {
+    for (const std::string& name : in.list_attributes(object)) {
+      if (const auto text = in.text_attribute(object, name)) {
+        out.attribute(object, name, *text);
+      } else if (name.rfind("seconds", 0) == 0 || name.rfind("share", 0) == 0) {
+        out.attribute(object, name, in.number_attribute(object, name).value());
+      } else {
+        const auto changed = numbers.find(name);
+        out.attribute(object, name,
+                      changed != numbers.end() ? changed->second
+                                               : in.integer_attribute(object, name).value());
+      }
+    }
+  };
+  for (const std::string& path : in.list_datasets()) {
+    const StoredDataset info = in.info(path);
+    if (path == "/results/method") {
+      out.write_text(path, method);
+    } else if (info.type == ValueType::string) {
+      out.write_text(path, in.read_text(path));
+    } else if (info.type == ValueType::complex) {
+      out.write(path, in.read_cx_mat(path));
+      copy_attributes(path);
+    } else if (info.type == ValueType::integer) {
+      out.write(path, info.dims, in.read_all<std::uint32_t>(path).data());
+    } else {
+      out.write(path, info.dims, in.read_all<double>(path).data());
+    }
+  }
+  copy_attributes("/");
+  copy_attributes("/timing");
+  out.commit();
+}
+
+TEST(Results, FilesOfTheFirstVersionAreReadWhole) {
+  const TemporaryFolder folder;
+  for (const std::vector<std::string>& methods : method_patterns) {
+    const Results written = distinct_results(ResultKind::sweep, methods);
+    save(folder / "now.h5", written);
+    // As version 1 joined lines: no line break before there is text.
+    std::string text;
+    for (const std::string& method : methods) text += (text.empty() ? "" : "\n") + method;
+    copy_with(folder / "now.h5", folder / "first.h5", text, {{"format_version", 1}});
+    const Results read = load_results(folder / "first.h5");
+    EXPECT_EQ(read.methods, methods);
+    EXPECT_EQ(to_csv(read), to_csv(written));
+  }
+}
+
+TEST(Results, AWrongNumberOfMethodsIsRefused) {
+  const TemporaryFolder folder;
+  save(folder / "results.h5", distinct_results(ResultKind::sweep, {"", "a"}));
+  for (const char* text : {"a", "\n\n\n\n\n\n", "\n\n\n\n\n\n\n\n"}) {
+    copy_with(folder / "results.h5", folder / "wrong.h5", text, {});
+    EXPECT_NE(error_of([&] {
+                load_results(folder / "wrong.h5");
+              }).find("is damaged: dataset /results/method does not fit the axes"),
+              std::string::npos);
+  }
+  // More lines than the axes have were no file of version 1 either.
+  copy_with(folder / "results.h5", folder / "wrong.h5", "\n\n\n\n\n\n\n\n",
+            {{"format_version", 1}});
+  EXPECT_THROW(load_results(folder / "wrong.h5"), Error);
+}
+
+TEST(Results, AttributesThatContradictTheOptionsAreRefused) {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "edited.h5").string();
+  save(folder / "results.h5", small_sweep());
+  // Each of them leaves all data sets of the size that the others imply.
+  for (const auto& [name, value] :
+       std::map<std::string, std::int64_t>{{"end", 31}, {"first", 1}, {"n_rx", 5}, {"block", 9}}) {
+    copy_with(folder / "results.h5", file, "\n\n\n\n\n\n\n", {{name, value}});
+    EXPECT_NE(error_of([&] { load_results(file); }).find("is not that of the attribute options"),
+              std::string::npos)
+        << name;
+  }
+  copy_with(folder / "results.h5", file, "\n\n\n\n\n\n\n", {{"shard_count", 9'000'000'000'000}});
+  EXPECT_NE(error_of([&] { load_results(file); }).find("sample range or shard is empty"),
+            std::string::npos);
 }
 
 TEST(Results, FileHoldsTheColumnsOverTheAxes) {
@@ -196,6 +412,46 @@ TEST(Merge, AsksForAllShardsOfOneCommand) {
               merge({a, other});
             }),
             "merge: the results are not of one command (block is 8 here, 9 there)");
+}
+
+TEST(Merge, ChecksSizesAndNotTheOptionsAlone) {
+  const std::vector<Results> whole{small_sweep({}, {1, 2}), small_sweep({}, {2, 2})};
+  const auto message = [&](const std::function<void(Results&)>& spoil) {
+    // The second shard is spoilt, then the first: neither is taken for the truth.
+    std::string all;
+    for (const std::size_t i : {1u, 0u}) {
+      std::vector<Results> shards = whole;
+      spoil(shards[i]);
+      const std::string one = error_of([&] { merge(shards); });
+      EXPECT_NE(one.find("file is damaged"), std::string::npos) << one;
+      all += one + "\n";
+    }
+    return all;
+  };
+  using R = Results;
+  EXPECT_NE(message([](R& r) { r.block = 16; }).find("the range of its samples"),
+            std::string::npos);
+  EXPECT_NE(message([](R& r) { r.sums.resize(r.sums.size() / 2); }).find("the size of its data"),
+            std::string::npos);
+  message([](R& r) { r.seconds.clear(); });
+  message([](R& r) { r.done.pop_back(); });
+  message([](R& r) { r.used.pop_back(); });
+  message([](R& r) { r.used[0] = 1000; });
+  message([](R& r) { r.used[0] = 1; });
+  message([](R& r) { r.methods.pop_back(); });
+  message([](R& r) { r.methods[1] = "other"; });
+  message([](R& r) { r.end = 1000; });
+  message([](R& r) { r.n_sums = 1; });
+  message([](R& r) { r.n_tx = 8; });
+  message([](R& r) { r.snr_db.push_back(5.0); });
+  message([](R& r) { r.estimators.emplace_back("more"); });
+  message([](R& r) { r.pilots.pop_back(); });
+  message([](R& r) { r.shard.index = 0; });
+  message([](R& r) { r.shard.index = 3; });
+  message([](R& r) { r.done.assign(r.done.size(), 0); });
+  Results endless = whole[0];
+  endless.shard.count = ~arma::uword{0};
+  EXPECT_NE(error_of([&] { merge({endless}); }).find("damaged"), std::string::npos);
 }
 
 TEST(Shard, IsReadFromText) {

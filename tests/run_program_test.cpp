@@ -50,6 +50,37 @@ class RunProgram : public testing::Test {
 };
 TemporaryFolder* RunProgram::folder_ = nullptr;
 
+TEST(MergeProgram, PutsAThousandShardsTogether) {
+  // Names so long that the command line does not fit into an attribute of HDF5.
+  const TemporaryFolder folder;
+  const std::filesystem::path place = folder / std::string(80, 'd');
+  std::filesystem::create_directory(place);
+  SweepOptions options;
+  options.pilots = {parse_pilots("dft:1")};
+  options.snr_db = {10.0};
+  options.estimators = {"ls"};
+  options.block = 1;
+  const SampleReader samples = rayleigh_samples(2, 1, 1000);
+  const auto run = [&](Shard shard) {
+    options.shard = shard;
+    return run_sweep(samples, {}, &test_estimators, options);
+  };
+  Words words{"merge", "--out", (folder / "merged.h5").string()};
+  for (arma::uword i = 1; i <= 1000; ++i) {
+    words.push_back((place / ("shard_" + std::to_string(i) + ".h5")).string());
+    save(words.back(), run({i, 1000}));
+  }
+  Program merge(words);
+  ASSERT_EQ(merge.status(), 0) << merge.err();
+  const Results merged = load_results(folder / "merged.h5");
+  EXPECT_EQ(merged.sums, run({}).sums);
+  EXPECT_GT(merged.provenance.command_line.size(), 65'536u);
+  EXPECT_NE(merged.provenance.command_line.find("shard_1000.h5"), std::string::npos);
+  Program info({"info", (folder / "merged.h5").string()});
+  EXPECT_EQ(info.status(), 0) << info.err();
+  EXPECT_NE(info.out().find("shard_1000.h5"), std::string::npos);
+}
+
 TEST_F(RunProgram, SweepContinuesAfterKill) {
   const auto sweep = [](const std::string& out) {
     return words("sweep", {"--estimators", "ls,genie", "--snr=-10:5:20", "--pilots", "dft:4,dft:6",

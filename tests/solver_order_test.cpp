@@ -19,7 +19,7 @@ namespace {
 // order in which rules come, and by how much. The channels are the same for all, so differences are
 // known to a few tenths of a dB.
 TEST(SolverOrder, OnTheClusterMixtureIsThatOfTheReference) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(2026);
   const GaussianMixture prior = cluster_mixture(16, 16, 16, rng);
   const std::shared_ptr<const Denoiser> denoiser = make_gaussian_mixture_denoiser(prior);

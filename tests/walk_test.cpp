@@ -471,7 +471,7 @@ TEST(Walk, StartsLostColumnsAnew) {
 }
 
 TEST(Walk, KeepsTheContractOfEstimators) {
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Rng rng = test_rng(10);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);

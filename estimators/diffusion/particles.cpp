@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
@@ -175,7 +176,7 @@ class Particles final : public Estimator {
       // The derivative of a network need not be a covariance: what is negative counts as 0.
       arma::vec l;
       arma::cx_mat U;
-      if (!arma::eig_sym(l, U, S)) {
+      if (!hermitian_eigen(l, U, S)) {
         throw Error(ErrorKind::numeric, "smc: the eigendecomposition of a covariance failed");
       }
       l = arma::clamp(l, 0.0, arma::datum::inf) + sigma2;

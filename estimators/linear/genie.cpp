@@ -124,7 +124,7 @@ class Genie final : public Estimator {
       const arma::cx_mat CP = C_tx * P_conj_;
       const arma::cx_mat T = P_.st() * CP;
       if (!arma::eig_sym(l, E, real_toeplitz(known.t_rx.col(k))) ||
-          !arma::eig_sym(m, V, arma::cx_mat(0.5 * (T + T.t())))) {
+          !hermitian_eigen(m, V, arma::cx_mat(0.5 * (T + T.t())))) {
         throw Error(ErrorKind::numeric,
                     "genie: the eigendecomposition of the covariance of column " +
                         std::to_string(k) + " failed");

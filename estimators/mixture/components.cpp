@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/parallel.hpp>
 
@@ -369,7 +370,7 @@ class KroneckerComponents final : public GmmComponents {
 
   static Side decompose(const arma::cx_mat& C) {
     Side side;
-    if (!arma::eig_sym(side.l, side.U, arma::cx_mat(0.5 * (C + C.t())))) {
+    if (!hermitian_eigen(side.l, side.U, arma::cx_mat(0.5 * (C + C.t())))) {
       throw Error(ErrorKind::numeric, "gmm: the eigenvalue decomposition of a covariance failed");
     }
     side.l.clamp(0.0, arma::datum::inf);

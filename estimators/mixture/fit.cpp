@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/parallel.hpp>
@@ -88,7 +89,7 @@ void raise_eigenvalues(arma::cx_mat& C, double floor) {
   if (arma::chol(L, above)) return;
   arma::vec l;
   arma::cx_mat U;
-  if (!arma::eig_sym(l, U, C)) {
+  if (!hermitian_eigen(l, U, C)) {
     throw Error(ErrorKind::numeric, "fit_gmm: the eigenvalue decomposition of a covariance failed");
   }
   arma::cx_mat scaled = U;
@@ -138,8 +139,8 @@ class FullMaximiser final : public Maximiser {
       const Members members(x_, shares.row(k), sum);
       prior.covariances[k] = members.X * members.X.t();
     });
-    // In one thread: zheevd of OpenBLAS 0.3.21 crashes at this size in two threads at a time.
-    for (arma::cx_mat& C : prior.covariances) raise_eigenvalues(C, floor_);
+    parallel_for(shares.n_rows, n_threads_,
+                 [&](std::size_t k) { raise_eigenvalues(prior.covariances[k], floor_); });
   }
 
  private:
@@ -546,7 +547,7 @@ GmmModel fit_gmm(const SampleReader& samples, const GmmFitOptions& options,
     check_count("rank", options.rank, samples.n_h());
   }
 
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   Channels channels{samples.n_rx, samples.n_tx, read_all(samples)};
   const double power = mean_power(channels.x);
   if (!(power > 0.0) || !std::isfinite(power)) {
@@ -580,7 +581,7 @@ double mean_log_likelihood(const GaussianMixture& prior, const SampleReader& sam
           std::to_string(prior.n_h());
   }
   if (!why.empty()) throw Error(ErrorKind::invalid_argument, "mean_log_likelihood: " + why);
-  use_one_blas_thread();
+  const OneBlasThread one_blas_thread;
   arma::mat terms = log_densities(prior, read_all(samples), n_threads, true);
   terms.each_col() += arma::log(prior.weights);
   return share_out(terms, n_threads);

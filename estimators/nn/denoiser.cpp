@@ -53,7 +53,7 @@ class NetworkLinearization final : public DenoiserLinearization {
     }
     out.set_size(arma::size(D_));
     with_torch_errors("network denoiser", [&] {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       for (std::size_t i = 0; i < parts_.size(); ++i) {
         const arma::uword first = i * micro_batch_, last = first + parts_[i].z.size(0) - 1;
         arma::cx_mat columns = w.cols(first, last);
@@ -95,7 +95,7 @@ class NetworkDenoiser final : public Denoiser {
     if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
     // TensorFloat-32 would cost three digits.
     if (device_.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
-    use_one_torch_thread();
+    const OneTorchThread one_thread;
     with_torch_errors("network denoiser", [&] {
       const c10::InferenceMode no_gradients;
       network_ =
@@ -135,7 +135,7 @@ class NetworkDenoiser final : public Denoiser {
     check_input(z, sigma2);
     std::unique_ptr<DenoiserLinearization> made;
     with_torch_errors("network denoiser", [&] {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       const PreparedStep step = prepare({sigma2, 0.0});
       arma::cx_mat D(arma::size(z));
       std::vector<NetworkLinearization::Part> parts;
@@ -185,7 +185,7 @@ class NetworkDenoiser final : public Denoiser {
 
   void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
                    DenoiserError* error) const {
-    use_one_torch_thread();
+    const OneTorchThread one_thread;
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
     for (const ReverseStep& step : steps) prepared.push_back(prepare(step));

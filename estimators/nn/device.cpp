@@ -30,8 +30,7 @@ at::Device device_from_string(const std::string& text, const std::string& who) {
                   "'; expected auto or one of those here: " + enumerate(there));
 }
 
-void use_one_torch_thread() {
-  use_one_blas_thread();
+OneTorchThread::OneTorchThread() {
   thread_local bool done = false;  // OpenMP keeps the number per thread
   if (!done) at::set_num_threads(1);
   done = true;

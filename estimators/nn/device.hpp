@@ -6,6 +6,7 @@
 #include <string>
 
 #include <chest/error.hpp>
+#include <chest/parallel.hpp>
 
 namespace chest::nn {
 
@@ -24,10 +25,17 @@ void with_torch_errors(const std::string& who, Action&& action) {
   }
 }
 
-/// LibTorch's operations run in the calling thread from here on: chest runs one worker per core,
-/// and an OpenMP team that is wider than the free cores spins. Also for threads that LibTorch meets
-/// later; a program that uses LibTorch beside chest sets its own number again where it needs one.
-void use_one_torch_thread();
+/// While one of these exists the BLAS library runs in the calling thread, and LibTorch's operations
+/// do from here on: chest runs one worker per core, and an OpenMP team that is wider than the free
+/// cores spins. LibTorch's number also holds for threads that it meets later; a program that uses
+/// LibTorch beside chest sets its own number again where it needs one.
+class OneTorchThread {
+ public:
+  OneTorchThread();
+
+ private:
+  OneBlasThread one_blas_thread_;
+};
 
 /// Channels of n_h entries per call of a network on a CPU: few enough for its caches (more lose up
 /// to 2.6 times to page faults), enough to hide what a call costs.

@@ -93,7 +93,7 @@ class DenoisingObjective final : public Objective {
     std::vector<double> errors(n_parts);
     std::vector<Level> levels(n_parts);
     parallel_for(n_parts, n_threads_, [&](std::size_t i) {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       const at::AutoGradMode with_gradients(true);
       const auto part = static_cast<std::int64_t>(i);
       const std::int64_t begin = first + part * micro_batch_;
@@ -141,7 +141,7 @@ class DenoisingObjective final : public Objective {
     const std::int64_t n_levels = std::min(most_validation_levels, n_parts);
     std::vector<double> errors(n_parts);
     parallel_for(n_parts, n_threads_, [&](std::size_t i) {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       const at::NoGradGuard no_gradients;
       const auto part = static_cast<std::int64_t>(i);
       const std::int64_t begin = part * micro_batch_;
@@ -535,7 +535,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
                                 const NetworkFitOptions& options, const RunControl& control) {
   const at::Device device = device_from_string(options.device, "fit");
   if (device.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
-  use_one_torch_thread();
+  const OneTorchThread one_thread;
   const at::NoGradGuard no_gradients;
 
   NetworkModel model;

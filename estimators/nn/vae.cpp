@@ -65,7 +65,7 @@ class ElboObjective final : public Objective {
     std::vector<at::Tensor> gradients((count + micro_batch_ - 1) / micro_batch_);
     std::vector<double> losses(gradients.size());
     parallel_for(gradients.size(), options_.n_threads, [&](std::size_t i) {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       const at::AutoGradMode with_gradients(true);
       const std::int64_t begin = first + static_cast<std::int64_t>(i) * micro_batch_;
       const std::int64_t n = std::min(micro_batch_, first + count - begin);
@@ -91,7 +91,7 @@ class ElboObjective final : public Objective {
         (std::max(n, fewest_validation_draws) + micro_batch_ - 1) / micro_batch_;
     std::vector<double> losses(n_parts);
     parallel_for(n_parts, options_.n_threads, [&](std::size_t i) {
-      use_one_torch_thread();
+      const OneTorchThread one_thread;
       const at::NoGradGuard no_gradients;
       const std::int64_t begin = static_cast<std::int64_t>(i) * micro_batch_;
       const at::Tensor which = at::arange(begin, begin + micro_batch_).remainder(n);
@@ -188,7 +188,7 @@ class VaeEstimator final : public Estimator {
 
  private:
   void decode(const arma::cx_mat& z, double sigma2, arma::cx_mat& m, arma::mat& c) const {
-    use_one_torch_thread();
+    const OneTorchThread one_thread;
     const c10::InferenceMode no_gradients;
     const auto micro_batch = static_cast<arma::uword>(cpu_micro_batch(A_->n_h()));
     for (arma::uword first = 0; first < z.n_cols; first += micro_batch) {
@@ -283,7 +283,7 @@ at::Tensor elbo(const Vae& vae, const at::Tensor& inputs, const at::Tensor& h,
 
 static VaeModel fit_checked(const SampleReader& train, const SampleReader& validation,
                             const VaeFitOptions& options, const RunControl& control) {
-  use_one_torch_thread();
+  const OneTorchThread one_thread;
   const at::NoGradGuard no_gradients;
   VaeModel model;
   model.n_rx = train.n_rx;

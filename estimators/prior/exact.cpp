@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <chest/covariance.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/error.hpp>
 
@@ -16,7 +17,7 @@ namespace {
 
 /// C = U diag(l) U^H; eigenvalues below zero by rounding are taken as zero.
 void decompose(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U) {
-  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+  if (!hermitian_eigen(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
     throw Error(ErrorKind::numeric, "denoiser: the eigendecomposition of a covariance failed");
   }
   l.transform([](double value) { return value > 0.0 ? value : 0.0; });

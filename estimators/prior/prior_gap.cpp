@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
 
@@ -54,7 +55,7 @@ PriorGap measure_prior_gap(const SampleReader& samples, const arma::vec& snr_db)
   C /= static_cast<double>(gap.n_fit);
   arma::vec l;
   arma::cx_mat U;
-  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+  if (!hermitian_eigen(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
     throw Error(ErrorKind::numeric, "prior gap: the eigendecomposition of the covariance failed");
   }
   l = arma::clamp(l, 0.0, arma::datum::inf);

@@ -11,7 +11,7 @@ file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
 file(RENAME ${WORK}/prefix ${WORK}/moved)
 
-# No path of this machine: of the sources, of the build, of a library.
+# No path of this machine: of the sources, of the build, of a library. And any BLAS below Armadillo will do.
 file(GLOB_RECURSE scripts ${WORK}/moved/*.cmake)
 if(NOT scripts)
   message(FATAL_ERROR "no *.cmake was installed")
@@ -25,6 +25,9 @@ foreach(script IN LISTS scripts)
       message(FATAL_ERROR "${script} holds the absolute path ${found}")
     endif()
   endforeach()
+  if(text MATCHES "openblas|OPENBLAS")
+    message(FATAL_ERROR "${script} names OpenBLAS")
+  endif()
 endforeach()
 
 # The library needs neither Boost nor nlohmann_json nor GoogleTest.

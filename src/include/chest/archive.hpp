@@ -2,9 +2,9 @@
 
 #include <armadillo>
 #include <complex>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>

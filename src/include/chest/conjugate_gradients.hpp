@@ -2,7 +2,6 @@
 
 #include <armadillo>
 #include <complex>
-#include <utility>
 
 namespace chest {
 

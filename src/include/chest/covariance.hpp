@@ -8,6 +8,16 @@ namespace chest {
 /// @param t  first column, [n]; t[0] real
 arma::cx_mat toeplitz(const arma::cx_vec& t);
 
+/// Eigendecomposition C = U diag(l) U^H of a Hermitian matrix, l ascending.
+///
+/// From n = 256 on, one call at a time runs in the process and others wait: two threads at a time
+/// in zheevd of OpenBLAS 0.3.21 can end in a segmentation fault inside zgemv (seen at n = 1024).
+/// The limit leaves a margin, and smaller matrices, where threads gain most, are not held up.
+/// Workers call this instead of arma::eig_sym.
+/// @param C  [n, n], Hermitian
+/// @return   false if it fails; l and U are then empty
+bool hermitian_eigen(arma::vec& l, arma::cx_mat& U, const arma::cx_mat& C);
+
 /// A factor L with C = L L^H for a Hermitian positive semidefinite C, singular ones included
 /// (by eigenvalues; those below zero by rounding are taken as zero).
 /// @throws Error(numeric) if C has an eigenvalue below -1e-8 times the largest

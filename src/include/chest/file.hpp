@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 
@@ -25,8 +26,28 @@ bool checksum_holds(const std::filesystem::path& file);
 /// Writes a text file and renames it into place.  @throws Error(io)
 void write_text_file(const std::filesystem::path& file, const std::string& text);
 
-/// The name under which a file is written until it is complete: beside it, so that renaming is one
-/// step; with the process id, so that two runs do not meet.
-std::filesystem::path temporary_beside(const std::filesystem::path& file);
+/// A file under construction: beside its target, so that putting it in place is one step, and
+/// removed by the destructor if that did not happen.
+///
+/// It is created exclusively under a name with a random part, so that no two threads, containers or
+/// machines that share a disk write to one file. The name also tells the process, and making a
+/// TemporaryFile removes those of the same target whose process ran on this machine and is gone.
+/// What a machine left that was switched off stays: another one cannot know.
+class TemporaryFile {
+ public:
+  /// Creates the file, empty.  @throws Error(io)
+  explicit TemporaryFile(const std::filesystem::path& target);
+  ~TemporaryFile();
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  /// "<target>.part-..."; empty once it is in place.
+  const std::filesystem::path& path() const { return path_; }
+  /// Flushes it to the device and renames it to the target; once.  @throws Error(io)
+  void put_in_place();
+
+ private:
+  std::filesystem::path target_, path_;
+};
 
 }  // namespace chest

@@ -5,9 +5,21 @@
 
 namespace chest {
 
-/// Makes the linear algebra below Armadillo run in the calling thread: chest is parallel over
-/// samples, and wider teams only wait for each other. Idempotent.
-void use_one_blas_thread();
+/// Keeps the linear algebra below Armadillo in the calling thread while one of these exists: chest
+/// is parallel over samples, and wider teams only wait for each other.
+///
+/// Objects may nest and overlap in any threads. The first one asks the BLAS library for its number
+/// of threads and sets it to 1, the last one puts that number back. OpenBLAS, MKL and BLIS are
+/// found among the libraries that the process has loaded; any other BLAS is left as it is. The
+/// number belongs to the process: what the host computes elsewhere meanwhile runs in one thread
+/// too, and a number that the host sets meanwhile is lost.
+class OneBlasThread {
+ public:
+  OneBlasThread();
+  ~OneBlasThread();
+  OneBlasThread(const OneBlasThread&) = delete;
+  OneBlasThread& operator=(const OneBlasThread&) = delete;
+};
 
 /// Number of processors this process may run on, at least 1.
 unsigned available_threads();

@@ -3,6 +3,7 @@
 #include <armadillo>
 #include <array>
 #include <complex>
+#include <cstddef>
 #include <cstdint>
 
 namespace chest {

@@ -5,6 +5,10 @@
 
 namespace chest {
 
+// n_h n_samples of real data sets is beyond 32 bits, and sizes go to files and back as 64.
+static_assert(sizeof(arma::uword) == 8,
+              "chest counts with 64 bits: compile Armadillo with ARMA_64BIT_WORD, its default");
+
 /// Channels that can be read block by block, wherever they come from: what fitting and sweeping
 /// take.
 struct SampleReader {

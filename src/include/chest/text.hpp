@@ -11,6 +11,8 @@ std::vector<std::string> split(const std::string& text, char separator);
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
 /// "a, b and c"
 std::string enumerate(const std::vector<std::string>& words);
+/// Shortest decimal text that reads back as the same double: "0.1", "1e-07", "inf", "nan".
+std::string number_text(double value);
 /// @throws Error(invalid_argument) naming `what` and the text when it is not a number
 double to_number(const std::string& text, const std::string& what);
 unsigned long long to_count(const std::string& text, const std::string& what);
