@@ -2,7 +2,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <chest/estimators/gmm.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/sim/link.hpp>
 
 #include "tests/support/run.hpp"

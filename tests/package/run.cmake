@@ -53,7 +53,7 @@ run(${configure} -B ${WORK}/sim -DCOMPONENTS=sim ${without})
 run(${CMAKE_COMMAND} --build ${WORK}/sim)
 run(${WORK}/sim/uses_sim)
 
-run(${configure} -B ${WORK}/cli "-DCOMPONENTS=cli\\\;testing")
+run(${configure} -B ${WORK}/cli -DCOMPONENTS=cli,testing)
 run(${CMAKE_COMMAND} --build ${WORK}/cli)
 run(${WORK}/cli/uses_cli --version)
 run(${WORK}/cli/uses_testing)
