@@ -5,16 +5,17 @@
 //   estimators_bench --benchmark_filter=dmse
 #include <benchmark/benchmark.h>
 
+#include <chest/angular.hpp>
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/linear/genie.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
-#include <chest/estimators/linear/genie.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
-#include <chest/estimators/linear/lmmse.hpp>
-#include <chest/estimators/linear/ls.hpp>
 #include <chest/estimators/sparse/omp.hpp>
 #include <chest/estimators/sparse/sbl.hpp>
 #include <chest/metrics.hpp>
@@ -65,6 +66,26 @@ GaussianMixture mixture_of(const Setting& setting) {
     const arma::cx_vec t_tx = channels.covariances.t_tx.col(k);
     prior.covariances.push_back(arma::kron(chest::toeplitz(t_tx), chest::toeplitz(t_rx)));
   }
+  return prior;
+}
+
+/// 64 components of kind dft, from one channel each: half its angular powers, half the mean of all.
+GaussianMixture dft_mixture_of(const Setting& setting) {
+  constexpr arma::uword n_components = 64;
+  const arma::uword n_h = setting.n_rx * setting.n_tx;
+  arma::mat powers(n_h, channels_of(setting).h.n_cols);
+  const arma::cx_mat angular =
+      AngularTransform(setting.n_rx, setting.n_tx).forward(channels_of(setting).h);
+  for (arma::uword i = 0; i < powers.n_elem; ++i) powers(i) = std::norm(angular(i));
+  const arma::vec mean = arma::mean(powers, 1) + 1e-4;
+  GaussianMixture prior;
+  prior.weights.set_size(n_components);
+  prior.weights.fill(1.0 / n_components);
+  prior.means.zeros(n_h, n_components);
+  SpectralCovariances structure{setting.n_rx, setting.n_tx, 1, powers.head_cols(n_components), {}};
+  structure.spectra.each_col() += mean;
+  structure.spectra *= 0.5;
+  prior.structure = structure;
   return prior;
 }
 
@@ -135,10 +156,17 @@ const bool registered = [] {
   };
   const MakeEstimator genie = [](const Setting&, auto A) { return make_genie(A); };
   const MakeEstimator gmm = [](const Setting& s, auto A) { return make_gmm(A, mixture_of(s)); };
+  const MakeEstimator dft_gmm = [](const Setting& s, auto A) {
+    return make_gmm(A, dft_mixture_of(s));
+  };
   const MakeEstimator omp = [](const Setting& s, auto A) { return make_omp(A, s.n_rx, s.n_tx); };
   const MakeEstimator sbl = [](const Setting& s, auto A) { return make_sbl(A, s.n_rx, s.n_tx); };
   const MakeEstimator exact_dmse = [](const Setting& s, auto A) {
     return make_dmse(A, make_gaussian_mixture_denoiser(mixture_of(s)),
+                     rule(ReverseRule::fixed_steps, 1));
+  };
+  const MakeEstimator dft_dmse = [](const Setting& s, auto A) {
+    return make_dmse(A, make_gaussian_mixture_denoiser(dft_mixture_of(s)),
                      rule(ReverseRule::fixed_steps, 1));
   };
   for (const auto& [n_rx, n_tx] : {std::pair<arma::uword, arma::uword>{16, 4}, {64, 16}}) {
@@ -149,10 +177,12 @@ const bool registered = [] {
       add("lmmse", setting, lmmse);
       add("genie", setting, genie);
       add("gmm", setting, gmm);
+      add("gmm:dft_64", setting, dft_gmm);
       add("omp", setting, omp);
       add("sbl", setting, sbl);
     }
     add("dmse:prior=gmm", {n_rx, n_tx, 64, "identity", 0.0}, exact_dmse);
+    add("dmse:prior=gmm:dft_64", {n_rx, n_tx, 64, "identity", 0.0}, dft_dmse);
     for (const double snr_db : {-10.0, 10.0}) {
       const Setting setting{n_rx, n_tx, 16, "identity", snr_db};
       add("dmse", setting, network(rule(ReverseRule::calibrated), {}));

@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/catalog/catalog.hpp>

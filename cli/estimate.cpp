@@ -2,6 +2,7 @@
 #include <ostream>
 
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
@@ -120,7 +121,7 @@ int estimate(const Args& args, std::ostream& out) {
       Observation observation;
       observation.y = dataset.read(at, std::min(block, n_samples - at));
       observation.sigma2 = sigma2;
-      observation.stream = at;
+      observation.first_sample = at;
       observation.per_angle = options.per_angle;
       estimator->estimate(observation, estimates[i]);
     });
@@ -130,7 +131,7 @@ int estimate(const Args& args, std::ostream& out) {
       file.n_tx = n_tx;
       file.n_samples = n_samples;
       file.compress = options.compress;
-      file.with_err_var = !estimates[0].mse.is_empty();
+      file.with_err_var = estimator->predicts_mse(sigma2);
       file.with_err_var_angular = !estimates[0].angular_mse.is_empty();
       file.with_sigma2 = !estimates[0].sigma2.is_empty();
       if (options.per_angle && !file.with_err_var_angular) {

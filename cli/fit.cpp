@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>

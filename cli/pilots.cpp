@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <chest/archive.hpp>
+#include <chest/spec.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/mixture/gmm.hpp>

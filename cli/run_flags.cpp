@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/file.hpp>
 #include <chest/sim/plot.hpp>
@@ -46,12 +47,12 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
 
 std::string estimator_help() {
   std::string text = "\n\nestimators:";
-  for (const CatalogEntry& entry : estimator_catalog()) {
+  for (const CatalogEntry& entry : built_in().entries()) {
     text += "\n  " + entry.name +
             std::string(8 - std::min<std::size_t>(entry.name.size(), 7), ' ') + entry.summary;
-    for (const CatalogOption& option : entry.options) {
+    for (const OptionInfo& option : entry.options) {
       text += "\n          " + entry.name + ":" + option.name +
-              (option.value.empty() ? "" : "=" + option.value) + "  " + option.help;
+              (option.placeholder.empty() ? "" : "=" + option.placeholder) + "  " + option.help;
     }
   }
   return text;
@@ -90,7 +91,7 @@ int execute(const CommandLine& line, RunFlags& flags, std::ostream& out,
   options.pilots.clear();
   for (const std::string& text : split(flags.pilots, ','))
     options.pilots.push_back(sim::parse_pilots(text));
-  const std::vector<NamedOptions> specs = parse_named_options_list(flags.estimators);
+  const std::vector<NamedOptions> specs = built_in().parse(flags.estimators);
   options.estimators.clear();
   for (const NamedOptions& spec : specs) options.estimators.push_back(spec.text);
   options.shard = sim::parse_shard(flags.shard);

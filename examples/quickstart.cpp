@@ -3,7 +3,9 @@
 //
 //   quickstart [MODEL]      MODEL: a dmse model for 16x4 channels, from scripts/demo.sh
 #include <chest/channels/generator.hpp>
+#include <chest/spec.hpp>
 #include <chest/error.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/linear/ls.hpp>

@@ -17,18 +17,19 @@ class ShrunkLs final : public chest::Estimator {
   explicit ShrunkLs(std::shared_ptr<const chest::ObservationOperator> A)
       : A_(std::move(A)), ls_(chest::make_ls(A_)) {}
 
-  using chest::Estimator::estimate;
   std::string name() const override { return "shrunk"; }
+  const chest::ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double sigma2) const override { return ls_->predicts_mse(sigma2); }
 
-  void estimate(const chest::Observation& observation, chest::Estimate& out) const override {
-    ls_->estimate(observation, out);  // also checks the observation
+ private:
+  void do_estimate(const chest::Observation& observation, chest::Estimate& out) const override {
+    ls_->estimate(observation, out);
     const double n_h = static_cast<double>(A_->n_h());
     const arma::vec v = out.mse / n_h;
     out.h.each_row() /= arma::conv_to<arma::cx_rowvec>::from(1.0 + v.t());
     out.mse = n_h * v / (1.0 + v);
   }
 
- private:
   std::shared_ptr<const chest::ObservationOperator> A_;
   std::unique_ptr<chest::Estimator> ls_;
 };

@@ -164,7 +164,8 @@ class Run {
 
     Observation& observation = space.observation;
     observation.sigma2 = from_db(-snr_db);
-    observation.stream = first;
+    observation.seed = options_.seed;
+    observation.first_sample = first;
     observation.genie = channels.genie;
     observations_[i_pilots]->apply(h, observation.y);
     const double signal = arma::accu(squared_norms(observation.y));
@@ -203,8 +204,11 @@ class Run {
       add_errors(e, channels.p, sums);
       sums.signal = signal;
       sums.noise = noise;
-      sums.n_predicted = double(estimate.mse.n_elem);
-      sums.predicted = arma::accu(estimate.mse);
+      for (const double mse : estimate.mse) {
+        if (!std::isfinite(mse)) continue;
+        sums.n_predicted += 1.0;
+        sums.predicted += mse;
+      }
       sums.nfe = double(estimate.nfe) * double(h.n_cols);
       const arma::uword n_modulations = results_.n_modulations();
       double* row = space.sums.data() + i * n_modulations * results_.n_sums;

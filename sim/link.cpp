@@ -51,7 +51,8 @@ class LinkMeter : public Meter {
     const arma::uword n_sums = LinkSums::count(n_tx);
     for (arma::uword k = 0; k < scene.h.n_cols; ++k) {
       double sigma2 = estimate.sigma2.is_empty() ? scene.observation.sigma2 : estimate.sigma2(k);
-      if (options_.error_variance && !estimate.mse.is_empty())
+      // An error that is not known counts as none, as for an estimator that predicts none.
+      if (options_.error_variance && !estimate.mse.is_empty() && std::isfinite(estimate.mse(k)))
         sigma2 += std::max(0.0, estimate.mse(k)) / double(scene.n_rx * n_tx);
       detector_.prepare(channel(estimate.h, k, scene), sigma2);
       for (std::size_t m = 0; m < modulations_.size(); ++m) {

@@ -263,12 +263,11 @@ PosteriorSampler make_estimator_sampler(EstimatorMaker make, std::uint64_t seed)
   return [make = std::move(make), seed](const ObservationOperator& A, const arma::cx_vec& y,
                                         double sigma2, arma::uword n_particles,
                                         std::uint64_t stream) {
-    Rng rng(seed, {Purpose::estimator, stream, A.n_obs()});
     Observation observation;
     observation.sigma2 = sigma2;
-    observation.stream = stream;
-    observation.y = rng.cx_normal(y.n_elem, n_particles, 1e-20 * sigma2);
-    observation.y.each_col() += y;
+    // One y, a sample number for each draw.
+    observation.seed = Rng(seed, {Purpose::estimator, stream, A.n_obs()})();
+    observation.y = arma::repmat(y, 1, n_particles);
     // The estimator ends here, A does not.
     const std::shared_ptr<const ObservationOperator> alias(std::shared_ptr<void>(), &A);
     arma::cx_mat h = make(alias)->estimate(observation).h;
@@ -388,7 +387,7 @@ arma::vec pilot_nmse(const arma::cx_mat& h, const arma::cx_mat& candidates,
       const auto own = common ? shared : make(link.observation(sent));
       Observation observation;
       observation.sigma2 = sigma2;
-      observation.stream = b;
+      observation.first_sample = first;
       observation.y.set_size(sent.n_elem * (h.n_rows / candidates.n_rows), end - first);
       for (arma::uword k = first; k < end; ++k)
         observation.y.col(k - first) = link.receive(k, sent);

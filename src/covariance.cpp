@@ -19,11 +19,14 @@ arma::cx_mat toeplitz(const arma::cx_vec& t) {
   return C;
 }
 
-bool hermitian_eigen(arma::vec& l, arma::cx_mat& U, const arma::cx_mat& C) {
-  if (C.n_rows < 256) return arma::eig_sym(l, U, C);
+void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U) {
+  constexpr arma::uword most_side_by_side = 255;
   static std::mutex one_at_a_time;
-  const std::lock_guard lock(one_at_a_time);
-  return arma::eig_sym(l, U, C);
+  std::unique_lock lock(one_at_a_time, std::defer_lock);
+  if (C.n_rows > most_side_by_side) lock.lock();
+  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+    throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
+  }
 }
 
 arma::cx_mat covariance_factor(const arma::cx_mat& C) {
@@ -34,10 +37,7 @@ arma::cx_mat covariance_factor(const arma::cx_mat& C) {
   }
   arma::vec eigenvalues;
   arma::cx_mat V;
-  const arma::cx_mat hermitian = 0.5 * (C + C.t());
-  if (!hermitian_eigen(eigenvalues, V, hermitian)) {
-    throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
-  }
+  hermitian_eigen(C, eigenvalues, V);
   const double largest = eigenvalues.max();
   if (eigenvalues.min() < -1e-8 * largest) {
     throw Error(ErrorKind::numeric, "covariance: the smallest eigenvalue is " +

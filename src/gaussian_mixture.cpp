@@ -50,6 +50,50 @@ struct Expand {
   }
 };
 
+// Columns of white noise CN(0, I), [n_h, n], become draws of CN(0, C_k).
+struct Colour {
+  const GaussianMixture& prior;
+  Rng& rng;  // of what a structure needs beyond n_h numbers per draw
+
+  arma::cx_mat operator()(std::monostate, arma::uword k, const arma::cx_mat& white) const {
+    const arma::cx_mat L = covariance_factor(prior.covariances[k]);
+    // One by one: no draw depends on how many there are, down to the last bit.
+    arma::cx_mat out(arma::size(white), arma::fill::none);
+    for (arma::uword j = 0; j < white.n_cols; ++j) out.col(j) = L * white.col(j);
+    return out;
+  }
+  arma::cx_mat operator()(const SpectralCovariances& s, arma::uword k,
+                          const arma::cx_mat& white) const {
+    const arma::uword m_rx = s.oversampling * s.n_rx, m_tx = s.oversampling * s.n_tx;
+    arma::cx_mat x = s.oversampling == 1 ? white : rng.cx_normal(m_rx * m_tx, white.n_cols);
+    const arma::vec amplitudes = arma::sqrt(s.spectra.col(k));
+    x.each_col() %= arma::cx_vec(amplitudes, arma::zeros(amplitudes.n_elem));
+    if (!s.factors.empty()) {
+      x += s.factors[k] * rng.cx_normal(s.factors[k].n_cols, white.n_cols);
+    }
+    AngularTransform(m_rx, m_tx).inverse(x, x);
+    if (s.oversampling == 1) return x;
+    // The array is a corner of the one twice its size.
+    arma::cx_mat out(arma::size(white), arma::fill::none);
+    for (arma::uword j = 0; j < x.n_cols; ++j) {
+      const arma::cx_mat whole(x.colptr(j), m_rx, m_tx, false, true);
+      out.col(j) = arma::vectorise(whole.submat(0, 0, s.n_rx - 1, s.n_tx - 1));
+    }
+    return out;
+  }
+  arma::cx_mat operator()(const KroneckerCovariances& s, arma::uword k,
+                          const arma::cx_mat& white) const {
+    const arma::cx_mat L_rx = covariance_factor(s.rx[k % s.rx.size()]),
+                       L_tx = covariance_factor(s.tx[k / s.rx.size()]);
+    arma::cx_mat out(arma::size(white), arma::fill::none);
+    for (arma::uword j = 0; j < white.n_cols; ++j) {
+      out.col(j) =
+          arma::vectorise(L_rx * arma::reshape(white.col(j), L_rx.n_rows, L_tx.n_rows) * L_tx.st());
+    }
+    return out;
+  }
+};
+
 // Why the covariances do not fit n_h and the number of components.
 struct Check {
   arma::uword n_h, n;
@@ -284,15 +328,23 @@ std::string describe(const GaussianMixture& prior) {
 }
 
 arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng) {
-  std::vector<arma::cx_mat> factors(prior.n_components());
   const arma::vec cumulative = arma::cumsum(prior.weights);
   arma::cx_mat h = rng.cx_normal(prior.n_h(), n_samples);
+  std::vector<std::vector<arma::uword>> columns(prior.n_components());
   for (arma::uword j = 0; j < n_samples; ++j) {
     const double u = rng.uniform();
     arma::uword k = 0;
     while (k + 1 < prior.n_components() && u >= cumulative(k)) ++k;
-    if (factors[k].is_empty()) factors[k] = covariance_factor(prior.covariance(k));
-    h.col(j) = prior.means.col(k) + factors[k] * h.col(j);
+    columns[k].push_back(j);
+  }
+  const Colour colour{prior, rng};
+  for (arma::uword k = 0; k < columns.size(); ++k) {
+    if (columns[k].empty()) continue;
+    const arma::uvec of_k(columns[k]);
+    arma::cx_mat x = std::visit(
+        [&](const auto& structure) { return colour(structure, k, h.cols(of_k)); }, prior.structure);
+    x.each_col() += prior.means.col(k);
+    h.cols(of_k) = x;
   }
   return h;
 }

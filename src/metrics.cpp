@@ -1,19 +1,33 @@
 #include <chest/metrics.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include <chest/error.hpp>
 
 namespace chest {
 
+namespace {
+
+double sum_of_squares(const arma::cx_double* x, arma::uword n) {
+  double sum = 0.0;
+  for (arma::uword i = 0; i < n; ++i) sum += std::norm(x[i]);
+  return sum;
+}
+
+}  // namespace
+
 arma::vec squared_norms(const arma::cx_mat& h) {
   arma::vec out(h.n_cols, arma::fill::none);
-  for (arma::uword k = 0; k < h.n_cols; ++k) {
-    const arma::cx_double* column = h.colptr(k);
-    double sum = 0.0;
-    for (arma::uword i = 0; i < h.n_rows; ++i) sum += std::norm(column[i]);
-    out(k) = sum;
-  }
+  for (arma::uword k = 0; k < h.n_cols; ++k) out(k) = sum_of_squares(h.colptr(k), h.n_rows);
+  return out;
+}
+
+double squared_norm(const arma::cx_mat& X) { return sum_of_squares(X.memptr(), X.n_elem); }
+
+arma::mat squared_magnitudes(const arma::cx_mat& X) {
+  arma::mat out(arma::size(X), arma::fill::none);
+  std::transform(X.begin(), X.end(), out.begin(), [](arma::cx_double x) { return std::norm(x); });
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/archive.hpp>
+#include <chest/spec.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
@@ -17,9 +18,9 @@ namespace {
 constexpr arma::uword n_rx = 4, n_tx = 3;
 
 /// Model files of 4x3 channels and what an estimator is made from.
-class Catalog : public testing::Test {
+class CatalogTest : public testing::Test {
  protected:
-  Catalog() {
+  CatalogTest() {
     context.A = make_identity_observation(n_rx, n_tx);
     context.n_rx = n_rx;
     context.n_tx = n_tx;
@@ -61,7 +62,7 @@ class Catalog : public testing::Test {
   EstimatorContext context;
 };
 
-TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
+TEST_F(CatalogTest, SuggestsTheNearestNameOrOption) {
   const std::string all =
       "ls, lmmse, genie, gmm, omp, sbl, dmse, ep, diffpir, ddnm, dds, dmps, pigdm, dps, opc, "
       "flowchef, score, red-diff, coarse-to-fine, smc and vae";
@@ -75,7 +76,7 @@ TEST_F(Catalog, SuggestsTheNearestNameOrOption) {
   EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
 }
 
-TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
+TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("dmse:steps=0"), "dmse:steps=0: steps is 0, it must be 1 .. 100000");
   EXPECT_EQ(error_of("dmse:steps=two"), "dmse: steps: 'two' is not a whole number, 0 or more");
   EXPECT_EQ(error_of("dmse:published=half"),
@@ -106,17 +107,17 @@ TEST_F(Catalog, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("dmse:probes=0"), "dmse:probes=0: probes is 0, it must be 1 .. 10000");
 }
 
-TEST_F(Catalog, TakesAnSnrThatIsUnknownOrOff) {
+TEST_F(CatalogTest, TakesAnSnrThatIsUnknownOrOff) {
   give({lmmse_file("lmmse.h5")});
   EXPECT_EQ(error_of("lmmse:snr=3"),
             "lmmse:snr=3: snr is '3', it must be unknown, or an error in dB with its sign: +3, -3");
   EXPECT_EQ(error_of("lmmse:snr=+x"), "lmmse: snr: 'x' is not a number");
   const arma::cx_mat y = test_rng(2).cx_normal(n_rx * n_tx, 3, 2.0);
-  EXPECT_EQ(make("lmmse:snr=unknown")->estimate({y, 1.0, 0, {}, false}).sigma2.n_elem, 3u);
-  EXPECT_TRUE(make("lmmse:snr=+3")->estimate({y, 1.0, 0, {}, false}).sigma2.is_empty());
+  EXPECT_EQ(make("lmmse:snr=unknown")->estimate({y, 1.0}).sigma2.n_elem, 3u);
+  EXPECT_TRUE(make("lmmse:snr=+3")->estimate({y, 1.0}).sigma2.is_empty());
 }
 
-TEST_F(Catalog, SaysWhichCommandMakesAMissingModel) {
+TEST_F(CatalogTest, SaysWhichCommandMakesAMissingModel) {
   EXPECT_EQ(
       error_of("lmmse"),
       "lmmse: no model of kind lmmse was given; make one with 'chest fit lmmse --channels FILE "
@@ -129,7 +130,7 @@ TEST_F(Catalog, SaysWhichCommandMakesAMissingModel) {
   EXPECT_NE(error_of("genie").find("without the covariances"), std::string::npos);
 }
 
-TEST_F(Catalog, NamesTheModelsWhenSeveralOfAKindWereGiven) {
+TEST_F(CatalogTest, NamesTheModelsWhenSeveralOfAKindWereGiven) {
   const auto a = lmmse_file("a.h5"), b = lmmse_file("b.h5");
   give({a, b});
   EXPECT_EQ(error_of("lmmse"), "lmmse: 2 models of kind lmmse were given (" + a.string() + " and " +
@@ -140,7 +141,7 @@ TEST_F(Catalog, NamesTheModelsWhenSeveralOfAKindWereGiven) {
   EXPECT_EQ(make("lmmse")->name(), "lmmse");
 }
 
-TEST_F(Catalog, RefusesModelsOfOtherChannelSizesAndKinds) {
+TEST_F(CatalogTest, RefusesModelsOfOtherChannelSizesAndKinds) {
   const auto other = lmmse_file("other.h5", 8, 2);
   give({other});
   EXPECT_EQ(error_of("lmmse"), "lmmse: the model " + other.string() +
@@ -151,19 +152,19 @@ TEST_F(Catalog, RefusesModelsOfOtherChannelSizesAndKinds) {
                                                    "kind gmm");
 }
 
-TEST_F(Catalog, RefusesPilotsBeforeItLooksForAModel) {
+TEST_F(CatalogTest, RefusesPilotsBeforeItLooksForAModel) {
   context.A = make_kronecker_observation(dft_pilots(n_tx, 2), n_rx);
   for (const char* text : {"dmse:steps=2", "dmse:published", "dmse:probes=2"}) {
     EXPECT_NE(error_of(text).find("use 3 or more orthogonal pilots"), std::string::npos) << text;
   }
 }
 
-TEST_F(Catalog, RefusesAnObservationOfAnotherSize) {
+TEST_F(CatalogTest, RefusesAnObservationOfAnotherSize) {
   context.n_rx = 5;
   EXPECT_EQ(error_of("ls"), "ls: the channels are 5x3, A (identity 4x3) is for n_h = 12");
 }
 
-TEST_F(Catalog, RefusesFilesThatAreNoModels) {
+TEST_F(CatalogTest, RefusesFilesThatAreNoModels) {
   EXPECT_THROW(ModelStore({folder / "missing.h5"}), Error);
   write_text_file(folder / "text.h5", "not HDF5");
   EXPECT_THROW(ModelStore({folder / "text.h5"}), Error);
@@ -181,7 +182,7 @@ TEST_F(Catalog, RefusesFilesThatAreNoModels) {
   }
 }
 
-TEST_F(Catalog, ReadsAModelOnceForAllSpecsThatShareIt) {
+TEST_F(CatalogTest, ReadsAModelOnceForAllSpecsThatShareIt) {
   const auto file = lmmse_file("lmmse.h5");
   give({file});
   const auto first = make("lmmse");
@@ -189,16 +190,16 @@ TEST_F(Catalog, ReadsAModelOnceForAllSpecsThatShareIt) {
   const auto second = make("lmmse:loading=0.5");
   const auto third = make("dmse:prior=lmmse");
   Rng rng = test_rng(2);
-  const Observation observation{rng.cx_normal(12, 3), 0.2, 0, {}};
+  const Observation observation{rng.cx_normal(12, 3), 0.2};
   EXPECT_LT(max_difference(first->estimate(observation).h, third->estimate(observation).h), 1e-12);
   ASSERT_EQ(context.models->files().size(), 1u);
   EXPECT_EQ(context.models->files()[0].kind, "lmmse");
   EXPECT_EQ(context.models->files()[0].n_rx, 4u);
 }
 
-TEST_F(Catalog, MixtureOfAModelGoesBeforeThatOfTheChannels) {
+TEST_F(CatalogTest, MixtureOfAModelGoesBeforeThatOfTheChannels) {
   Rng rng = test_rng(5);
-  const Observation observation{rng.cx_normal(12, 3), 0.2, 0, {}};
+  const Observation observation{rng.cx_normal(12, 3), 0.2};
   context.prior = std::make_shared<GaussianMixture>(random_mixture(12, 4, rng));
   const auto of_channels = make("gmm");
   const auto of_channels_dmse = make("dmse:prior=gmm");
@@ -210,10 +211,10 @@ TEST_F(Catalog, MixtureOfAModelGoesBeforeThatOfTheChannels) {
   EXPECT_EQ(make("dmse:prior=gmm,steps=4")->estimate(observation).nfe, 4u);
 }
 
-TEST_F(Catalog, DescribesEveryRow) {
-  for (const CatalogEntry& entry : estimator_catalog()) {
+TEST_F(CatalogTest, DescribesEveryRow) {
+  for (const CatalogEntry& entry : built_in().entries()) {
     EXPECT_FALSE(entry.summary.empty()) << entry.name;
-    for (const CatalogOption& option : entry.options) {
+    for (const OptionInfo& option : entry.options) {
       EXPECT_FALSE(option.help.empty()) << entry.name << ":" << option.name;
     }
   }

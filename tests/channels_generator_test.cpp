@@ -193,7 +193,7 @@ TEST(Generators, RefuseOptionsOutOfRange) {
   ScmOptions scm;
   scm.spread_rx_deg = 0.0;
   EXPECT_EQ(message_of([&] { make_scm(scm); }),
-            "scm: spread_rx_deg is 0.000000, it must be in 0.1 .. 180 degrees");
+            "scm: spread_rx_deg is 0, it must be in 0.1 .. 180 degrees");
   scm = {};
   scm.n_paths = 0;
   EXPECT_EQ(message_of([&] { make_scm(scm); }), "scm: n_paths is 0, it must be at least 1");
@@ -201,13 +201,13 @@ TEST(Generators, RefuseOptionsOutOfRange) {
   KroneckerOptions kronecker;
   kronecker.rho_tx = 1.0;
   EXPECT_EQ(message_of([&] { make_kronecker(kronecker); }),
-            "kronecker: rho_tx is 1.000000, it must be in 0 .. < 1");
+            "kronecker: rho_tx is 1, it must be in 0 .. < 1");
   EXPECT_EQ(message_of([] { make_mixture(two_components(), 3, 3); }),
             "mixture: means have 6 rows, expected n_rx n_tx = 3 x 3");
   EXPECT_EQ(message_of([] {
               scm_covariance({0.5, 0.4}, {0.0, 10.0}, 2.0, 8);
             }),
-            "scm: gains must be positive with sum 1, their sum is 0.900000");
+            "scm: gains must be positive with sum 1, their sum is 0.9");
   EXPECT_EQ(message_of([] { scm_covariance({1.0}, {91.0}, 2.0, 8); }),
             "scm: angles must be in -90 .. 90 degrees");
 }

@@ -4,9 +4,10 @@
 
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
@@ -47,7 +48,7 @@ TEST(CoarseToFine, FollowsItsSchedule) {
   options.most_iterations = 40;
   options.last_tau = 1e-9;
   const Estimate estimate = make_coarse_to_fine(make_mask_observation({0}, n), denoiser, options)
-                                ->estimate({arma::cx_mat(1, 1, arma::fill::zeros), 1e-18, 0, {}});
+                                ->estimate({arma::cx_mat(1, 1, arma::fill::zeros), 1e-18});
   ASSERT_EQ(denoiser->sizes.size(), 41u);
   EXPECT_EQ(estimate.nfe, 41u);
   EXPECT_EQ(arma::norm(estimate.h), 0.0);

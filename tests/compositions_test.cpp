@@ -45,7 +45,7 @@ TEST(TwoSignals, OfGaussianPriorsAreEstimatedByTheStackedLmmse) {
       make_stacked_observation({make_dense_observation(A), make_dense_observation(B)});
   const DenoiserPtr denoiser =
       make_product_denoiser({make_gaussian_denoiser(C), make_gaussian_denoiser(Q)});
-  const Observation observation{rng.cx_normal(7, 20, 2.0), 0.1, 0, {}};
+  const Observation observation{rng.cx_normal(7, 20, 2.0), 0.1};
   const GaussianPosterior posterior(arma::join_rows(A, B), block_diagonal(C, Q), 0.1);
   const arma::cx_mat lmmse = posterior.filter * observation.y;
   const double largest = arma::eig_sym(arma::cx_mat(posterior.covariance)).max();
@@ -93,12 +93,12 @@ TEST(TwoSignals, OfMixturesAreNotEstimatedBetterThanByTheJointConditionalMean) {
   const arma::cx_mat h = draw(p, 150, rng), i = draw(q, 150, rng);
   for (const double sigma2 : {1.0, 0.1}) {
     const Observation observation{
-        both->apply(arma::join_cols(h, i)) + rng.cx_normal(6, 150, sigma2), sigma2, 0, {}};
+        both->apply(arma::join_cols(h, i)) + rng.cx_normal(6, 150, sigma2), sigma2};
     const arma::cx_mat exact = make_gmm(both, both_prior)->estimate(observation).h.head_rows(8);
     const arma::cx_mat found =
         tweedie_walk(both, denoiser, 15, 400.0)->estimate(observation).h.head_rows(8);
     // Interference as noise of the same power.
-    const arma::cx_mat alone = make_gmm(A, p)->estimate({observation.y, sigma2 + 1.0, 0, {}}).h;
+    const arma::cx_mat alone = make_gmm(A, p)->estimate({observation.y, sigma2 + 1.0}).h;
     seen(sigma2 == 1.0 ? "exact_0_db" : "exact_10_db", nmse_db(exact, h));
     seen(sigma2 == 1.0 ? "found_0_db" : "found_10_db", nmse_db(found, h));
     seen(sigma2 == 1.0 ? "alone_0_db" : "alone_10_db", nmse_db(alone, h));
@@ -140,7 +140,7 @@ TEST(CoupledSlices, OfAGaussianPriorAreEstimatedByTheStackedLmmse) {
   const double largest = arma::eig_sym(arma::cx_mat(0.5 * (P + P.t()))).max();
   for (const arma::uword n_levels : {5, 50}) {
     const arma::cx_mat x = tweedie_walk(coupled, denoiser, n_levels, 4e4)
-                               ->estimate({arma::join_cols(pilots, none), sigma2, 0, {}})
+                               ->estimate({arma::join_cols(pilots, none), sigma2})
                                .h;
     const double left = arma::norm(x - lmmse, "fro") / arma::norm(lmmse, "fro");
     seen(n_levels == 5 ? "left_5" : "left_50", left);

@@ -205,7 +205,7 @@ TEST(DatasetBadInput, ValuesThatAreNotChannels) {
   negative.normalisation = Normalisation::factor;
   negative.factor = -1.0;
   EXPECT_EQ(complaint("h5py.h5", negative),
-            "the normalisation factor is -1.000000, it must be positive");
+            "the normalisation factor is -1, it must be positive");
 }
 
 TEST(DatasetBadInput, RangesBeyondTheEnd) {

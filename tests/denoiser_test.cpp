@@ -1,16 +1,21 @@
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <sys/resource.h>
 
 #include <chest/error.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/prior/compositions.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
-#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/metrics.hpp>
+#include <cstdlib>
 
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
+#include "tests/support/structured_mixture.hpp"
 
 namespace chest {
 namespace {
@@ -25,7 +30,7 @@ double log_density(const GaussianMixture& prior, const arma::cx_vec& z, double s
     const arma::cx_mat L = arma::chol(S, "lower");
     const arma::cx_vec w = arma::solve(arma::trimatl(L), z - prior.means.col(k));
     terms(k) = std::log(prior.weights(k)) - 2.0 * arma::accu(arma::log(arma::real(L.diag()))) -
-               arma::accu(arma::square(arma::abs(w)));
+               squared_norm(w);
   }
   return terms.max() + std::log(arma::accu(arma::exp(terms - terms.max())));
 }
@@ -55,6 +60,90 @@ TEST(GaussianMixtureDenoiser, IsTheConditionalMeanOfTheMixtureEstimator) {
               1e-10)
         << sigma2;
   }
+}
+
+class StructuredMixtureDenoiser : public testing::TestWithParam<MixtureCovariance> {};
+
+// Rounding: h_k - D of size sqrt(sigma2) is a difference of two numbers near 1.
+TEST_P(StructuredMixtureDenoiser, EqualsThatOfTheWholeCovariances) {
+  const GaussianMixture prior = far_apart(GetParam());
+  const auto fast = make_gaussian_mixture_denoiser(prior),
+             slow = make_gaussian_mixture_denoiser(expanded(prior));
+  Rng rng = test_rng(8);
+  for (const double sigma2 : {30.0, 0.3, 1e-3, 1e-6}) {
+    SCOPED_TRACE(sigma2);
+    const arma::cx_mat z = draw(prior, 20, rng) + rng.cx_normal(prior.n_h(), 20, sigma2);
+    const arma::cx_mat w = rng.cx_normal(prior.n_h(), 20);
+    arma::cx_mat D, D_slow;
+    DenoiserError error, error_slow;
+    fast->denoise_with_error(z, sigma2, D, error);
+    slow->denoise_with_error(z, sigma2, D_slow, error_slow);
+    EXPECT_LT(max_difference(D, D_slow), 1e-12);
+    EXPECT_EQ(max_difference(fast->denoise(z, sigma2), D), 0.0);
+    EXPECT_LT(max_difference(error.mse / error_slow.mse, arma::ones(20)), 1e-10);
+    const auto at = fast->linearise(z, sigma2), at_slow = slow->linearise(z, sigma2);
+    EXPECT_LT(max_difference(at->D(), D_slow), 1e-12);
+    arma::cx_mat pulled, pulled_slow;
+    at->pull_back(w, pulled);
+    at_slow->pull_back(w, pulled_slow);
+    EXPECT_LT(max_difference(pulled, pulled_slow), 1e-9);
+  }
+  const arma::cx_mat z = draw(prior, 20, rng) + rng.cx_normal(prior.n_h(), 20, 0.1);
+  arma::cx_mat D, D_slow;
+  fast->denoise_blind(z, D);
+  slow->denoise_blind(z, D_slow);
+  EXPECT_LT(max_difference(D, D_slow), 1e-12);
+  EXPECT_EQ(max_difference(fast->denoise(z, 0.0), z), 0.0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, StructuredMixtureDenoiser, testing::ValuesIn(mixture_covariances()),
+                         [](const auto& kind) { return to_string(kind.param); });
+
+// One [n_h, n_h] matrix is 16.8 MB here, and whole covariances would be 64 of them.
+TEST(StructuredMixtureDenoiserDeathTest, FormsNoMatrixOfTheSizeOfACovariance) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer keeps what is freed";
+#endif
+  const arma::uword n_rx = 64, n_tx = 16, n_h = n_rx * n_tx, n_components = 64;
+  GaussianMixture prior;
+  prior.weights.set_size(n_components);
+  prior.weights.fill(1.0 / n_components);
+  prior.means.zeros(n_h, n_components);
+  Rng rng = test_rng(9);
+  arma::mat spectra(n_h, n_components);
+  spectra.imbue([&] { return rng.uniform() < 0.1 ? 9.0 : 0.1; });
+  prior.structure = SpectralCovariances{n_rx, n_tx, 1, spectra, {}};
+  const auto peak_bytes = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * static_cast<double>(usage.ru_maxrss);
+  };
+  const auto run = [&] {
+    malloc_trim(0);
+    const double before = peak_bytes();
+    const auto denoiser = make_gaussian_mixture_denoiser(prior);
+    const arma::cx_mat h = draw(prior, 4, rng), z = h + rng.cx_normal(n_h, 4, 0.1);
+    arma::cx_mat D, pulled;
+    DenoiserError error;
+    denoiser->denoise_with_error(z, 0.1, D, error);
+    denoiser->linearise(z, 0.1)->pull_back(z, pulled);
+    const bool small =
+        peak_bytes() - before < static_cast<double>(n_h * n_h * sizeof(arma::cx_double));
+    std::_Exit(small && nmse_db(D, h) < nmse_db(z, h) ? 0 : 1);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(0), "");
+}
+
+TEST(GaussianMixtureDenoiser, KeepsColumnsApart) {
+  Rng rng = test_rng(10);
+  const auto denoiser = make_gaussian_mixture_denoiser(random_mixture(6, 3, rng));
+  arma::cx_mat z = rng.cx_normal(6, 3);
+  const arma::cx_mat expected = denoiser->denoise(z, 0.2);
+  z(2, 1) = arma::datum::nan;
+  const arma::cx_mat D = denoiser->denoise(z, 0.2);
+  EXPECT_LT(max_difference(D.cols(arma::uvec{0, 2}), expected.cols(arma::uvec{0, 2})), 1e-14);
+  EXPECT_TRUE(D.col(1).has_nan());
+  EXPECT_EQ(arma::size(denoiser->denoise(arma::cx_mat(6, 0), 0.2)), arma::size(6, 0));
 }
 
 TEST(GaussianMixtureDenoiser, OfOneComponentIsTheGaussianDenoiser) {
@@ -105,7 +194,7 @@ TEST(GaussianMixtureDenoiser, JacobianTraceIsThePredictedErrorOfTheMixtureEstima
     }
   }
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(6, 1);
-  EXPECT_NEAR(0.5 * sigma2 * trace, make_gmm(A, prior)->estimate({z, sigma2, 0, {}}).mse(0), 1e-7);
+  EXPECT_NEAR(0.5 * sigma2 * trace, make_gmm(A, prior)->estimate({z, sigma2}).mse(0), 1e-7);
 }
 
 TEST(Denoiser, PredictsTheErrorOfTheConditionalMean) {
@@ -137,7 +226,8 @@ TEST(Denoiser, ProbesTellThePredictedErrorInTheMean) {
   constexpr arma::uword n = 400;
   arma::mat probes(4, n);
   for (arma::uword i = 0; i < n; ++i) {
-    probes.col(i) = probed_error(*denoiser, scene.observation.y, 0.3, 1, i, D);
+    ColumnNoise noise(scene.observation, i);
+    probes.col(i) = probed_error(*denoiser, scene.observation.y, 0.3, 1, noise, D);
   }
   const arma::vec mean = arma::mean(probes, 1);
   const arma::vec error = arma::stddev(probes, 0, 1) / std::sqrt(double(n));
@@ -146,8 +236,9 @@ TEST(Denoiser, ProbesTellThePredictedErrorInTheMean) {
     EXPECT_LT(std::abs(mean(k) - exact.mse(k)), 5.0 * error(k) + 1e-3 * exact.mse(k)) << k;
   }
   // The mean of n probes is that of one probe n times, D need not be given.
-  EXPECT_EQ(probed_error(*denoiser, scene.observation.y, 0.3, 3, 9).n_elem, 4u);
-  EXPECT_THROW(probed_error(*denoiser, scene.observation.y, 0.3, 0, 0), Error);
+  ColumnNoise noise(scene.observation);
+  EXPECT_EQ(probed_error(*denoiser, scene.observation.y, 0.3, 3, noise).n_elem, 4u);
+  EXPECT_THROW(probed_error(*denoiser, scene.observation.y, 0.3, 0, noise), Error);
 }
 
 TEST(Denoiser, WithoutNoiseReturnsItsInput) {
@@ -318,6 +409,9 @@ TEST(Denoiser, RefusesWrongSizesAndNegativeNoise) {
   EXPECT_THROW(gaussian->denoise(arma::cx_mat(6, 1, arma::fill::ones), -1.0), Error);
   EXPECT_THROW(make_gaussian_denoiser(arma::cx_mat(2, 3, arma::fill::ones)), Error);
   EXPECT_THROW(make_gaussian_mixture_denoiser({}), Error);
+  GaussianMixture prior = random_mixture(6, 2, rng);
+  prior.covariances[1] -= 2.0 * arma::cx_mat(6, 6, arma::fill::eye);
+  EXPECT_THROW(make_gaussian_mixture_denoiser(prior), Error);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ TEST(Dmse, IsTheLettersLoopAndTheLogSnrGridOfASecondImplementation) {
   for (arma::uword i = 0; i < snr_db.n_elem; ++i) {
     const auto expect = [&](const DmseOptions& options, const std::string& name, double nfe) {
       const Estimate estimate =
-          make_dmse(A, denoiser, options)->estimate({y, from_db(-snr_db(i)), 0, {}});
+          make_dmse(A, denoiser, options)->estimate({y, from_db(-snr_db(i))});
       EXPECT_LT(max_difference(estimate.h, golden.cx("/dmse/" + name + "/" + std::to_string(i))),
                 1e-9)
           << name << " at " << snr_db(i) << " dB";
@@ -119,7 +119,7 @@ TEST(Dmse, ManyStepsTurnATwoPointPriorIntoAHardDecision) {
   const std::shared_ptr<const Denoiser> denoiser = make_gaussian_mixture_denoiser(prior);
   const arma::vec noise = arma::linspace(-8.0, 8.0, 8001);
   const arma::vec density = arma::normpdf(noise) * (noise(1) - noise(0));
-  const Observation observation{arma::cx_mat(1.0 + noise.t(), 0.0 * noise.t()), 2.0, 0, {}};
+  const Observation observation{arma::cx_mat(1.0 + noise.t(), 0.0 * noise.t()), 2.0};
   const auto mse = [&](arma::uword n_steps) {
     const Estimate estimate = make_dmse(A, denoiser, fixed_steps(n_steps))->estimate(observation);
     return arma::dot(density, arma::square(arma::abs(estimate.h - 1.0)).t());
@@ -197,7 +197,7 @@ TEST(Dmse, CalibratedRuleTakesCountAndErrorFromTheCalibrationAtTheEffectiveSnr) 
   // Ten slots for three antennas gain 10 log10(10 / 3) = 5.2 dB: 5 dB become 10.2 dB.
   const std::shared_ptr<const ObservationOperator> A =
       make_kronecker_observation(dft_pilots(3, 10), 4);
-  const Observation observation{arma::cx_mat(40, 2, arma::fill::ones), from_db(-5.0), 0, {}};
+  const Observation observation{arma::cx_mat(40, 2, arma::fill::ones), from_db(-5.0)};
   const Estimate estimate = make_dmse(A, denoiser, options)->estimate(observation);
   EXPECT_EQ(estimate.nfe, 5u);
   ASSERT_EQ(estimate.mse.n_elem, 2u);
@@ -225,7 +225,7 @@ TEST(Dmse, PredictsTheErrorOfItsDenoiserTimesTheCalibrationsRatio) {
 TEST(Dmse, ProbesPredictTheErrorOfADenoiserThatDoesNot) {
   DmseOptions options = fixed_steps(1);
   options.n_probes = 2;
-  const Observation observation{arma::cx_mat(12, 3, arma::fill::ones), 0.1, 0, {}};
+  const Observation observation{arma::cx_mat(12, 3, arma::fill::ones), 0.1};
   const Estimate estimate =
       make_dmse(make_identity_observation(4, 3), std::make_shared<RangedDenoiser>(), options)
           ->estimate(observation);

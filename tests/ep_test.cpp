@@ -3,11 +3,12 @@
 #include <chest/estimators/prior/errors.hpp>
 #include <chest/estimators/prior/exact.hpp>
 #include <chest/estimators/linear/ls.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
 #include <gtest/gtest.h>
 
 #include "tests/support/cluster_mixture.hpp"
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
@@ -114,7 +115,7 @@ class Repulsive final : public Denoiser {
 TEST(Ep, FallsBackWhereMessagesPart) {
   Rng rng = test_rng(4);
   const OperatorPtr A = make_dense_observation(rng.cx_normal(4, 6));
-  const Observation observation{rng.cx_normal(4, 3), 0.1, 0, {}};
+  const Observation observation{rng.cx_normal(4, 3), 0.1};
   EpOptions options;
   options.errors.sigma2 = {1e-3, 10.0};
   options.errors.mse = {1e-3, 0.5};

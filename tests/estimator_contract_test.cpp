@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/parallel.hpp>
@@ -98,7 +99,7 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
     }
   }
   seen.insert("vae");  // in nn_vae_test.cpp
-  for (const CatalogEntry& entry : estimator_catalog()) {
+  for (const CatalogEntry& entry : built_in().entries()) {
     EXPECT_EQ(seen.count(entry.name), 1u) << entry.name << " has no row here";
   }
 }

@@ -22,7 +22,7 @@ TEST(Genie, AgreesWithOneLargeInversePerChannel) {
     for (arma::uword i = 0; i < golden.sigma2.n_elem; ++i) {
       const std::string group = "/" + name + "/" + std::to_string(i) + "/";
       const Estimate estimate =
-          genie->estimate({golden.cx(group + "y"), golden.sigma2(i), 0, known});
+          genie->estimate({golden.cx(group + "y"), golden.sigma2(i), 1, 0, {}, known});
       EXPECT_LT(max_difference(estimate.h, golden.cx(group + "genie")), 1e-10) << group;
       EXPECT_LT(max_difference(estimate.mse, golden.real(group + "genie_mse")), 1e-10) << group;
     }
@@ -104,7 +104,9 @@ TEST(Genie, ReproducesTheReferenceLmmse) {
     const std::string group = "/snr_" + std::to_string(snr_db) + "dB/";
     const Observation observation{read_planes(archive, group + "y"),
                                   from_db(-snr_db),
+                                  1,
                                   0,
+                                  {},
                                   {side("/scm/t_bs", 64), side("/scm/t_ms", 16)}};
     // The reference is stored in single precision.
     EXPECT_LT(max_difference(genie->estimate(observation).h,

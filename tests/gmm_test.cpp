@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/metrics.hpp>
 #include <filesystem>
 
@@ -24,7 +24,7 @@ TEST(Gmm, AgreesWithASecondImplementation) {
     const auto gmm = make_gmm(golden.observation(name), prior);
     for (arma::uword i = 0; i < golden.sigma2.n_elem; ++i) {
       const std::string group = "/" + name + "/" + std::to_string(i) + "/";
-      const Estimate estimate = gmm->estimate({golden.cx(group + "y"), golden.sigma2(i), 0, {}});
+      const Estimate estimate = gmm->estimate({golden.cx(group + "y"), golden.sigma2(i)});
       EXPECT_LT(max_difference(estimate.h, golden.cx(group + "gmm")), 1e-9) << group;
       EXPECT_LT(max_difference(estimate.mse, golden.real(group + "gmm_mse")), 1e-9) << group;
     }
@@ -76,7 +76,7 @@ TEST(Gmm, ComponentsFarAwayNeitherOverflowNorCount) {
                         {arma::cx_mat(2, 2, arma::fill::eye), arma::cx_mat(2, 2, arma::fill::eye)}};
   prior.means.col(1).fill(1e6);
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(2, 1);
-  const Observation observation{arma::cx_mat(2, 1, arma::fill::ones), 1e-6, 0, {}};
+  const Observation observation{arma::cx_mat(2, 1, arma::fill::ones), 1e-6};
   const Estimate estimate = make_gmm(A, prior)->estimate(observation);
   EXPECT_LT(max_difference(estimate.h, observation.y), 2e-6);
 }
@@ -86,6 +86,17 @@ TEST(Gmm, RefusesWhatDoesNotFit) {
   GaussianMixture prior{{1.0}, arma::cx_mat(12, 1, arma::fill::zeros), {scene.C}};
   EXPECT_THROW(make_gmm(nullptr, prior), Error);
   EXPECT_THROW(make_gmm(make_identity_observation(2, 2), prior), Error);
+  GaussianMixture indefinite = prior;
+  indefinite.covariances[0] -= 2.0 * arma::cx_mat(12, 12, arma::fill::eye);
+  try {
+    make_gmm(scene.A, indefinite);
+    ADD_FAILURE() << "did not refuse";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::numeric);
+    EXPECT_EQ(std::string(error.what()).find("gmm: the covariance of component 0 has the eigenv"),
+              0u)
+        << error.what();
+  }
   prior.weights(0) = 0.5;
   EXPECT_THROW(make_gmm(scene.A, prior), Error);
 }

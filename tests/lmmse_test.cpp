@@ -23,7 +23,7 @@ TEST(Lmmse, AgreesWithASecondImplementation) {
     const auto ls = make_ls(A);
     for (arma::uword i = 0; i < golden.sigma2.n_elem; ++i) {
       const std::string group = "/" + name + "/" + std::to_string(i) + "/";
-      const Observation observation{golden.cx(group + "y"), golden.sigma2(i), 0, {}};
+      const Observation observation{golden.cx(group + "y"), golden.sigma2(i)};
       const Estimate estimate = lmmse->estimate(observation);
       // Condition numbers up to 1e4 at the lowest noise.
       EXPECT_LT(max_difference(estimate.h, golden.cx(group + "lmmse")), 1e-10) << group;

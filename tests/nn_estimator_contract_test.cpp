@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/estimators/network/model_file.hpp>
+#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/testing/estimator_contract.hpp>
 

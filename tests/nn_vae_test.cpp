@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <chest/angular.hpp>
+#include <chest/spec.hpp>
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/network/config.hpp>
@@ -16,7 +17,7 @@
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/vae.hpp"
 #include <chest/estimators/network/vae_layout.hpp>
-#include "tests/support/estimator_contract.hpp"
+#include <chest/testing/estimator_contract.hpp>
 #include "tests/support/run.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
@@ -211,7 +212,7 @@ TEST(Vae, EstimatesTheSameAfterSavingAndLoading) {
     EXPECT_TRUE(loaded.train_losses.is_empty());
     EXPECT_EQ(loaded.n_parameters(), model.n_parameters());
     const auto A = std::shared_ptr<const ObservationOperator>(make_identity_observation(5, 3));
-    const Observation observation{test_rng(2).cx_normal(15, 4), 0.3, 0, {}, false};
+    const Observation observation{test_rng(2).cx_normal(15, 4), 0.3};
     const Estimate before = make_vae(A, model)->estimate(observation);
     const Estimate after = make_vae(A, loaded)->estimate(observation);
     EXPECT_EQ(max_difference(before.h, after.h), 0.0);

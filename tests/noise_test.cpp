@@ -97,7 +97,7 @@ TEST(NoiseBlind, DoesNotDependOnTheBlock) {
   const Estimate together = blind->estimate(scene.observation);
   for (arma::uword k = 0; k < 20; ++k) {
     const Estimate alone =
-        blind->estimate({arma::cx_mat(scene.observation.y.col(k)), 1.0, 0, {}, false});
+        blind->estimate(scene.observation.columns({k}));
     EXPECT_LT(max_difference(alone.h, together.h.col(k)), 1e-12);
     EXPECT_NEAR(alone.sigma2(0), together.sigma2(k), 1e-12);
   }
@@ -106,14 +106,18 @@ TEST(NoiseBlind, DoesNotDependOnTheBlock) {
 TEST(NoiseBlind, RefusesAnEstimatorWithoutAPredictedError) {
   class Silent final : public Estimator {
    public:
+    explicit Silent(std::shared_ptr<const ObservationOperator> A) : A_(std::move(A)) {}
     std::string name() const override { return "silent"; }
-    void estimate(const Observation& observation, Estimate& out) const override {
+    const ObservationOperator& A() const override { return *A_; }
+
+   private:
+    void do_estimate(const Observation& observation, Estimate& out) const override {
       out.h = observation.y;
     }
+    std::shared_ptr<const ObservationOperator> A_;
   };
   const Scene scene = sparse_scene(0.1, 2);
-  const auto blind = make_noise_blind(scene.A, std::make_shared<Silent>());
-  EXPECT_THROW(blind->Estimator::estimate(scene.observation), Error);
+  EXPECT_THROW(make_noise_blind(scene.A, std::make_shared<Silent>(scene.A)), Error);
   EXPECT_THROW(make_noise_blind(scene.A, nullptr), Error);
 }
 

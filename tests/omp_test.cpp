@@ -103,11 +103,11 @@ TEST(Omp, RecoversPathsOnItsGridFromFewPilots) {
         make_kronecker_observation(rng.cx_normal(n_tx, 6), n_rx);
     const arma::cx_mat y = A->apply(arma::cx_mat(h));
     const Estimate estimate =
-        make_omp(A, n_rx, n_tx, with(oversampling, sparsity))->estimate({y, 1e-20, 0, {}, false});
+        make_omp(A, n_rx, n_tx, with(oversampling, sparsity))->estimate({y, 1e-20});
     EXPECT_LT(max_difference(estimate.h, h), 1e-10) << sparsity;
     // And there are four: one less does not explain y.
     const Estimate three =
-        make_omp(A, n_rx, n_tx, with(oversampling, 3))->estimate({y, 1e-20, 0, {}, false});
+        make_omp(A, n_rx, n_tx, with(oversampling, 3))->estimate({y, 1e-20});
     EXPECT_GT(nmse(three.h, h), 0.01);
   }
 }
@@ -143,7 +143,7 @@ TEST(Omp, FindsAtomsInNoiseAloneAsOftenAsAllowed) {
   const arma::cx_mat y = test_rng(4).cx_normal(32, n_samples, 0.3);
   OmpOptions options = with(1, 0);  // orthogonal atoms: the first is found with a known probability
   options.false_discovery = 0.2;
-  const arma::cx_mat h = make_omp(A, 8, 4, options)->estimate({y, 0.3, 0, {}, false}).h;
+  const arma::cx_mat h = make_omp(A, 8, 4, options)->estimate({y, 0.3}).h;
   arma::vec found(n_samples);
   for (arma::uword k = 0; k < n_samples; ++k) found(k) = arma::any(arma::abs(h.col(k)) > 0.0);
   // Each of 32 is above the threshold with probability t.  Correct code fails for one seed in a
@@ -157,7 +157,7 @@ TEST(Omp, TakesNothingFromNothingAndKeepsClearOfAnglesThatPilotsDoNotSee) {
   const std::shared_ptr<const ObservationOperator> A =
       make_kronecker_observation(arma::conj(dft_matrix(4).head_cols(2)), 3);
   Rng rng = test_rng(5);
-  Observation observation{rng.cx_normal(6, 4), 1e-6, 0, {}, false};
+  Observation observation{rng.cx_normal(6, 4), 1e-6};
   observation.y.col(2).zeros();
   const Estimate estimate = make_omp(A, 3, 4, with(2, 6))->estimate(observation);
   EXPECT_TRUE(estimate.h.is_finite());

@@ -4,8 +4,9 @@
 
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
@@ -40,7 +41,7 @@ TEST(RedDiff, EndsAtLmmse) {
   options.lambda = sigma2 / tau2;
   options.tau2_first = options.tau2_last = 1e-24;  // the noise of the iteration is nothing
   options.n_iterations = 4000;
-  const Observation observation{rng.cx_normal(4, 5), sigma2, 0, {}};
+  const Observation observation{rng.cx_normal(4, 5), sigma2};
   const Estimate estimate =
       make_red_diff(make_dense_observation(matrix), std::make_shared<FixedLevel>(C, tau2), options)
           ->estimate(observation);

@@ -153,7 +153,7 @@ TEST(Sbl, ConvergesToTheVarianceOfOneAngleByItself) {
   const double sigma2 = 0.5;
   const arma::cx_mat y = test_rng(6).cx_normal(n_rx * n_tx, 1, 4.0);
   const Estimate estimate =
-      make_sbl(A, n_rx, n_tx, with(2000, 1, 0.0))->estimate({y, sigma2, 0, {}, false});
+      make_sbl(A, n_rx, n_tx, with(2000, 1, 0.0))->estimate({y, sigma2});
   const AngularTransform transform(n_rx, n_tx);
   const arma::cx_mat x = transform.forward(y);
   arma::cx_mat expected = x;

@@ -104,7 +104,6 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   return calibration;
 }
 
-
 arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
   if (empty()) return otherwise;
   return n_steps(arma::index_min(arma::abs(snr_db + to_db(sigma2))));

@@ -6,15 +6,15 @@
 
 #include <chest/error.hpp>
 
+#include <chest/estimators/common/column_noise.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/solver_contract.hpp>
-#include <chest/estimators/common/column_noise.hpp>
 
 namespace chest {
 namespace {
 
-/// A walk whose residual passes this has lost its way.
+/// An ascent whose residual per entry passes this has diverged, and ends.
 constexpr double blow_up = 2.0;
 
 class CoarseToFine final : public Estimator {
@@ -26,26 +26,20 @@ class CoarseToFine final : public Estimator {
         options_(options),
         largest_(std::sqrt(A_->squared_singular_values().max())) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return "coarse-to-fine"; }
+  const ObservationOperator& A() const override { return *A_; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("coarse-to-fine", *A_, observation);
-    out.h.set_size(A_->n_h(), observation.y.n_cols);
-    out.mse.reset();
-    out.angular_mse.reset();
-    out.nfe = 0;
-    ColumnNoise noise(options_.seed, observation.y, 0);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    ColumnNoise noise(observation);
     for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
       arma::cx_mat h;
-      out.nfe = std::max(out.nfe, go(observation.y.col(k), observation.sigma2, noise.of(k), h));
+      out.nfe = std::max(out.nfe, ascend(observation.y.col(k), observation.sigma2, noise.of(k), h));
       out.h.col(k) = h;
     }
   }
 
- private:
-  arma::uword go(const arma::cx_mat& y, double sigma2, Rng& rng, arma::cx_mat& h) const {
+  arma::uword ascend(const arma::cx_mat& y, double sigma2, Rng& rng, arma::cx_mat& h) const {
     const arma::uword n_h = A_->n_h();
     const double stop = std::max(options_.last_tau, std::sqrt(sigma2) / largest_);
     const arma::cx_mat from_data = A_->pseudo_inverse(y);
@@ -81,17 +75,7 @@ class CoarseToFine final : public Estimator {
 }  // namespace
 
 std::string CoarseToFineOptions::why_invalid() const {
-  if (!(step > 0.0 && step <= 1.0)) {
-    return "step is " + std::to_string(step) + ", it must lie between 0 and 1";
-  }
-  if (!(noise >= 0.0 && noise <= 1.0)) {
-    return "noise is " + std::to_string(noise) + ", it must lie between 0 and 1";
-  }
-  if (!(last_tau > 0.0) || !std::isfinite(last_tau)) {
-    return "last_tau is " + std::to_string(last_tau) + ", it must be positive and finite";
-  }
-  if (most_iterations == 0) return "most_iterations is 0, it must be at least 1";
-  return {};
+  return coarse_to_fine_options.why_invalid(*this);
 }
 
 std::unique_ptr<Estimator> make_coarse_to_fine(std::shared_ptr<const ObservationOperator> A,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/estimators/common/column_noise.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
@@ -23,36 +24,12 @@ class Dmse final : public Estimator {
         options_(options),
         gram_scale_(gram_scale) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return "dmse"; }
+  const ObservationOperator& A() const override { return *A_; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("dmse", *A_, observation);
-    const double sigma2 = observation.sigma2 / gram_scale_;
-    const ReverseChain chain = chain_for(sigma2);
-    A_->pseudo_inverse(observation.y, out.h);
-    if (chain.start_scale != 1.0) out.h *= chain.start_scale;
-    out.nfe = chain.steps.size();
-    DenoiserError error;
-    error.per_angle = observation.per_angle;
-    const bool predicts = denoiser_->predicts_error() && !chain.steps.empty();
-    if (!predicts && options_.n_probes > 0) {
-      error.mse = probed_error(*denoiser_, out.h, sigma2, options_.n_probes, observation.stream);
-      out.nfe += options_.n_probes + 1;
-    }
-    denoiser_->run(chain.steps, out.h, predicts ? &error : nullptr);
-    const double mean = options_.calibration.mse_at(sigma2);
-    if (error.mse.is_empty() && mean > 0.0) {
-      error.mse.set_size(observation.y.n_cols);
-      error.mse.fill(mean * static_cast<double>(A_->n_h()));
-    } else if (predicts) {
-      const double ratio = options_.calibration.mse_ratio_at(sigma2);
-      error.mse *= ratio;
-      error.angular *= ratio;
-    }
-    out.mse = std::move(error.mse);
-    out.angular_mse = std::move(error.angular);
+  bool predicts_mse(double sigma2) const override {
+    return options_.n_probes > 0 || options_.calibration.mse_at(sigma2 / gram_scale_) > 0.0 ||
+           (denoiser_->predicts_error() && !chain_for(sigma2 / gram_scale_).steps.empty());
   }
 
   std::string method(double sigma2) const override {
@@ -67,6 +44,34 @@ class Dmse final : public Estimator {
   }
 
  private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    const double sigma2 = observation.sigma2 / gram_scale_;
+    const ReverseChain chain = chain_for(sigma2);
+    A_->pseudo_inverse(observation.y, out.h);
+    if (chain.start_scale != 1.0) out.h *= chain.start_scale;
+    out.nfe = chain.steps.size();
+    DenoiserError error;
+    error.per_angle = observation.per_angle;
+    const bool predicts = denoiser_->predicts_error() && !chain.steps.empty();
+    if (!predicts && options_.n_probes > 0) {
+      ColumnNoise noise(observation);
+      error.mse = probed_error(*denoiser_, out.h, sigma2, options_.n_probes, noise);
+      out.nfe += options_.n_probes + 1;
+    }
+    denoiser_->run(chain.steps, out.h, predicts ? &error : nullptr);
+    const double mean = options_.calibration.mse_at(sigma2);
+    if (error.mse.is_empty() && mean > 0.0) {
+      error.mse.set_size(observation.y.n_cols);
+      error.mse.fill(mean * static_cast<double>(A_->n_h()));
+    } else if (predicts) {
+      const double ratio = options_.calibration.mse_ratio_at(sigma2);
+      error.mse *= ratio;
+      error.angular *= ratio;
+    }
+    if (!error.mse.is_empty()) out.mse = error.mse;
+    out.angular_mse = std::move(error.angular);
+  }
+
   ReverseChain chain_for(double sigma2) const {
     switch (options_.rule) {
       case ReverseRule::published:
@@ -91,7 +96,7 @@ class Dmse final : public Estimator {
 }  // namespace
 
 std::string DmseOptions::why_invalid() const {
-  if (n_steps == 0) return "n_steps is 0, it must be at least 1";
+  if (const std::string why = dmse_options.why_invalid(*this); !why.empty()) return why;
   if (!(sigma2_end > 0.0) || !std::isfinite(sigma2_end)) {
     return "sigma2_end is " + std::to_string(sigma2_end) + ", it must be positive and finite";
   }

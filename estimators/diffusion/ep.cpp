@@ -24,17 +24,17 @@ class Ep final : public Estimator {
         options_(options),
         s2_(A_->squared_singular_values()) {
     if (const auto range = denoiser_->sigma2_range()) {
-      least_ = std::max(least_, range->first);
-      most_ = std::min(most_, range->second);
+      least_ = std::min(std::max(least_, range->first), range->second);
+      most_ = std::max(std::min(most_, range->second), least_);
     }
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "ep"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("ep", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const double sigma2 = observation.sigma2;
     const double n_h = static_cast<double>(A_->n_h());
     const arma::uword n = observation.y.n_cols;
@@ -42,8 +42,6 @@ class Ep final : public Estimator {
     arma::cx_mat r1(A_->n_h(), n, arma::fill::zeros), r2, x1, x2, next;
     double g1 = 1.0;
     std::vector<char> settled(n, 1);
-    out.nfe = 0;
-    out.angular_mse.reset();
     for (arma::uword i = 0;; ++i) {
       // Linear block.
       A_->ridge(observation.y - A_->apply(r1), sigma2 * g1, x2);
@@ -51,7 +49,6 @@ class Ep final : public Estimator {
       double v2 = 0.0;
       for (const double s2 : s2_) v2 += 1.0 / (s2 / sigma2 + g1);
       v2 = (v2 + (n_h - static_cast<double>(s2_.n_elem)) / g1) / n_h;
-      out.mse.set_size(n);
       out.mse.fill(v2 * n_h);
       if (i == options_.n_iterations) break;
       const double g2 = std::clamp(1.0 / v2 - g1, 0.02 * g1, 1e5);
@@ -74,12 +71,13 @@ class Ep final : public Estimator {
       g1 = std::exp(share * std::log(g1_next) + (1.0 - share) * std::log(g1));
     }
     out.h = x2;
-    if (options_.fallback) fall_back(observation, settled, out);
+    replace_unsettled(observation, settled, out);
   }
 
- private:
-  void fall_back(const Observation& observation, const std::vector<char>& settled,
-                 Estimate& out) const {
+  /// Channels whose messages did not settle get the estimate of the fallback, and an error that is
+  /// known only where the fallback knows it.
+  void replace_unsettled(const Observation& observation, const std::vector<char>& settled,
+                         Estimate& out) const {
     std::vector<arma::uword> lost;
     const arma::vec powers = squared_norms(out.h);
     for (arma::uword k = 0; k < out.h.n_cols; ++k) {
@@ -87,16 +85,20 @@ class Ep final : public Estimator {
     }
     if (lost.empty()) return;
     const arma::uvec columns(lost);
-    const Observation part{observation.y.cols(columns), observation.sigma2, observation.stream, {}};
-    Estimate instead;
-    options_.fallback->estimate(part, instead);
-    out.h.cols(columns) = instead.h;
-    if (instead.mse.n_elem == columns.n_elem) {
-      out.mse(columns) = instead.mse;
-    } else {
-      out.mse.reset();
+    out.mse(columns).fill(arma::datum::nan);
+    if (!options_.fallback) {
+      for (const arma::uword k : columns) {
+        if (std::isfinite(powers(k))) continue;
+        out.h.col(k).zeros();
+        ++out.n_reset;
+      }
+      return;
     }
+    const Estimate instead = options_.fallback->estimate(observation.columns(columns));
+    out.h.cols(columns) = instead.h;
+    if (!instead.mse.is_empty()) out.mse(columns) = instead.mse;
     out.nfe += instead.nfe;
+    out.n_reset += instead.n_reset;
   }
 
   std::shared_ptr<const ObservationOperator> A_;
@@ -109,10 +111,7 @@ class Ep final : public Estimator {
 }  // namespace
 
 std::string EpOptions::why_invalid() const {
-  if (n_iterations == 0) return "n_iterations is 0, it must be at least 1";
-  if (!(damping > 0.0 && damping <= 1.0)) {
-    return "damping is " + std::to_string(damping) + ", it must lie between 0 and 1";
-  }
+  if (const std::string why = ep_options.why_invalid(*this); !why.empty()) return why;
   if (errors.empty()) return "the denoiser's errors are not given";
   return errors.why_invalid();
 }

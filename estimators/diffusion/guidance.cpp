@@ -11,26 +11,14 @@
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
+#include <chest/estimators/common/enum_names.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/solver_contract.hpp>
-#include <chest/estimators/common/enum_names.hpp>
-
 
 #include "assumed_covariance.hpp"
 
 namespace chest {
 namespace {
-
-constexpr std::pair<VarianceKind, const char*> variance_names[] = {
-    {VarianceKind::zero, "zero"},
-    {VarianceKind::unit, "unit"},
-    {VarianceKind::scaled, "scaled"},
-    {VarianceKind::analytic, "analytic"},
-    {VarianceKind::angular, "angular"},
-    {VarianceKind::full, "full"},
-    {VarianceKind::head, "head"},
-    {VarianceKind::tweedie, "tweedie"},
-    {VarianceKind::tweedie_proper, "tweedie-proper"}};
 
 bool needs_gradient(VarianceKind kind) {
   return kind == VarianceKind::tweedie || kind == VarianceKind::tweedie_proper;
@@ -85,7 +73,8 @@ class CovarianceGuidance : public GuidanceBase {
     };
     if (uses(VarianceKind::tweedie) || uses(VarianceKind::tweedie_proper)) need_gradient();
     if (uses(VarianceKind::head) && !denoiser_->predicts_error()) {
-      refuse(name_ + ": " + denoiser_->name() + " does not predict its error, variance head does");
+      refuse(name_ + ": " + denoiser_->name() +
+             " does not predict its error per angle, variance=head needs that");
     }
     if (uses(VarianceKind::analytic) && variance.errors.empty()) {
       refuse(name_ + ": the denoiser's errors are not given, variance analytic needs them");
@@ -119,8 +108,9 @@ class CovarianceGuidance : public GuidanceBase {
     std::unique_ptr<Covariance> Sigma;
   };
 
-  void look(const arma::cx_mat& z, double tau2, bool gradient, State& state,
-            arma::uword& n_calls) const {
+  /// Fills D, its derivative where `gradient` or Sigma asks for it, and Sigma at level tau2.
+  void evaluate(const arma::cx_mat& z, double tau2, bool gradient, State& state,
+                arma::uword& n_calls) const {
     const VarianceKind kind = tau2 > variance_.switch_tau2 ? variance_.above : variance_.kind;
     n_calls = 1;
     DenoiserError error;
@@ -218,7 +208,7 @@ class ProximalGuidance final : public CovarianceGuidance {
       out.m = state.D + A_->pseudo_inverse(residual(observation, state.D));
       return;
     }
-    look(z, tau2, false, state, out.calls);
+    evaluate(z, tau2, false, state, out.calls);
     if (options_.dds_steps > 0) {
       const double r2 = state.Sigma->isotropic();
       const double gamma = options_.dds_gamma > 0.0 ? options_.dds_gamma : r2 / observation.sigma2;
@@ -261,7 +251,7 @@ class GradientGuidance final : public CovarianceGuidance {
              Guided& out) const override {
     State state;
     out.push.reset();
-    look(z, tau2, true, state, out.calls);
+    evaluate(z, tau2, true, state, out.calls);
     const arma::cx_mat w = weigh(*state.Sigma, residual(observation, state.D), observation.sigma2);
     state.derivative->pull_back(w, out.m);
     ++out.calls;
@@ -354,10 +344,8 @@ class SkipGradientGuidance final : public GuidanceBase {
 
 }  // namespace
 
-const char* to_string(VarianceKind kind) { return name_of(variance_names, kind); }
-
-VarianceKind variance_kind_from_string(const std::string& text) {
-  return value_of(variance_names, "variance", text);
+const char* to_string(VarianceKind kind) {
+  return kind == VarianceKind::full ? "full" : name_of(variance_names, kind);
 }
 
 std::string VarianceModel::why_invalid() const {

@@ -8,9 +8,9 @@
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/solver_contract.hpp>
-#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/metrics.hpp>
 
 #include <chest/estimators/common/column_noise.hpp>
@@ -19,11 +19,6 @@
 
 namespace chest {
 namespace {
-
-constexpr std::pair<ParticlePotential, const char*> potential_names[] = {
-    {ParticlePotential::tweedie, "tweedie"},
-    {ParticlePotential::isotropic, "isotropic"},
-    {ParticlePotential::flat, "flat"}};
 
 /// All particles of one channel at one level.
 struct Cloud {
@@ -51,30 +46,25 @@ class Particles final : public Estimator {
     levels_ = walk_levels(grid, denoiser_->sigma2_range());
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "smc"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("smc", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const arma::uword n = observation.y.n_cols;
-    out.h.set_size(A_->n_h(), n);
-    out.mse.set_size(n);
     out.log_evidence.set_size(n);
-    out.angular_mse.reset();
-    out.nfe = 0;
-    ColumnNoise noise(options_.seed, observation.y, 0);
+    ColumnNoise noise(observation);
     for (arma::uword k = 0; k < n; ++k) {
       arma::cx_vec h;
-      out.nfe = go(observation.y.col(k), observation.sigma2, noise.of(k), h, out.mse(k),
-                   out.log_evidence(k));
+      out.nfe = run(observation.y.col(k), observation.sigma2, noise.of(k), h, out.mse(k),
+                    out.log_evidence(k));
       out.h.col(k) = h;
     }
   }
 
- private:
-  arma::uword go(const arma::cx_vec& y, double sigma2, Rng& rng, arma::cx_vec& h, double& mse,
-                 double& log_evidence) const {
+  arma::uword run(const arma::cx_vec& y, double sigma2, Rng& rng, arma::cx_vec& h, double& mse,
+                  double& log_evidence) const {
     const arma::uword n_particles = options_.n_particles;
     arma::uword n_calls = 0;
     Cloud cloud;
@@ -84,7 +74,7 @@ class Particles final : public Estimator {
     log_evidence = -static_cast<double>(A_->n_obs()) * std::log(arma::datum::pi);
     arma::vec correction(n_particles, arma::fill::zeros);
     for (arma::uword i = 0;; ++i) {
-      look(cloud, y, sigma2, levels_(i));
+      evaluate(cloud, y, sigma2, levels_(i));
       n_calls += cloud.calls;
       log_w += cloud.potential + correction;
       const double most = log_w.max();
@@ -104,8 +94,13 @@ class Particles final : public Estimator {
       const arma::cx_mat plain = keep * cloud.z + (1.0 - keep) * cloud.D;
       const arma::cx_mat guided = keep * cloud.z + (1.0 - keep) * cloud.m;
       cloud.z = guided + rng.cx_normal(guided.n_rows, guided.n_cols, variance);
-      correction = (squared_errors(cloud.z, guided) - squared_errors(cloud.z, plain)) / variance -
-                   cloud.potential;
+      // Equal levels are one step of no length: it says nothing new.
+      if (variance > 0.0) {
+        correction = (squared_errors(cloud.z, guided) - squared_errors(cloud.z, plain)) / variance;
+      } else {
+        correction.zeros();
+      }
+      correction -= cloud.potential;
     }
     h = cloud.m * arma::conv_to<arma::cx_vec>::from(weights);
     mse =
@@ -129,7 +124,8 @@ class Particles final : public Estimator {
     return picks;
   }
 
-  void look(Cloud& cloud, const arma::cx_vec& y, double sigma2, double tau2) const {
+  /// Fills D, m and potential of a cloud at level tau2.
+  void evaluate(Cloud& cloud, const arma::cx_vec& y, double sigma2, double tau2) const {
     const arma::uword n_particles = cloud.z.n_cols;
     const arma::cx_mat Y = arma::repmat(y, 1, n_particles);
     cloud.potential.set_size(n_particles);
@@ -171,14 +167,11 @@ class Particles final : public Estimator {
     const arma::cx_mat r = Y - A_->apply(cloud.D);
     cloud.m = cloud.D;
     for (arma::uword p = 0; p < n_particles; ++p) {
-      arma::cx_mat S = A_->apply(arma::cx_mat(CA.slice(p)));
-      S = 0.5 * (S + S.t());
+      const arma::cx_mat S = A_->apply(arma::cx_mat(CA.slice(p)));
       // The derivative of a network need not be a covariance: what is negative counts as 0.
       arma::vec l;
       arma::cx_mat U;
-      if (!hermitian_eigen(l, U, S)) {
-        throw Error(ErrorKind::numeric, "smc: the eigendecomposition of a covariance failed");
-      }
+      hermitian_eigen(S, l, U);
       l = arma::clamp(l, 0.0, arma::datum::inf) + sigma2;
       const arma::cx_vec c = U.t() * r.col(p);
       const arma::cx_vec weighted = c / arma::conv_to<arma::cx_vec>::from(l);
@@ -195,14 +188,8 @@ class Particles final : public Estimator {
 
 }  // namespace
 
-const char* to_string(ParticlePotential potential) { return name_of(potential_names, potential); }
-
-ParticlePotential particle_potential_from_string(const std::string& text) {
-  return value_of(potential_names, "potential", text);
-}
-
 std::string ParticleOptions::why_invalid() const {
-  if (n_particles == 0) return "n_particles is 0, it must be at least 1";
+  if (const std::string why = particle_options.why_invalid(*this); !why.empty()) return why;
   WalkOptions grid;
   grid.n_levels = n_levels;
   grid.tau2_first = tau2_first;
@@ -217,8 +204,13 @@ std::unique_ptr<Estimator> make_particles(std::shared_ptr<const ObservationOpera
   if (const std::string why = options.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, "smc: " + why);
   }
-  if (options.potential == ParticlePotential::tweedie) check_gradient("smc", *denoiser);
-  return std::make_unique<Particles>(std::move(A), std::move(denoiser), options);
+  ParticleOptions chosen = options;
+  if (!chosen.potential) {
+    const bool exact = denoiser->differentiable() && !denoiser->sigma2_range();
+    chosen.potential = exact ? ParticlePotential::tweedie : ParticlePotential::isotropic;
+  }
+  if (chosen.potential == ParticlePotential::tweedie) check_gradient("smc", *denoiser);
+  return std::make_unique<Particles>(std::move(A), std::move(denoiser), chosen);
 }
 
 }  // namespace chest

@@ -6,9 +6,9 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/solver_contract.hpp>
-#include <chest/estimators/diffusion/walk.hpp>
 
 #include <chest/estimators/common/column_noise.hpp>
 
@@ -24,21 +24,18 @@ class RedDiff final : public Estimator {
     grid.n_levels = options.n_iterations;
     grid.tau2_first = options.tau2_first;
     grid.tau2_last = options.tau2_last;
-    levels_ = walk_levels(grid);
+    levels_ = walk_levels(grid, denoiser_->sigma2_range());
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "red-diff"; }
+  const ObservationOperator& A() const override { return *A_; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("red-diff", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const double lambda = options_.lambda > 0.0 ? options_.lambda : 5.0 * observation.sigma2;
     A_->pseudo_inverse(observation.y, out.h);
-    out.mse.reset();
-    out.angular_mse.reset();
     out.nfe = levels_.n_elem;
-    ColumnNoise noise(options_.seed, observation.y, 0);
+    ColumnNoise noise(observation);
     // Adam with the real and imaginary parts as variables of their own.
     constexpr double decay = 0.9, decay_squares = 0.99;
     arma::cx_mat& mu = out.h;
@@ -68,7 +65,6 @@ class RedDiff final : public Estimator {
     }
   }
 
- private:
   std::shared_ptr<const ObservationOperator> A_;
   std::shared_ptr<const Denoiser> denoiser_;
   RedDiffOptions options_;
@@ -78,13 +74,7 @@ class RedDiff final : public Estimator {
 }  // namespace
 
 std::string RedDiffOptions::why_invalid() const {
-  if (n_iterations == 0) return "n_iterations is 0, it must be at least 1";
-  if (!(lambda >= 0.0) || !std::isfinite(lambda)) {
-    return "lambda is " + std::to_string(lambda) + ", it must be finite and not negative";
-  }
-  if (!(learning_rate > 0.0) || !std::isfinite(learning_rate)) {
-    return "learning_rate is " + std::to_string(learning_rate) + ", it must be positive and finite";
-  }
+  if (const std::string why = red_diff_options.why_invalid(*this); !why.empty()) return why;
   WalkOptions grid;
   grid.tau2_first = tau2_first;
   grid.tau2_last = tau2_last;

@@ -18,7 +18,6 @@ void check_level(const char* who, const char* what, double sigma2) {
   }
 }
 
-
 }  // namespace
 
 NoiseSchedule NoiseSchedule::linear(arma::uword n_steps, double beta_first, double beta_last) {

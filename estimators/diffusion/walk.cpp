@@ -7,25 +7,28 @@
 
 #include <chest/error.hpp>
 
-#include <chest/estimators/common/contract.hpp>
-#include <chest/estimators/diffusion/guidance.hpp>
 #include <chest/estimators/common/column_noise.hpp>
+#include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/common/enum_names.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
 
 namespace chest {
 namespace {
 
-constexpr std::pair<WalkUpdate, const char*> update_names[] = {
-    {WalkUpdate::ancestral, "ancestral"}, {WalkUpdate::ode, "ode"},     {WalkUpdate::heun, "heun"},
-    {WalkUpdate::mean, "mean"},           {WalkUpdate::fresh, "fresh"}, {WalkUpdate::none, "none"},
-    {WalkUpdate::langevin, "langevin"}};
+/// Draws of a walk with a start, apart from those of the start itself.
+constexpr std::uint64_t runs_after_start = std::uint64_t{1} << 32;
 
-/// Columns that left the range of numbers start anew at 0.
-void restart_lost(arma::cx_mat& z) {
+/// Sets columns with entries beyond any channel, or not finite, to 0 and marks them in `reset`.
+void reset_diverged_columns(arma::cx_mat& z, std::vector<char>& reset) {
+  constexpr double most_power = 1e12;
   for (arma::uword k = 0; k < z.n_cols; ++k) {
-    bool lost = false;
-    for (const arma::cx_double& value : z.col(k)) lost = lost || !(std::norm(value) < 1e12);
-    if (lost) z.col(k).zeros();
+    bool diverged = false;
+    for (const arma::cx_double& value : z.col(k)) {
+      diverged = diverged || !(std::norm(value) < most_power);
+    }
+    if (!diverged) continue;
+    z.col(k).zeros();
+    reset[k] = 1;
   }
 }
 
@@ -37,36 +40,34 @@ class WalkEstimator final : public Estimator {
         largest_(guidance_->A().squared_singular_values().max()),
         levels_(walk_levels(options, guidance_->sigma2_range())) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return guidance_->name(); }
+  const ObservationOperator& A() const override { return guidance_->A(); }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation(name(), guidance_->A(), observation);
-    out.mse.reset();
-    out.angular_mse.reset();
-    out.h.zeros(guidance_->n_h(), observation.y.n_cols);
-    out.nfe = 0;
+  std::string warning(double sigma2) const override { return guidance_->warning(sigma2); }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    out.h.zeros();
     if (observation.y.n_cols == 0) return;
+    std::vector<char> reset(observation.y.n_cols, 0);
     arma::cx_mat start(arma::size(out.h), arma::fill::zeros);
     if (options_.start) {
       Estimate first;
       options_.start->estimate(observation, first);
       start = std::move(first.h);
       out.nfe = first.nfe;
+      out.n_reset = first.n_reset;
     }
     for (arma::uword run = 0; run < options_.n_runs; ++run) {
-      ColumnNoise noise(options_.seed, observation.y, run);
-      out.h += go(observation, start, noise, out.nfe);
+      ColumnNoise noise(observation, run + (options_.start ? runs_after_start : 0));
+      out.h += walk_once(observation, start, noise, reset, out.nfe);
     }
     out.h /= static_cast<double>(options_.n_runs);
+    out.n_reset += static_cast<arma::uword>(std::count(reset.begin(), reset.end(), 1));
   }
 
-  std::string warning(double sigma2) const override { return guidance_->warning(sigma2); }
-
- private:
-  arma::cx_mat go(const Observation& observation, arma::cx_mat z, ColumnNoise& noise,
-                  arma::uword& n_calls) const {
+  arma::cx_mat walk_once(const Observation& observation, arma::cx_mat z, ColumnNoise& noise,
+                         std::vector<char>& reset, arma::uword& n_calls) const {
     const WalkUpdate update = options_.update;
     if (update != WalkUpdate::mean && update != WalkUpdate::none) {
       // Without a start, h itself counts as noise.
@@ -81,7 +82,7 @@ class WalkEstimator final : public Estimator {
       guide(z, tau2);
       z += (step / tau2) * (at.m - z);
       if (options_.langevin_noise > 0.0) noise.add_to(z, 2.0 * step * options_.langevin_noise);
-      restart_lost(z);
+      reset_diverged_columns(z, reset);
     };
     for (arma::uword i = 0; i < levels_.n_elem; ++i) {
       double tau2 = levels_(i);
@@ -107,11 +108,12 @@ class WalkEstimator final : public Estimator {
       const double next = levels_(i + 1);
       step(z, at, tau2, next, observation, noise, n_calls);
       if (!at.push.is_empty()) z += guidance_->push_gain(next) * at.push;
-      restart_lost(z);
+      reset_diverged_columns(z, reset);
       for (arma::uword j = 0; j < options_.n_corrector; ++j) {
-        langevin(next, options_.langevin_step * next);
+        langevin(next, options_.corrector_step * next);
       }
     }
+    reset_diverged_columns(at.m, reset);
     return at.m;
   }
 
@@ -160,39 +162,37 @@ class WalkEstimator final : public Estimator {
 
 }  // namespace
 
-const char* to_string(WalkUpdate update) { return name_of(update_names, update); }
-
-WalkUpdate walk_update_from_string(const std::string& text) {
-  return value_of(update_names, "walk", text);
-}
+const char* to_string(WalkUpdate update) { return name_of(walk_update_names, update); }
 
 std::string WalkOptions::why_invalid() const {
-  if (n_levels == 0) return "n_levels is 0, it must be at least 1";
-  if (!(tau2_last > 0.0) || !std::isfinite(tau2_first) || tau2_first < tau2_last) {
-    return "tau2_first and tau2_last are " + std::to_string(tau2_first) + " and " +
-           std::to_string(tau2_last) + ", expected tau2_first >= tau2_last > 0";
+  if (const std::string why = walk_options.why_invalid(*this); !why.empty()) return why;
+  if (tau2_first != 0.0 && tau2_first < tau2_last) {
+    return "the first level, " + number_text(tau2_first) + ", lies below the last, " +
+           number_text(tau2_last);
   }
-  if (!(zeta >= 0.0 && zeta <= 1.0)) {
-    return "zeta is " + std::to_string(zeta) + ", it must lie between 0 and 1";
+  if (!above(0).holds(corrector_step)) {
+    return "corrector_step is " + number_text(corrector_step) + ", it must be > 0";
   }
-  if (inner == 0) return "inner is 0, it must be at least 1";
-  if (n_runs == 0) return "n_runs is 0, it must be at least 1";
-  if (!(langevin_step > 0.0) || !std::isfinite(langevin_step)) {
-    return "langevin_step is " + std::to_string(langevin_step) + ", it must be positive and finite";
+  if (!above(0).holds(langevin_step)) {
+    return "langevin_step is " + number_text(langevin_step) + ", it must be > 0";
   }
-  if (!(langevin_noise >= 0.0) || !std::isfinite(langevin_noise)) {
-    return "langevin_noise is " + std::to_string(langevin_noise) +
-           ", it must be finite and not negative";
+  if (!at_least(0).holds(langevin_noise)) {
+    return "langevin_noise is " + number_text(langevin_noise) + ", it must be >= 0";
   }
-  if (!(churn >= 0.0) || !std::isfinite(churn)) {
-    return "churn is " + std::to_string(churn) + ", it must be finite and not negative";
+  if (churn > 0.0 && update != WalkUpdate::ode && update != WalkUpdate::heun) {
+    return "churn is " + number_text(churn) + ", it is for the updates ode and heun";
   }
   return {};
 }
 
 arma::vec walk_levels(const WalkOptions& options,
                       const std::optional<std::pair<double, double>>& range) {
-  const double first = range ? std::min(options.tau2_first, range->second) : options.tau2_first;
+  double asked = options.tau2_first;
+  if (asked == 0.0) {
+    const bool fresh = options.update == WalkUpdate::fresh || options.update == WalkUpdate::none;
+    asked = std::max(options.start ? 1.0 : fresh ? 25.0 : 400.0, options.tau2_last);
+  }
+  const double first = range ? std::min(asked, range->second) : asked;
   const double last =
       std::min(range ? std::max(options.tau2_last, range->first) : options.tau2_last, first);
   const arma::uword n = options.n_levels;

@@ -88,12 +88,12 @@ class Genie final : public Estimator {
   explicit Genie(std::shared_ptr<const ObservationOperator> A)
       : A_(std::move(A)), P_(*A_->pilots()), P_conj_(arma::conj(P_)) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return "genie"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("genie", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const ToeplitzKroneckerCovariances& known = observation.genie;
     const arma::uword n_tx = P_.n_rows, n_pilots = P_.n_cols, n_rx = A_->n_h() / n_tx;
     const arma::uword n_samples = observation.y.n_cols;
@@ -112,8 +112,6 @@ class Genie final : public Estimator {
                       "] and [" + std::to_string(n_tx) + ", " + std::to_string(n_samples) + "]");
     }
     out.h.set_size(A_->n_h(), n_samples);
-    out.mse.set_size(n_samples);
-    out.nfe = 0;
 
     arma::vec l, m;
     arma::mat E, W, EW;
@@ -123,8 +121,8 @@ class Genie final : public Estimator {
       const arma::cx_mat C_tx = chest::toeplitz(known.t_tx.col(k));
       const arma::cx_mat CP = C_tx * P_conj_;
       const arma::cx_mat T = P_.st() * CP;
-      if (!arma::eig_sym(l, E, real_toeplitz(known.t_rx.col(k))) ||
-          !hermitian_eigen(m, V, arma::cx_mat(0.5 * (T + T.t())))) {
+      hermitian_eigen(T, m, V);
+      if (!arma::eig_sym(l, E, real_toeplitz(known.t_rx.col(k)))) {
         throw Error(ErrorKind::numeric,
                     "genie: the eigendecomposition of the covariance of column " +
                         std::to_string(k) + " failed");
@@ -159,7 +157,6 @@ class Genie final : public Estimator {
     }
   }
 
- private:
   std::shared_ptr<const ObservationOperator> A_;
   arma::cx_mat P_, P_conj_;  ///< [n_tx, n_pilots]
 };

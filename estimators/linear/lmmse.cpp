@@ -25,12 +25,12 @@ class Lmmse final : public Estimator {
     }
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "lmmse"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("lmmse", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const auto filter =
         filters_.at(observation.sigma2, [&] { return make_filter(observation.sigma2); });
     if (gram_scale_) {
@@ -38,12 +38,9 @@ class Lmmse final : public Estimator {
     } else {
       out.h = filter->W * observation.y;
     }
-    out.mse.set_size(observation.y.n_cols);
     out.mse.fill(filter->mse);
-    out.nfe = 0;
   }
 
- private:
   struct Filter {
     arma::cx_mat W;
     double mse = 0.0;
@@ -84,13 +81,7 @@ constexpr int newest_version = 1;
 
 }  // namespace
 
-std::string LmmseOptions::why_invalid() const {
-  if (!(diagonal_loading >= 0.0) || !std::isfinite(diagonal_loading)) {
-    return "diagonal_loading is " + std::to_string(diagonal_loading) +
-           ", it must be finite and not negative";
-  }
-  return {};
-}
+std::string LmmseOptions::why_invalid() const { return lmmse_options.why_invalid(*this); }
 
 std::unique_ptr<Estimator> make_lmmse(std::shared_ptr<const ObservationOperator> A,
                                       const arma::cx_mat& C, const LmmseOptions& options) {

@@ -15,23 +15,16 @@ class Ls final : public Estimator {
     if (full_rank) noise_gain_ = arma::accu(1.0 / s2);
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "ls"; }
-
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("ls", *A_, observation);
-    A_->pseudo_inverse(observation.y, out.h);
-    if (noise_gain_ > 0.0) {
-      out.mse.set_size(observation.y.n_cols);
-      out.mse.fill(observation.sigma2 * noise_gain_);
-    } else {
-      out.mse.reset();
-    }
-    out.nfe = 0;
-  }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return noise_gain_ > 0.0; }
 
  private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    A_->pseudo_inverse(observation.y, out.h);
+    if (noise_gain_ > 0.0) out.mse.fill(observation.sigma2 * noise_gain_);
+  }
+
   std::shared_ptr<const ObservationOperator> A_;
   double noise_gain_ = 0.0;  ///< tr((A^H A)^-1); 0 when A has not full column rank
 };

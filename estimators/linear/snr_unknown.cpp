@@ -8,6 +8,7 @@
 
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
+#include <chest/text.hpp>
 
 #include <chest/estimators/common/contract.hpp>
 
@@ -52,12 +53,14 @@ class NoiseBlind final : public Estimator {
         estimator_(std::move(estimator)),
         gain_(arma::accu(A_->squared_singular_values()) / static_cast<double>(A_->n_h())) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return estimator_->name(); }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
+  bool reads_sigma2() const override { return false; }
+  std::string method(double sigma2) const override { return estimator_->method(sigma2); }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_rows(name(), *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const arma::cx_mat& y = observation.y;
     const arma::vec received = squared_norms(y) / static_cast<double>(A_->n_obs());
     std::vector<Search> searches(y.n_cols);
@@ -65,10 +68,7 @@ class NoiseBlind final : public Estimator {
       // Nothing received: any level is as good as another.
       searches[k].level_db = on_grid(received(k) > 0.0 ? to_db(received(k)) : 0.0);
     }
-    out.h.set_size(A_->n_h(), y.n_cols);
-    out.mse.set_size(y.n_cols);
     out.sigma2.set_size(y.n_cols);
-    out.angular_mse.reset();
     arma::uword n_calls = 0;
     Estimate part;
     arma::cx_mat residual;
@@ -80,23 +80,11 @@ class NoiseBlind final : public Estimator {
       searching = !by_level.empty();
       for (const auto& [level_db, columns] : by_level) {
         const arma::uvec chosen(columns);
-        Observation some;
-        some.y = y.cols(chosen);
+        Observation some = observation.columns(chosen);
         some.sigma2 = from_db(level_db);
-        some.stream = observation.stream;
-        some.per_angle = observation.per_angle;
-        if (!observation.genie.t_rx.is_empty()) {
-          some.genie.t_rx = observation.genie.t_rx.cols(chosen);
-          some.genie.t_tx = observation.genie.t_tx.cols(chosen);
-        }
         estimator_->estimate(some, part);
-        if (part.mse.n_elem != chosen.n_elem) {
-          throw Error(ErrorKind::invalid_argument,
-                      name() +
-                          ": it predicts no error here, so the noise variance cannot be "
-                          "estimated; calibrate the model, or give the SNR");
-        }
         n_calls += part.nfe * chosen.n_elem;
+        out.n_reset += part.n_reset;
         A_->apply(part.h, residual);
         residual -= some.y;
         const arma::vec em =
@@ -105,6 +93,7 @@ class NoiseBlind final : public Estimator {
         for (arma::uword i = 0; i < chosen.n_elem; ++i) {
           const arma::uword k = chosen(i);
           const double highest = received(k) > 0.0 ? to_db(received(k)) : 0.0;
+          // A channel whose error is not known at a level stays there.
           searches[k].add(em(i) > 0.0 ? to_db(em(i)) - level_db : 0.0, highest - deepest_db,
                           highest);
           out.h.col(k) = part.h.col(i);
@@ -117,7 +106,6 @@ class NoiseBlind final : public Estimator {
     out.nfe = y.n_cols == 0 ? 0 : (n_calls + y.n_cols / 2) / y.n_cols;
   }
 
- private:
   std::shared_ptr<const ObservationOperator> A_;
   std::shared_ptr<const Estimator> estimator_;
   double gain_;
@@ -128,19 +116,24 @@ class Misinformed final : public Estimator {
   Misinformed(std::shared_ptr<const Estimator> estimator, double error_db)
       : estimator_(std::move(estimator)), factor_(from_db(-error_db)) {}
 
-  using Estimator::estimate;
-
   std::string name() const override { return estimator_->name(); }
-  void estimate(const Observation& observation, Estimate& out) const override {
-    Observation wrong = observation;
-    wrong.sigma2 *= factor_;
-    estimator_->estimate(wrong, out);
+  const ObservationOperator& A() const override { return estimator_->A(); }
+  bool predicts_mse(double sigma2) const override {
+    return estimator_->predicts_mse(sigma2 * factor_);
   }
+  bool reads_sigma2() const override { return estimator_->reads_sigma2(); }
+  std::string method(double sigma2) const override { return estimator_->method(sigma2 * factor_); }
   std::string warning(double sigma2) const override {
     return estimator_->warning(sigma2 * factor_);
   }
 
  private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    Observation wrong = observation;
+    wrong.sigma2 *= factor_;
+    estimator_->estimate(wrong, out);
+  }
+
   std::shared_ptr<const Estimator> estimator_;
   double factor_;
 };
@@ -152,6 +145,11 @@ std::unique_ptr<Estimator> make_noise_blind(std::shared_ptr<const ObservationOpe
   check_given("noise-blind estimator", A.get());
   if (!estimator) {
     throw Error(ErrorKind::invalid_argument, "noise-blind estimator: the estimator is not given");
+  }
+  for (double level_db = -60.0; level_db <= 60.0; level_db += 1.0) {
+    if (estimator->predicts_mse(from_db(level_db))) continue;
+    refuse(estimator->name() + ": it predicts no error at an SNR of " + number_text(-level_db) +
+           " dB, so the noise variance cannot be estimated; calibrate the model, or give the SNR");
   }
   return std::make_unique<NoiseBlind>(std::move(A), std::move(estimator));
 }

@@ -1,6 +1,8 @@
 #include <chest/estimators/mixture/components.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,19 +10,22 @@
 #include <chest/angular.hpp>
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 
 namespace chest {
 namespace {
 
+[[noreturn]] void refuse_indefinite(arma::uword k, double sigma2) {
+  throw Error(ErrorKind::numeric, "gmm: A C A^H + sigma2 I of component " + std::to_string(k) +
+                                      " is not positive definite at sigma2 = " +
+                                      std::to_string(sigma2) + ": its covariance is not one");
+}
+
 // S = L L^H, in place.
 void factorise(arma::cx_mat& S, arma::uword k, double sigma2) {
   arma::cx_mat L;
-  if (!arma::chol(L, S, "lower")) {
-    throw Error(ErrorKind::numeric, "gmm: A C A^H + sigma2 I of component " + std::to_string(k) +
-                                        " is not positive definite at sigma2 = " +
-                                        std::to_string(sigma2) + ": its covariance is not one");
-  }
+  if (!arma::chol(L, S, "lower")) refuse_indefinite(k, sigma2);
   S = std::move(L);
 }
 
@@ -32,24 +37,12 @@ arma::cx_mat solve_lower_adjoint(const arma::cx_mat& L, const arma::cx_mat& B) {
   return arma::solve(arma::trimatu(L.t()), B, arma::solve_opts::fast);
 }
 
-arma::mat squared_magnitudes(const arma::cx_mat& X) {
-  arma::mat out(arma::size(X), arma::fill::none);
-  for (arma::uword i = 0; i < X.n_elem; ++i) out(i) = std::norm(X(i));
-  return out;
-}
-
-double squared_norm(const arma::cx_mat& X) {
-  double sum = 0.0;
-  for (const arma::cx_double& value : X) sum += std::norm(value);
-  return sum;
-}
-
-arma::mat squared_column_norms(const arma::cx_mat& X) {
-  arma::mat sums(1, X.n_cols, arma::fill::zeros);
+// diag(factors) X, in place.
+void scale_rows(arma::cx_mat& X, const arma::vec& factors) {
   for (arma::uword j = 0; j < X.n_cols; ++j) {
-    for (const arma::cx_double& value : X.col(j)) sums(j) += std::norm(value);
+    std::transform(factors.begin(), factors.end(), X.begin_col(j), X.begin_col(j),
+                   std::multiplies<>());
   }
-  return sums;
 }
 
 // Any covariances, any A.
@@ -86,14 +79,17 @@ class DenseComponents final : public GmmComponents {
     arma::mat log_densities(const arma::cx_mat& y) const override {
       arma::mat out(L_.size(), y.n_cols);
       for (arma::uword k = 0; k < L_.size(); ++k) {
-        out.row(k) = -log_dets_(k) - squared_column_norms(whitened(k, y));
+        out.row(k) = -log_dets_(k) - squared_norms(whitened(k, centred(k, y))).t();
       }
       return out;
     }
 
+    arma::cx_mat filter(arma::uword k, const arma::cx_mat& d) const override {
+      return c_.C_[k] * c_.A_->adjoint(solve_lower_adjoint(L_[k], whitened(k, d)));
+    }
+
     arma::cx_mat conditional_means(arma::uword k, const arma::cx_mat& y) const override {
-      const arma::cx_mat x = c_.A_->adjoint(solve_lower_adjoint(L_[k], whitened(k, y)));
-      arma::cx_mat h = c_.C_[k] * x;
+      arma::cx_mat h = filter(k, centred(k, y));
       h.each_col() += c_.means_.col(k);
       return h;
     }
@@ -108,9 +104,10 @@ class DenseComponents final : public GmmComponents {
     }
 
    private:
-    arma::cx_mat whitened(arma::uword k, const arma::cx_mat& y) const {
-      arma::cx_mat d = y;
-      d.each_col() -= c_.A_means_.col(k);
+    arma::cx_mat centred(arma::uword k, const arma::cx_mat& y) const {
+      return y.each_col() - c_.A_means_.col(k);
+    }
+    arma::cx_mat whitened(arma::uword k, const arma::cx_mat& d) const {
       return solve_lower(L_[k], d);
     }
 
@@ -124,9 +121,89 @@ class DenseComponents final : public GmmComponents {
   std::vector<arma::cx_mat> C_;
 };
 
+// Any covariances, A = I: C = U diag(l) U^H once, then S = U diag(l + sigma2) U^H at every level.
+class EigenComponents final : public GmmComponents {
+ public:
+  explicit EigenComponents(const GaussianMixture& prior)
+      : means_(prior.means), l_(prior.n_h(), prior.n_components()), U_(prior.n_components()) {
+    for (arma::uword k = 0; k < U_.size(); ++k) {
+      arma::vec l;
+      hermitian_eigen(prior.covariance(k), l, U_[k]);
+      if (l.min() < -rounding * l.max()) {
+        throw Error(ErrorKind::numeric, "gmm: the covariance of component " + std::to_string(k) +
+                                            " has the eigenvalue " + std::to_string(l.min()) +
+                                            ", expected none below zero");
+      }
+      l_.col(k) = arma::clamp(l, 0.0, arma::datum::inf);
+    }
+  }
+
+  arma::cx_mat observations(const arma::cx_mat& y) const override { return y; }
+  void to_channels(arma::cx_mat&) const override {}
+  std::unique_ptr<GmmLevel> at(double sigma2, unsigned) const override {
+    return std::make_unique<Level>(*this, sigma2);
+  }
+
+ private:
+  // An eigenvalue below zero by less than this part of the largest is one of zero, as in
+  // covariance_factor().
+  static constexpr double rounding = 1e-8;
+
+  class Level final : public GmmLevel {
+   public:
+    Level(const EigenComponents& components, double sigma2) : c_(components), sigma2_(sigma2) {
+      for (arma::uword k = 0; k < c_.U_.size(); ++k) {
+        if (!(c_.l_.col(k).min() + sigma2 > 0.0)) refuse_indefinite(k, sigma2);
+      }
+    }
+
+    arma::mat log_densities(const arma::cx_mat& y) const override {
+      arma::mat out(c_.U_.size(), y.n_cols);
+      for (arma::uword k = 0; k < c_.U_.size(); ++k) {
+        const arma::vec variances = c_.l_.col(k) + sigma2_;
+        out.row(k) = -arma::accu(arma::log(variances)) -
+                     (1.0 / variances).t() * squared_magnitudes(c_.U_[k].t() * centred(k, y));
+      }
+      return out;
+    }
+
+    arma::cx_mat filter(arma::uword k, const arma::cx_mat& d) const override {
+      arma::cx_mat w = c_.U_[k].t() * d;
+      scale_rows(w, gains(k));
+      return c_.U_[k] * w;
+    }
+
+    arma::cx_mat conditional_means(arma::uword k, const arma::cx_mat& y) const override {
+      arma::cx_mat h = filter(k, centred(k, y));
+      h.each_col() += c_.means_.col(k);
+      return h;
+    }
+
+    arma::vec errors() const override {
+      arma::vec out(c_.U_.size());
+      for (arma::uword k = 0; k < out.n_elem; ++k) out(k) = sigma2_ * arma::accu(gains(k));
+      return out;
+    }
+
+   private:
+    arma::cx_mat centred(arma::uword k, const arma::cx_mat& y) const {
+      return y.each_col() - c_.means_.col(k);
+    }
+    arma::vec gains(arma::uword k) const { return c_.l_.col(k) / (c_.l_.col(k) + sigma2_); }
+
+    const EigenComponents& c_;
+    double sigma2_;
+  };
+
+  arma::cx_mat means_;
+  arma::mat l_;  // [n_h, n_components]
+  std::vector<arma::cx_mat> U_;
+};
+
 // C = V + W W^H in the angular domain, V = diag(v). Y = H P is F_rx Y = H_ang (F_tx^* P) there:
 // the same small matrix for every receive angle, so that D = A V A^H + sigma2 I is made of blocks
-// of size n_pilots, or diagonal where A = I, and S^-1 = D^-1 - Q Q^H with a Q of rank columns.
+// of size n_pilots, or diagonal where A = I, and S^-1 = D^-1 - Q Q^H with a Q of rank columns. There
+// C S^-1 = I - sigma2 S^-1 = V D^-1 + sigma2 Q Q^H.
 class SpectralComponents final : public GmmComponents {
  public:
   SpectralComponents(const arma::cx_mat* P, const SpectralCovariances& s)
@@ -180,15 +257,18 @@ class SpectralComponents final : public GmmComponents {
   class Level final : public GmmLevel {
    public:
     Level(const SpectralComponents& components, double sigma2, unsigned n_threads)
-        : c_(components), log_dets_(c_.v_.n_cols) {
+        : c_(components), sigma2_(sigma2), log_dets_(c_.v_.n_cols) {
       const arma::uword n = c_.v_.n_cols;
       if (c_.diagonal()) {
+        for (arma::uword k = 0; k < n; ++k) {
+          if (!(c_.v_.col(k).min() + sigma2 > 0.0)) refuse_indefinite(k, sigma2);
+        }
         D_inverse_ = 1.0 / (c_.v_ + sigma2);
       } else {
         whiteners_.resize(n);
       }
       if (!c_.W_.empty()) Q_.set_size(n_obs(), n * rank());
-      parallel_for(n, n_threads, [&](std::size_t k) { prepare(k, sigma2); });
+      parallel_for(n, n_threads, [&](std::size_t k) { prepare(k); });
     }
 
     arma::mat log_densities(const arma::cx_mat& y) const override {
@@ -198,7 +278,7 @@ class SpectralComponents final : public GmmComponents {
         out = -(D_inverse_.t() * squared_magnitudes(y));
       } else {
         out.set_size(n, y.n_cols);
-        for (arma::uword k = 0; k < n; ++k) out.row(k) = -squared_column_norms(whitened(k, y));
+        for (arma::uword k = 0; k < n; ++k) out.row(k) = -squared_norms(whitened(k, y)).t();
       }
       if (!Q_.is_empty()) {
         const arma::mat explained = squared_magnitudes(Q_.t() * y);
@@ -210,9 +290,15 @@ class SpectralComponents final : public GmmComponents {
       return out;
     }
 
-    arma::cx_mat conditional_means(arma::uword k, const arma::cx_mat& y) const override {
-      arma::cx_mat x = D_solve(k, y);
-      if (!Q_.is_empty()) x -= Q(k) * (Q(k).t() * y);
+    arma::cx_mat filter(arma::uword k, const arma::cx_mat& d) const override {
+      if (c_.diagonal()) {
+        arma::cx_mat h = d;
+        scale_rows(h, gains(k));
+        if (!Q_.is_empty()) h += Q(k) * (sigma2_ * (Q(k).t() * d));
+        return h;
+      }
+      arma::cx_mat x = D_solve(k, d);
+      if (!Q_.is_empty()) x -= Q(k) * (Q(k).t() * d);
       x = c_.adjoint(x);
       arma::cx_mat h = x;
       scale_rows(h, c_.v_.col(k));
@@ -222,7 +308,9 @@ class SpectralComponents final : public GmmComponents {
 
     arma::vec errors() const override {
       arma::vec out(log_dets_.n_elem);
-      for (arma::uword k = 0; k < out.n_elem; ++k) out(k) = error(k);
+      for (arma::uword k = 0; k < out.n_elem; ++k) {
+        out(k) = c_.diagonal() ? diagonal_error(k) : error(k);
+      }
       return out;
     }
 
@@ -233,13 +321,10 @@ class SpectralComponents final : public GmmComponents {
     arma::uword rank() const { return c_.W_.front().n_cols; }
     arma::cx_mat Q(arma::uword k) const { return Q_.cols(k * rank(), (k + 1) * rank() - 1); }
 
-    static void scale_rows(arma::cx_mat& X, const arma::vec& factors) {
-      for (arma::uword j = 0; j < X.n_cols; ++j) {
-        for (arma::uword i = 0; i < X.n_rows; ++i) X(i, j) *= factors(i);
-      }
-    }
+    // V D^-1 where D is diagonal.
+    arma::vec gains(arma::uword k) const { return c_.v_.col(k) % D_inverse_.col(k); }
 
-    void prepare(arma::uword k, double sigma2) {
+    void prepare(arma::uword k) {
       if (c_.diagonal()) {
         log_dets_(k) = -arma::accu(arma::log(D_inverse_.col(k)));
       } else {
@@ -251,8 +336,8 @@ class SpectralComponents final : public GmmComponents {
           A_v.each_row() %= arma::conv_to<arma::cx_rowvec>::from(
               c_.v_.col(k).rows(i * n_tx, (i + 1) * n_tx - 1).t());
           arma::cx_mat S = A_v * c_.A_block_.t();
-          S.diag() += sigma2;
-          factorise(S, k, sigma2);
+          S.diag() += sigma2_;
+          factorise(S, k, sigma2_);
           log_dets_(k) += 2.0 * arma::accu(arma::log(arma::real(S.diag())));
           whiteners_[k].slice(i) = arma::inv(arma::trimatl(S));
         }
@@ -262,25 +347,28 @@ class SpectralComponents final : public GmmComponents {
       arma::cx_mat M = A_W.t() * D_A_W;
       M = 0.5 * (M + M.t());
       M.diag() += 1.0;
-      factorise(M, k, sigma2);
+      factorise(M, k, sigma2_);
       log_dets_(k) += 2.0 * arma::accu(arma::log(arma::real(M.diag())));
       Q_.cols(k * rank(), (k + 1) * rank() - 1) = solve_lower(M, D_A_W.t()).t();
+    }
+
+    // tr(C - C S^-1 C) = sigma2 tr(C S^-1): no difference of large numbers where sigma2 is small.
+    double diagonal_error(arma::uword k) const {
+      double out = arma::accu(gains(k));
+      if (!Q_.is_empty()) out += sigma2_ * squared_norm(Q(k));
+      return sigma2_ * out;
     }
 
     // tr C - tr(C A^H D^-1 A C) + |Q^H A C|^2, C = V + W W^H.
     double error(arma::uword k) const {
       const arma::vec& v = c_.v_.col(k);
       double out = arma::accu(v);
-      if (c_.diagonal()) {
-        out -= arma::dot(arma::square(v), D_inverse_.col(k));
-      } else {
-        const arma::uword n_tx = c_.A_block_.n_cols;
-        for (arma::uword i = 0; i < c_.n_rx_; ++i) {
-          arma::cx_mat F = whiteners_[k].slice(i) * c_.A_block_;
-          F.each_row() %=
-              arma::conv_to<arma::cx_rowvec>::from(v.rows(i * n_tx, (i + 1) * n_tx - 1).t());
-          out -= squared_norm(F);
-        }
+      const arma::uword n_tx = c_.A_block_.n_cols;
+      for (arma::uword i = 0; i < c_.n_rx_; ++i) {
+        arma::cx_mat F = whiteners_[k].slice(i) * c_.A_block_;
+        F.each_row() %=
+            arma::conv_to<arma::cx_rowvec>::from(v.rows(i * n_tx, (i + 1) * n_tx - 1).t());
+        out -= squared_norm(F);
       }
       if (c_.W_.empty()) return out;
       const arma::cx_mat& W = c_.W_[k];
@@ -323,6 +411,7 @@ class SpectralComponents final : public GmmComponents {
     }
 
     const SpectralComponents& c_;
+    double sigma2_;
     arma::mat D_inverse_;                   // diagonal D: [n_h, n_components]
     std::vector<arma::cx_cube> whiteners_;  // otherwise L^-1 of each block of D = L L^H
     arma::cx_mat Q_;                        // of all components side by side
@@ -341,7 +430,10 @@ class SpectralComponents final : public GmmComponents {
 // as for the genie.
 class KroneckerComponents final : public GmmComponents {
  public:
-  KroneckerComponents(const arma::cx_mat& P, const KroneckerCovariances& s) {
+  KroneckerComponents(const arma::cx_mat* pilots, const KroneckerCovariances& s)
+      : identity_(pilots == nullptr) {
+    const arma::uword n_tx = s.tx.front().n_rows;
+    const arma::cx_mat P = pilots ? *pilots : arma::cx_mat(n_tx, n_tx, arma::fill::eye);
     for (const arma::cx_mat& C : s.rx) {
       rx_.push_back(decompose(C));
       rx_.back().trace = arma::trace(C).real();
@@ -370,9 +462,7 @@ class KroneckerComponents final : public GmmComponents {
 
   static Side decompose(const arma::cx_mat& C) {
     Side side;
-    if (!hermitian_eigen(side.l, side.U, arma::cx_mat(0.5 * (C + C.t())))) {
-      throw Error(ErrorKind::numeric, "gmm: the eigenvalue decomposition of a covariance failed");
-    }
+    hermitian_eigen(C, side.l, side.U);
     side.l.clamp(0.0, arma::datum::inf);
     return side;
   }
@@ -404,13 +494,13 @@ class KroneckerComponents final : public GmmComponents {
       return out;
     }
 
-    arma::cx_mat conditional_means(arma::uword k, const arma::cx_mat& y) const override {
+    arma::cx_mat filter(arma::uword k, const arma::cx_mat& d) const override {
       const Side &rx = c_.rx_[k % c_.rx_.size()], &tx = c_.tx_[k / c_.rx_.size()];
       arma::mat gains = 1.0 / (rx.l * tx.l.t() + sigma2_);
       gains.each_col() %= rx.l;
-      arma::cx_mat h(rx.l.n_elem * tx.to_channel.n_cols, y.n_cols);
-      for (arma::uword s = 0; s < y.n_cols; ++s) {
-        const arma::cx_mat Y = arma::reshape(y.col(s), rx.l.n_elem, tx.l.n_elem);
+      arma::cx_mat h(rx.l.n_elem * tx.to_channel.n_cols, d.n_cols);
+      for (arma::uword s = 0; s < d.n_cols; ++s) {
+        const arma::cx_mat Y = arma::reshape(d.col(s), rx.l.n_elem, tx.l.n_elem);
         const arma::cx_mat G = gains % arma::cx_mat(rx.U.t() * Y * arma::conj(tx.U));
         h.col(s) = arma::vectorise(rx.U * (G * tx.to_channel));
       }
@@ -421,6 +511,11 @@ class KroneckerComponents final : public GmmComponents {
       arma::vec out(c_.rx_.size() * c_.tx_.size());
       for (arma::uword k = 0; k < out.n_elem; ++k) {
         const Side &rx = c_.rx_[k % c_.rx_.size()], &tx = c_.tx_[k / c_.rx_.size()];
+        if (c_.identity_) {  // sigma2 tr(C S^-1), as for diagonal covariances
+          const arma::mat l = rx.l * tx.l.t();
+          out(k) = sigma2_ * arma::accu(l / (l + sigma2_));
+          continue;
+        }
         const arma::vec b = arma::sum(squared_magnitudes(tx.to_channel), 1);
         out(k) = rx.trace * tx.trace -
                  arma::accu((arma::square(rx.l) * b.t()) / (rx.l * tx.l.t() + sigma2_));
@@ -433,13 +528,15 @@ class KroneckerComponents final : public GmmComponents {
     double sigma2_;
   };
 
+  bool identity_;  // A = I
   std::vector<Side> rx_, tx_;
 };
 
 }  // namespace
 
 std::unique_ptr<GmmComponents> make_gmm_components(std::shared_ptr<const ObservationOperator> A,
-                                                   const GaussianMixture& prior) {
+                                                   const GaussianMixture& prior,
+                                                   NoiseLevels levels) {
   const arma::cx_mat* P = A ? A->pilots() : nullptr;
   if (!A || P) {
     const auto* spectral = std::get_if<SpectralCovariances>(&prior.structure);
@@ -447,11 +544,10 @@ std::unique_ptr<GmmComponents> make_gmm_components(std::shared_ptr<const Observa
       return std::make_unique<SpectralComponents>(P, *spectral);
     }
     if (const auto* kronecker = std::get_if<KroneckerCovariances>(&prior.structure)) {
-      const arma::uword n_tx = kronecker->tx.front().n_rows;
-      return std::make_unique<KroneckerComponents>(
-          P ? *P : arma::cx_mat(n_tx, n_tx, arma::fill::eye), *kronecker);
+      return std::make_unique<KroneckerComponents>(P, *kronecker);
     }
   }
+  if (!A && levels == NoiseLevels::many) return std::make_unique<EigenComponents>(prior);
   if (!A) A = make_identity_observation(prior.n_h(), 1);
   return std::make_unique<DenseComponents>(std::move(A), prior);
 }

@@ -7,10 +7,12 @@
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
+#include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
 #include <chest/estimators/mixture/components.hpp>
+#include <chest/estimators/mixture/conditional_mean.hpp>
 
 namespace chest {
 namespace {
@@ -18,6 +20,9 @@ namespace {
 constexpr arma::uword block = 256;
 // Shares below this are taken as zero, so that a channel costs only where it belongs.
 constexpr double negligible_share = 1e-12;
+// Members of a component, sum_n r_kn. What is left of one with fewer are shares just above the cut:
+// a covariance divided by their sum would say more of the cut than of the channels.
+constexpr double fewest_members = 1e-6;
 // Steps of dft that the other kinds start from, and steps towards c within one step of toeplitz.
 constexpr arma::uword n_warm_steps = 10, n_toeplitz_steps = 4;
 
@@ -26,18 +31,6 @@ struct Channels {
   arma::uword n_rx = 0, n_tx = 0;
   arma::cx_mat x;  ///< [n_h, n_samples]
 };
-
-arma::mat squared_magnitudes(const arma::cx_mat& X) {
-  arma::mat out(arma::size(X), arma::fill::none);
-  for (arma::uword i = 0; i < X.n_elem; ++i) out(i) = std::norm(X(i));
-  return out;
-}
-
-double mean_power(const arma::cx_mat& x) {
-  double sum = 0.0;
-  for (const arma::cx_double& value : x) sum += std::norm(value);
-  return sum / static_cast<double>(x.n_elem);
-}
 
 arma::uword n_blocks(arma::uword n_samples) { return (n_samples + block - 1) / block; }
 
@@ -53,13 +46,9 @@ void for_blocks(arma::uword n_samples, unsigned n_threads, const Body& body) {
 double share_out(arma::mat& log_terms, unsigned n_threads) {
   arma::vec sums(n_blocks(log_terms.n_cols), arma::fill::zeros);
   for_blocks(log_terms.n_cols, n_threads, [&](arma::uword first, arma::uword last) {
-    for (arma::uword j = first; j <= last; ++j) {
-      const double largest = log_terms.col(j).max();
-      log_terms.col(j) = arma::exp(log_terms.col(j) - largest);
-      const double sum = arma::accu(log_terms.col(j));
-      log_terms.col(j) /= sum;
-      sums(first / block) += largest + std::log(sum);
-    }
+    arma::mat columns = log_terms.cols(first, last);
+    sums(first / block) = arma::accu(normalise_log_weights(columns));
+    log_terms.cols(first, last) = columns;
   });
   log_terms.clean(negligible_share);
   return arma::accu(sums) / static_cast<double>(log_terms.n_cols);
@@ -68,7 +57,7 @@ double share_out(arma::mat& log_terms, unsigned n_threads) {
 /// ln CN(h_n; 0, C_k), [n_components, n_samples], for x in the basis of the prior's kind.
 arma::mat log_densities(const GaussianMixture& prior, const arma::cx_mat& x, unsigned n_threads,
                         bool x_is_antenna_domain) {
-  const auto components = make_gmm_components(nullptr, prior);
+  const auto components = make_gmm_components(nullptr, prior, NoiseLevels::one);
   const auto level = components->at(0.0, n_threads);
   const double constant = static_cast<double>(prior.n_h()) * std::log(arma::datum::pi);
   arma::mat out(prior.n_components(), x.n_cols);
@@ -89,9 +78,7 @@ void raise_eigenvalues(arma::cx_mat& C, double floor) {
   if (arma::chol(L, above)) return;
   arma::vec l;
   arma::cx_mat U;
-  if (!hermitian_eigen(l, U, C)) {
-    throw Error(ErrorKind::numeric, "fit_gmm: the eigenvalue decomposition of a covariance failed");
-  }
+  hermitian_eigen(C, l, U);
   arma::cx_mat scaled = U;
   for (arma::uword j = 0; j < l.n_elem; ++j) scaled.col(j) *= std::sqrt(std::max(l(j), floor));
   C = scaled * scaled.t();
@@ -118,8 +105,8 @@ class Maximiser {
   virtual void maximise(const arma::mat& shares, GaussianMixture& prior) = 0;
 };
 
-/// sum_n r_kn, and whether anything is left of component k.
-bool alive(double sum) { return sum > 1e-6; }
+/// Whether anything is left of a component with this sum_n r_kn.
+bool alive(double sum) { return sum > fewest_members; }
 
 class FullMaximiser final : public Maximiser {
  public:
@@ -346,31 +333,36 @@ class ToeplitzMaximiser final : public Maximiser {
   unsigned n_threads_;
 };
 
-/// Reports and stops.
+/// A part of a fit: its name in the progress, and where it begins and ends in the whole.
+struct Stage {
+  std::string name;
+  double from = 0.0, to = 1.0;
+};
+
+/// A fit under way: what it was told, to whom it reports and who stops it.
 class Run {
  public:
-  Run(const GmmFitOptions& options, const RunControl& control)
-      : options_(options), control_(control) {}
+  Run(const GmmFitOptions& told, const RunControl& control) : options(told), control_(control) {}
 
-  /// After step `i` of what `text` names, which is part [from, to] of the whole.
-  void report(const std::string& text, arma::uword i, double log_likelihood, double from,
-              double to) const {
+  const GmmFitOptions& options;
+
+  /// After step `i` of a stage.
+  void report(const Stage& stage, arma::uword i, double log_likelihood) const {
     if (!control_.on_progress) return;
     Progress progress;
-    progress.fraction =
-        from + (to - from) * static_cast<double>(i) / static_cast<double>(options_.max_iterations);
+    progress.fraction = stage.from + (stage.to - stage.from) * static_cast<double>(i) /
+                                         static_cast<double>(options.max_iterations);
     progress.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     // EM ends when it stands still, which cannot be foreseen.
     progress.seconds_left = -1.0;
-    progress.text =
-        text + " step " + std::to_string(i) + ", log-likelihood " + std::to_string(log_likelihood);
+    progress.text = stage.name + " step " + std::to_string(i) + ", log-likelihood " +
+                    std::to_string(log_likelihood);
     control_.on_progress(progress);
   }
   bool stopped() const { return control_.stopped(); }
 
  private:
-  const GmmFitOptions& options_;
   const RunControl& control_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
@@ -389,16 +381,18 @@ bool rises(const std::vector<double>& values, const GmmFitOptions& options, arma
 
 /// EM from the covariances and weights in `prior`; the log-likelihoods.
 std::vector<double> expectation_maximisation(const arma::cx_mat& x, Maximiser& maximiser,
-                                             GaussianMixture& prior, arma::uword max_iterations,
-                                             const GmmFitOptions& options, const Run& run,
-                                             const std::string& text, double from, double to) {
+                                             arma::uword max_iterations, const Run& run,
+                                             const Stage& stage, GaussianMixture& prior) {
+  const unsigned n_threads = run.options.n_threads;
   std::vector<double> values;
   for (arma::uword i = 0;; ++i) {
-    arma::mat shares = log_densities(prior, x, options.n_threads, false);
+    arma::mat shares = log_densities(prior, x, n_threads, false);
     shares.each_col() += arma::log(prior.weights);
-    values.push_back(share_out(shares, options.n_threads));
-    run.report(text, i, values.back(), from, to);
-    if (i == max_iterations || !rises(values, options, x.n_rows) || run.stopped()) return values;
+    values.push_back(share_out(shares, n_threads));
+    run.report(stage, i, values.back());
+    if (i == max_iterations || !rises(values, run.options, x.n_rows) || run.stopped()) {
+      return values;
+    }
     maximiser.maximise(shares, prior);
     update_weights(shares, prior);
   }
@@ -406,9 +400,10 @@ std::vector<double> expectation_maximisation(const arma::cx_mat& x, Maximiser& m
 
 /// A mixture of every kind but kronecker, for channels in the antenna domain.
 std::vector<double> fit_kind(const Channels& channels, MixtureCovariance kind,
-                             arma::uword n_components, double floor, const GmmFitOptions& options,
-                             const Run& run, const std::string& text, double from, double to,
+                             arma::uword n_components, const Run& run, const Stage& stage,
                              GaussianMixture& prior) {
+  const GmmFitOptions& options = run.options;
+  const double floor = options.regularisation;
   Channels angular{channels.n_rx, channels.n_tx, arma::cx_mat(arma::size(channels.x))};
   const AngularTransform transform(channels.n_rx, channels.n_tx);
   for_blocks(channels.x.n_cols, options.n_threads, [&](arma::uword first, arma::uword last) {
@@ -417,17 +412,16 @@ std::vector<double> fit_kind(const Channels& channels, MixtureCovariance kind,
   DftMaximiser dft(angular, floor, options.n_threads);
   prior = dft.first(n_components, options.seed);
   if (kind == MixtureCovariance::dft) {
-    return expectation_maximisation(angular.x, dft, prior, options.max_iterations, options, run,
-                                    text, from, to);
+    return expectation_maximisation(angular.x, dft, options.max_iterations, run, stage, prior);
   }
-  expectation_maximisation(angular.x, dft, prior, n_warm_steps, options, run, "start:", from, from);
+  expectation_maximisation(angular.x, dft, n_warm_steps, run, {"start:", stage.from, stage.from},
+                           prior);
   arma::mat shares = log_densities(prior, angular.x, options.n_threads, false);
   shares.each_col() += arma::log(prior.weights);
   share_out(shares, options.n_threads);
   const auto go_on = [&](Maximiser& maximiser, const arma::cx_mat& x) {
     maximiser.start(shares, prior);
-    return expectation_maximisation(x, maximiser, prior, options.max_iterations, options, run, text,
-                                    from, to);
+    return expectation_maximisation(x, maximiser, options.max_iterations, run, stage, prior);
   };
   if (kind == MixtureCovariance::factors) {
     FactorsMaximiser maximiser(angular, dft, options.rank, floor, options.seed, options.n_threads);
@@ -444,22 +438,23 @@ std::vector<double> fit_kind(const Channels& channels, MixtureCovariance kind,
 }
 
 /// Koller's combination of one mixture per side; channels of power 1 per entry.
-std::vector<double> fit_kronecker(const Channels& channels, const GmmFitOptions& options,
-                                  const Run& run, GaussianMixture& prior) {
+std::vector<double> fit_kronecker(const Channels& channels, const Run& run,
+                                  GaussianMixture& prior) {
+  const GmmFitOptions& options = run.options;
   const arma::uword n_rx = channels.n_rx, n_tx = channels.n_tx, n = channels.x.n_cols;
   GaussianMixture rx, tx;
   {
     const Channels columns{n_rx, 1, arma::reshape(channels.x, n_rx, n_tx * n)};
-    fit_kind(columns, MixtureCovariance::full, options.n_components_rx, options.regularisation,
-             options, run, "receive side,", 0.0, 0.6, rx);
+    fit_kind(columns, MixtureCovariance::full, options.n_components_rx, run,
+             {"receive side,", 0.0, 0.6}, rx);
   }
   {
     Channels rows{n_tx, 1, arma::cx_mat(n_tx, n_rx * n)};
     for (arma::uword j = 0; j < n; ++j) {
       rows.x.cols(j * n_rx, (j + 1) * n_rx - 1) = arma::reshape(channels.x.col(j), n_rx, n_tx).st();
     }
-    fit_kind(rows, MixtureCovariance::full, options.n_components_tx, options.regularisation,
-             options, run, "transmit side,", 0.6, 0.9, tx);
+    fit_kind(rows, MixtureCovariance::full, options.n_components_tx, run,
+             {"transmit side,", 0.6, 0.9}, tx);
   }
   prior.weights = arma::vectorise(rx.weights * tx.weights.t());
   prior.means.zeros(n_rx * n_tx, prior.weights.n_elem);
@@ -471,7 +466,7 @@ std::vector<double> fit_kronecker(const Channels& channels, const GmmFitOptions&
     arma::mat shares = densities;
     shares.each_col() += arma::log(prior.weights);
     values.push_back(share_out(shares, options.n_threads));
-    run.report("pairs,", i, values.back(), 0.9, 1.0);
+    run.report({"pairs,", 0.9, 1.0}, i, values.back());
     if (i == options.max_iterations || !rises(values, options, n_rx * n_tx) || run.stopped()) break;
     update_weights(shares, prior);
   }
@@ -549,7 +544,7 @@ GmmModel fit_gmm(const SampleReader& samples, const GmmFitOptions& options,
 
   const OneBlasThread one_blas_thread;
   Channels channels{samples.n_rx, samples.n_tx, read_all(samples)};
-  const double power = mean_power(channels.x);
+  const double power = squared_norm(channels.x) / static_cast<double>(channels.x.n_elem);
   if (!(power > 0.0) || !std::isfinite(power)) {
     throw Error(ErrorKind::numeric,
                 "fit_gmm: the mean power of the channels is " + std::to_string(power));
@@ -562,10 +557,9 @@ GmmModel fit_gmm(const SampleReader& samples, const GmmFitOptions& options,
   model.n_samples = samples.n_samples;
   const Run run(options, control);
   const std::vector<double> values =
-      kronecker
-          ? fit_kronecker(channels, options, run, model.prior)
-          : fit_kind(channels, options.covariance, options.n_components, options.regularisation,
-                     options, run, to_string(options.covariance), 0.0, 1.0, model.prior);
+      kronecker ? fit_kronecker(channels, run, model.prior)
+                : fit_kind(channels, options.covariance, options.n_components, run,
+                           {to_string(options.covariance)}, model.prior);
   model.prior = model.prior.scaled(std::sqrt(power));
   // ln p(h) of the channels as they are.
   model.log_likelihoods = arma::vec(values) - static_cast<double>(samples.n_h()) * std::log(power);

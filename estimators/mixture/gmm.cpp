@@ -6,41 +6,31 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 
 #include <chest/estimators/common/contract.hpp>
-#include <chest/estimators/mixture/components.hpp>
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/common/model_file.hpp>
+#include <chest/estimators/mixture/components.hpp>
+#include <chest/estimators/mixture/conditional_mean.hpp>
 
 namespace chest {
 namespace {
 
-// Components that count less than this leave no trace in double precision.
-constexpr double negligible_share = 1e-17;
-
 class Gmm final : public Estimator {
  public:
   Gmm(std::shared_ptr<const ObservationOperator> A, const GaussianMixture& prior)
-      : A_(std::move(A)),
-        gram_scale_(A_->gram_scale()),
-        log_weights_(arma::log(prior.weights)),
-        centre_(prior.means * prior.weights) {
+      : A_(std::move(A)), gram_scale_(A_->gram_scale()), log_weights_(arma::log(prior.weights)) {
     // A^+ y = h + n' says all that y says of h: A = I with noise of variance sigma2 / c.
     components_ = make_gmm_components(gram_scale_ ? nullptr : A_, prior);
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "gmm"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("gmm", *A_, observation);
-    if (observation.y.n_cols == 0) {  // a row of a matrix without columns refers to no memory
-      out.h.set_size(A_->n_h(), 0);
-      out.mse.reset();
-      out.nfe = 0;
-      return;
-    }
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const double sigma2 = gram_scale_ ? observation.sigma2 / *gram_scale_ : observation.sigma2;
     const auto prepared = levels_.at(sigma2, [&] {
       Prepared made{components_->at(sigma2, 1), {}};
@@ -49,52 +39,18 @@ class Gmm final : public Estimator {
     });
     const arma::cx_mat y =
         components_->observations(gram_scale_ ? A_->pseudo_inverse(observation.y) : observation.y);
-
-    // shares(k, j): ln of weight times likelihood, then the responsibility.
-    arma::mat shares = prepared->level->log_densities(y);
-    shares.each_col() += log_weights_;
-    for (arma::uword j = 0; j < shares.n_cols; ++j) {
-      shares.col(j) = arma::exp(shares.col(j) - shares.col(j).max());
-      shares.col(j) /= arma::accu(shares.col(j));
-    }
-
-    // Posterior mean and covariance trace; the spread between components in the form
-    // sum r |h_k - h_hat|^2 = sum r |h_k|^2 - |h_hat|^2, with h_k relative to the prior's mean.
-    out.h.zeros(A_->n_h(), y.n_cols);
-    out.mse.zeros(y.n_cols);
-    for (arma::uword k = 0; k < shares.n_rows; ++k) {
-      const arma::uvec members = arma::find(shares.row(k) > negligible_share);
-      if (members.is_empty()) continue;
-      arma::cx_mat h = prepared->level->conditional_means(k, y.cols(members));
-      h.each_col() -= centre_;
-      for (arma::uword i = 0; i < members.n_elem; ++i) {
-        const double share = shares(k, members(i));
-        out.h.col(members(i)) += share * h.col(i);
-        out.mse(members(i)) += share * (prepared->errors(k) + power(h, i));
-      }
-    }
-    for (arma::uword j = 0; j < y.n_cols; ++j) out.mse(j) -= power(out.h, j);
-    out.h.each_col() += centre_;
+    conditional_mean(*prepared->level, log_weights_, y, prepared->errors, out.h, out.mse);
     components_->to_channels(out.h);
-    out.nfe = 0;
   }
 
- private:
   struct Prepared {
     std::unique_ptr<GmmLevel> level;
     arma::vec errors;
   };
 
-  static double power(const arma::cx_mat& h, arma::uword j) {
-    double sum = 0.0;
-    for (const arma::cx_double& value : h.col(j)) sum += std::norm(value);
-    return sum;
-  }
-
   std::shared_ptr<const ObservationOperator> A_;
   std::optional<double> gram_scale_;
   arma::vec log_weights_;
-  arma::cx_vec centre_;  ///< mean of the prior; where it is not zero, a basis of the antennas
   std::unique_ptr<GmmComponents> components_;
   LevelCache<Prepared> levels_{2};
 };
@@ -147,8 +103,7 @@ GaussianMixture mixture_posterior(const GaussianMixture& prior, const Observatio
     const arma::cx_mat F = arma::solve(arma::trimatl(L), AC, arma::solve_opts::fast);
     const arma::cx_vec d =
         arma::solve(arma::trimatl(L), arma::cx_vec(y - A_means.col(k)), arma::solve_opts::fast);
-    posterior.weights(k) -=
-        2.0 * arma::accu(arma::log(arma::real(L.diag()))) + arma::accu(arma::square(arma::abs(d)));
+    posterior.weights(k) -= 2.0 * arma::accu(arma::log(arma::real(L.diag()))) + squared_norm(d);
     posterior.means.col(k) += F.t() * d;
     posterior.covariances.push_back(C - F.t() * F);
   }

@@ -1,4 +1,5 @@
 #include <chest/estimators/network/config.hpp>
+#include <chest/spec.hpp>
 
 #include <algorithm>
 #include <cmath>

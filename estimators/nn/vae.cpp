@@ -167,17 +167,17 @@ class VaeEstimator final : public Estimator {
     observed_ = static_cast<double>(seen.n_elem) / static_cast<double>(A_->n_h());
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "vae"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
   std::string warning(double sigma2) const override {
     return outside_fitted_range(noise_gain_ * sigma2, from_db(-VaeConfig::snr_high_db),
                                 from_db(-VaeConfig::snr_low_db));
   }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("vae", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     const arma::cx_mat z = A_->pseudo_inverse(observation.y);
     arma::cx_mat m(z.n_rows, z.n_cols);
     arma::mat c(z.n_rows, z.n_cols);
@@ -186,7 +186,6 @@ class VaeEstimator final : public Estimator {
     out.nfe = 1;
   }
 
- private:
   void decode(const arma::cx_mat& z, double sigma2, arma::cx_mat& m, arma::mat& c) const {
     const OneTorchThread one_thread;
     const c10::InferenceMode no_gradients;

@@ -49,7 +49,7 @@ arma::cx_mat Denoiser::denoise(const arma::cx_mat& z, double sigma2) const {
 }
 
 arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
-                       arma::uword n_probes, std::uint64_t stream, const arma::cx_mat& D) {
+                       arma::uword n_probes, ColumnNoise& noise, const arma::cx_mat& D) {
   if (n_probes == 0) {
     throw Error(ErrorKind::invalid_argument, "probed error: n_probes is 0; expected at least 1");
   }
@@ -59,10 +59,11 @@ arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double s
   arma::vec traces(z.n_cols, arma::fill::zeros);
   arma::cx_mat directions(arma::size(z)), moved;
   for (arma::uword i = 0; i < n_probes; ++i) {
-    Rng rng(0, {Purpose::estimator, stream, i});
-    for (std::complex<double>& v : directions) {
-      const std::uint64_t bits = rng();
-      v = {bits & 1 ? 1.0 : -1.0, bits & 2 ? 1.0 : -1.0};
+    for (arma::uword k = 0; k < z.n_cols; ++k) {
+      for (arma::cx_double& v : directions.col(k)) {
+        const std::uint64_t bits = noise.of(k)();
+        v = {bits & 1 ? 1.0 : -1.0, bits & 2 ? 1.0 : -1.0};
+      }
     }
     denoiser.denoise(z + step * directions, sigma2, moved);
     for (arma::uword k = 0; k < z.n_cols; ++k) {

@@ -55,9 +55,7 @@ PriorGap measure_prior_gap(const SampleReader& samples, const arma::vec& snr_db)
   C /= static_cast<double>(gap.n_fit);
   arma::vec l;
   arma::cx_mat U;
-  if (!hermitian_eigen(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
-    throw Error(ErrorKind::numeric, "prior gap: the eigendecomposition of the covariance failed");
-  }
+  hermitian_eigen(C, l, U);
   l = arma::clamp(l, 0.0, arma::datum::inf);
 
   const AngularTransform transform(samples.n_rx, samples.n_tx);

@@ -112,15 +112,12 @@ class Omp final : public Estimator {
     }
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "omp"; }
+  const ObservationOperator& A() const override { return *A_; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("omp", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     out.h.set_size(A_->n_h(), observation.y.n_cols);
-    out.mse.reset();
-    out.nfe = 0;
     Workspace work;
     work.Q.set_size(A_->n_obs(), most_atoms_);  // pages that no atom needs are never touched
     work.R.set_size(most_atoms_, most_atoms_);
@@ -130,7 +127,6 @@ class Omp final : public Estimator {
     }
   }
 
- private:
   /// The atoms taken are the columns of Q R.
   struct Workspace {
     arma::cx_mat Q, R;  ///< orthonormal, [n_obs, n_taken ..]; upper triangular
@@ -202,16 +198,7 @@ class Omp final : public Estimator {
 
 }  // namespace
 
-std::string OmpOptions::why_invalid() const {
-  if (oversampling < 1 || oversampling > 64) {
-    return "oversampling is " + std::to_string(oversampling) + ", it must be 1 .. 64";
-  }
-  if (!(false_discovery > 0.0 && false_discovery < 1.0)) {
-    return "false_discovery is " + std::to_string(false_discovery) +
-           ", it must be above 0 and below 1";
-  }
-  return {};
-}
+std::string OmpOptions::why_invalid() const { return omp_options.why_invalid(*this); }
 
 std::unique_ptr<Estimator> make_omp(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const OmpOptions& options) {

@@ -36,15 +36,13 @@ class Sbl final : public Estimator {
     }
   }
 
-  using Estimator::estimate;
-
   std::string name() const override { return "sbl"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return true; }
 
-  void estimate(const Observation& observation, Estimate& out) const override {
-    check_observation("sbl", *A_, observation);
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     out.h.set_size(A_->n_h(), observation.y.n_cols);
-    out.mse.set_size(observation.y.n_cols);
-    out.nfe = 0;
     Work work;
     for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
       arma::cx_mat H(out.h.colptr(k), U_.n_rows, G_tx_.n_rows, false, true);
@@ -52,7 +50,6 @@ class Sbl final : public Estimator {
     }
   }
 
- private:
   /// Independent problems x = B w + n, one per column of X. For pilots a problem is a row of U^H Y
   /// with the transmit angles as atoms; for a dense A there is one, with all pairs of angles.
   struct Work {
@@ -171,15 +168,7 @@ class Sbl final : public Estimator {
 
 }  // namespace
 
-std::string SblOptions::why_invalid() const {
-  if (oversampling < 1 || oversampling > 64) {
-    return "oversampling is " + std::to_string(oversampling) + ", it must be 1 .. 64";
-  }
-  if (!(penalty >= 0.0) || !std::isfinite(penalty)) {
-    return "penalty is " + std::to_string(penalty) + ", it must be finite and not negative";
-  }
-  return {};
-}
+std::string SblOptions::why_invalid() const { return sbl_options.why_invalid(*this); }
 
 std::unique_ptr<Estimator> make_sbl(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const SblOptions& options) {

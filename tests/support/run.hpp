@@ -31,13 +31,15 @@ class AlteredLs : public Estimator {
             std::function<void(arma::cx_mat&)> alter)
       : name_(std::move(name)), ls_(make_ls(std::move(A))), alter_(std::move(alter)) {}
   std::string name() const override { return name_; }
-  void estimate(const Observation& observation, Estimate& out) const override {
+  const ObservationOperator& A() const override { return ls_->A(); }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
     ls_->estimate(observation, out);
     alter_(out.h);
     out.mse.reset();
   }
 
- private:
   std::string name_;
   std::unique_ptr<Estimator> ls_;
   std::function<void(arma::cx_mat&)> alter_;

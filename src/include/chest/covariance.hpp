@@ -14,9 +14,9 @@ arma::cx_mat toeplitz(const arma::cx_vec& t);
 /// in zheevd of OpenBLAS 0.3.21 can end in a segmentation fault inside zgemv (seen at n = 1024).
 /// The limit leaves a margin, and smaller matrices, where threads gain most, are not held up.
 /// Workers call this instead of arma::eig_sym.
-/// @param C  [n, n], Hermitian
-/// @return   false if it fails; l and U are then empty
-bool hermitian_eigen(arma::vec& l, arma::cx_mat& U, const arma::cx_mat& C);
+/// @param C  [n, n], Hermitian up to rounding
+/// @throws Error(numeric) if the decomposition fails
+void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U);
 
 /// A factor L with C = L L^H for a Hermitian positive semidefinite C, singular ones included
 /// (by eigenvalues; those below zero by rounding are taken as zero).

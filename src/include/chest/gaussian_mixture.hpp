@@ -45,7 +45,7 @@ struct GaussianMixture {
   arma::vec weights;                      ///< [n_components], not negative, sum 1
   arma::cx_mat means;                     ///< [n_h, n_components]; 0 where there is a structure
   std::vector<arma::cx_mat> covariances;  ///< C_k, [n_h, n_h]; empty where there is a structure
-  /// Says the covariances in few numbers.
+  /// The covariances by fewer numbers than their entries; none: `covariances` holds them.
   std::variant<std::monostate, SpectralCovariances, KroneckerCovariances> structure = {};
 
   arma::uword n_h() const { return means.n_rows; }
@@ -55,7 +55,7 @@ struct GaussianMixture {
   arma::cx_mat covariance(arma::uword k) const;
   /// Real numbers that a fit chooses: weights, means and covariances.
   arma::uword n_parameters() const;
-  /// That of factor h.
+  /// The mixture of factor * h.
   GaussianMixture scaled(double factor) const;
   /// Empty when usable; otherwise one sentence naming what does not fit.
   std::string why_invalid() const;
@@ -64,7 +64,7 @@ struct GaussianMixture {
 /// "64 components, factors of rank 8, 1114175 parameters".
 std::string describe(const GaussianMixture& prior);
 
-/// n_samples independent draws, [n_h, n_samples].
+/// n_samples independent draws, [n_h, n_samples]. Those of a structure never form a C_k.
 /// @throws Error(numeric) if a covariance has a negative eigenvalue
 arma::cx_mat draw(const GaussianMixture& prior, arma::uword n_samples, Rng& rng);
 /// E[h h^H] = sum_k w_k (C_k + m_k m_k^H): the C of the best linear estimator. [n_h, n_h]

@@ -20,16 +20,6 @@ namespace chest {
 /// Parts of expect_estimator_contract().
 namespace contract {
 
-/// Some columns of an observation, in this order.
-inline Observation columns(const Observation& observation, const arma::uvec& which) {
-  Observation out = observation;
-  out.y = observation.y.cols(which);
-  if (!observation.genie.empty()) {
-    out.genie = {observation.genie.t_rx.cols(which), observation.genie.t_tx.cols(which)};
-  }
-  return out;
-}
-
 /// Largest |a - b| / (1 + |b|) over all entries, where NaN equals NaN; infinity when the sizes differ.
 template <class Matrix>
 double difference(const Matrix& a, const Matrix& b) {
@@ -44,7 +34,7 @@ double difference(const Matrix& a, const Matrix& b) {
   return largest;
 }
 
-/// The columns `which` of every field; nfe stays.
+/// The columns `which` of every field; nfe and n_reset stay.
 inline Estimate columns(const Estimate& estimate, const arma::uvec& which) {
   Estimate out = estimate;
   out.h = estimate.h.cols(which);
@@ -55,8 +45,8 @@ inline Estimate columns(const Estimate& estimate, const arma::uvec& which) {
   return out;
 }
 
-/// Empty, or the first field in which two estimates differ by more than the tolerance; nfe is not
-/// compared.
+/// Empty, or the first field in which two estimates differ by more than the tolerance; nfe and
+/// n_reset are not compared.
 inline std::string differing_field(const Estimate& a, const Estimate& b, double tolerance) {
   const auto check = [&](const char* field, double d) {
     std::ostringstream text;
@@ -81,6 +71,7 @@ inline Estimate used_before(arma::uword n_h, arma::uword n_samples) {
   out.sigma2 = arma::vec(n_samples + 6).fill(-1.0);
   out.log_evidence = arma::vec(n_samples + 7).fill(77.0);
   out.nfe = 7777;
+  out.n_reset = 777;
   return out;
 }
 
@@ -142,13 +133,15 @@ inline void expect_refused(const Estimator& estimator, const Observation& observ
 
 /// Checks the laws that every estimator keeps, all fields of Estimate included:
 ///
-///   * every field has its size and range; angular_mse comes only when asked for, and its columns
-///     add up to mse; asking changes nothing else
+///   * every field has its size and range; mse comes where predicts_mse() says so, angular_mse only
+///     when asked for, and its columns add up to mse; asking changes nothing else
 ///   * the same call gives the same bits, also into an Estimate that another call has used, and in
 ///     several threads at once
-///   * a batch is its columns one by one, in any order; the batch's nfe is the largest of theirs
+///   * a batch is its columns one by one, in any order, each with its sample number; the batch's nfe is
+///     the largest of theirs
 ///   * memory of the right size is reused; no columns give an estimate of no columns
-///   * a y of a wrong number of rows, and a sigma2 that is not positive and finite, are refused
+///   * a y of a wrong number of rows, a wrong number of sample numbers, and a sigma2 that is not
+///     positive and finite where it is read, are refused
 ///
 ///     TEST(MyEstimator, KeepsTheContract) {
 ///       expect_estimator_contract(*make_my_estimator(A), *A, observation, 1e-10);
@@ -169,6 +162,8 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
 
   const Estimate whole = estimator.estimate(plain);
   const Estimate per_angle = estimator.estimate(asking);
+  EXPECT_EQ(!whole.mse.is_empty(), estimator.predicts_mse(plain.sigma2))
+      << "mse is given where predicts_mse() says so";
   if (!contract::expect_well_formed(whole, A.n_h(), n, false)) return;
   if (!contract::expect_well_formed(per_angle, A.n_h(), n, true)) return;
   Estimate without = per_angle;
@@ -180,32 +175,36 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
   estimator.estimate(asking, out);
   EXPECT_EQ(contract::differing_field(out, per_angle, 0.0), "") << "the same call, other values";
   EXPECT_EQ(out.nfe, per_angle.nfe);
+  EXPECT_EQ(out.n_reset, per_angle.n_reset);
   out = contract::used_before(A.n_h(), n);
   estimator.estimate(plain, out);
   EXPECT_EQ(contract::differing_field(out, whole, 0.0), "") << "the same call, other values";
   EXPECT_EQ(out.nfe, whole.nfe);
+  EXPECT_EQ(out.n_reset, whole.n_reset);
 
   const arma::cx_double* memory = out.h.memptr();
   estimator.estimate(plain, out);
   EXPECT_EQ(out.h.memptr(), memory) << "memory of the right size was not reused";
 
-  arma::uword most_calls = 0;
+  arma::uword most_calls = 0, n_reset = 0;
   for (arma::uword k = 0; k < n; ++k) {
     const arma::uvec which{k};
-    estimator.estimate(contract::columns(asking, which), out);
+    estimator.estimate(asking.columns(which), out);
     EXPECT_EQ(contract::differing_field(out, contract::columns(per_angle, which), tolerance), "")
         << "column " << k << " alone";
     most_calls = std::max(most_calls, out.nfe);
+    n_reset += out.n_reset;
   }
   EXPECT_EQ(most_calls, per_angle.nfe) << "nfe of a batch is the largest of its columns";
+  EXPECT_EQ(n_reset, per_angle.n_reset) << "n_reset of a batch is the sum over its columns";
 
   const arma::uvec order = arma::reverse(arma::regspace<arma::uvec>(0, n - 1));
-  EXPECT_EQ(contract::differing_field(estimator.estimate(contract::columns(plain, order)),
+  EXPECT_EQ(contract::differing_field(estimator.estimate(plain.columns(order)),
                                       contract::columns(whole, order), tolerance),
             "")
       << "columns in another order";
 
-  const Estimate nothing = estimator.estimate(contract::columns(asking, arma::uvec()));
+  const Estimate nothing = estimator.estimate(asking.columns(arma::uvec()));
   contract::expect_well_formed(nothing, A.n_h(), 0, true);
 
   std::vector<std::string> differing(4);
@@ -227,8 +226,12 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
   contract::expect_refused(
       estimator, wrong,
       "y has " + std::to_string(A.n_obs() + 1) + " rows, A has " + std::to_string(A.n_obs()));
+  wrong = observation;
+  wrong.samples.assign(n + 1, 0);
+  contract::expect_refused(estimator, wrong, std::to_string(n + 1) + " sample numbers");
   for (const double sigma2 : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(),
                               std::numeric_limits<double>::infinity()}) {
+    if (!estimator.reads_sigma2()) break;
     wrong = observation;
     wrong.sigma2 = sigma2;
     contract::expect_refused(estimator, wrong, "sigma2");

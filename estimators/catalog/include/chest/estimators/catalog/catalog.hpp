@@ -1,62 +1,22 @@
 #pragma once
 
 #include <armadillo>
-#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <chest/estimators/catalog/model_store.hpp>
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/observation.hpp>
-#include <chest/text.hpp>
+#include <chest/spec.hpp>
 
 namespace chest {
 
-/// An option of an estimator, as it is written after the name: "dmse:steps=1".
-struct CatalogOption {
-  std::string name;
-  std::string value;  ///< what may stand behind "=", for people; empty for a switch
-  std::string help;
-};
-
-/// One row of the table of estimators.
-struct CatalogEntry {
-  std::string name;
-  std::string summary;  ///< one line
-  /// Kind of the model file that it needs: "lmmse", "gmm", "dmse", "vae"; empty: none.
-  std::string model;
-  std::vector<CatalogOption> options;
-};
-
-/// Every estimator that make_estimator() knows.
-const std::vector<CatalogEntry>& estimator_catalog();
-
-/// Model files of a run. Each is read once, however many estimators share it; what is costly to
-/// prepare from one (a network on its device, an eigendecomposition) is kept too. Safe to share
-/// between threads.
-class ModelStore {
- public:
-  /// @param files  looked at now: format, kind and sizes; values are read when an estimator asks
-  /// @throws Error(io) or Error(format) if one is not a model file
-  explicit ModelStore(const std::vector<std::filesystem::path>& files = {});
-  ~ModelStore();
-
-  /// What a file holds, for results and messages.
-  struct Info {
-    std::filesystem::path file;
-    std::string kind;
-    arma::uword n_rx = 0, n_tx = 0;
-  };
-  /// The files in the order given, then those named by specs ("dmse@FILE") so far.
-  std::vector<Info> files() const;
-
-  struct Impl;
-  Impl& impl() const { return *impl_; }
-
- private:
-  std::unique_ptr<Impl> impl_;
-};
+class Catalog;
+class Maker;
 
 /// What estimators are made from.
 struct EstimatorContext {
@@ -70,12 +30,138 @@ struct EstimatorContext {
   bool has_genie_covariances = false;  ///< Observation::genie will be filled
 };
 
-/// Makes the estimator that `spec` names: "ls", "dmse:steps=1@model.h5". Its name() is spec.text.
-/// @throws Error(invalid_argument) if estimator or option is unknown (the nearest is suggested), a
-///         value is out of range, no model or several of the kind were given, its sizes are not
-///         those of the channels, or the estimator cannot work on A
-/// @throws Error(io), Error(format) if a model cannot be read
+/// One estimator as people read it.
+struct CatalogEntry {
+  std::string name;
+  std::string summary;  ///< one line
+  /// Kind of the model file that it needs: "lmmse", "gmm", "dmse", "vae", or a kind of your own; empty:
+  /// none.
+  std::string model;
+  std::vector<OptionInfo> options;
+};
+
+/// An entry and how its estimator is made.
+struct CatalogRow {
+  CatalogEntry entry;
+  /// Reads its options from maker.spec(); everything else that can be wrong is checked before.
+  std::function<std::unique_ptr<Estimator>(const Maker&)> make;
+  /// It may be told to estimate the noise variance itself, or to believe a wrong one: option snr.
+  bool takes_snr = false;
+};
+
+/// The table of estimators by name: a value, to which rows of your own can be added.
+///
+///   Catalog catalog = built_in();
+///   catalog.add(row("shrunk", "least squares shrunk by one scalar", shrunk_options,
+///                   [](const Maker& maker, const ShrunkOptions& options) {
+///                     return make_shrunk(maker.context().A, options);
+///                   }));
+///   return cli::run(argc, argv, catalog);
+class Catalog {
+ public:
+  /// @throws Error(invalid_argument) if the name is empty or taken
+  void add(CatalogRow row);
+
+  std::vector<CatalogEntry> entries() const;
+  std::vector<std::string> names() const;
+  /// The entry of a name.
+  /// @throws Error(invalid_argument) if there is none; the nearest is suggested
+  const CatalogEntry& entry(const std::string& name) const;
+  /// Splits a list of names with options, "ls,dmse:published,bfloat16,lmmse".
+  std::vector<NamedOptions> parse(const std::string& list) const;
+  /// {"steps": "1", ...}: the options that `spec` runs with, defaults included, for provenance.
+  /// @throws Error(invalid_argument) as entry()
+  std::string options_json(const NamedOptions& spec) const;
+
+  /// Makes the estimator that `spec` names: "ls", "dmse:steps=1@model.h5". Its name() is spec.text.
+  /// @throws Error(invalid_argument) if estimator or option is unknown (the nearest is suggested), a
+  ///         value is out of range or has no effect, no model or several of the kind were given, its
+  ///         sizes are not those of the channels, or the estimator cannot work on A
+  /// @throws Error(io), Error(format) if a model cannot be read
+  std::unique_ptr<Estimator> make(const NamedOptions& spec, const EstimatorContext& context) const;
+
+ private:
+  const CatalogRow& find(const std::string& name) const;
+
+  std::vector<CatalogRow> rows_;
+};
+
+/// Every estimator of chest.
+Catalog built_in();
+
+/// built_in().make(spec, context)
 std::unique_ptr<Estimator> make_estimator(const NamedOptions& spec,
                                           const EstimatorContext& context);
+
+/// One Catalog::make() at work: the spec, what it may use, and the errors that all rows can raise.
+class Maker {
+ public:
+  Maker(const Catalog& catalog, const NamedOptions& spec, const EstimatorContext& context);
+
+  const NamedOptions& spec() const { return spec_; }
+  const EstimatorContext& context() const { return context_; }
+  /// Never null.
+  ModelStore& models() const { return *models_; }
+  const Catalog& catalog() const { return catalog_; }
+
+  /// What the spec says of a table's options; all else has its default.
+  template <class Options, class... Entries>
+  Options options(const OptionTable<Options, Entries...>& table, Options defaults = {}) const {
+    table.read(spec_, defaults, [this](const std::string&, const std::string& text) {
+      return other_estimator(text);
+    });
+    return defaults;
+  }
+
+  /// An estimator that this one uses, on the same prior where it needs one.
+  std::shared_ptr<const Estimator> other_estimator(const std::string& text) const;
+
+  /// The model file of this kind: the one that the spec names, or the only one given; empty when
+  /// none was given. Its sizes are those of the channels.
+  /// @throws Error(invalid_argument) if it is of another kind or size, or several were given
+  std::string find_model(const std::string& kind) const;
+  /// The same, where one must be there.
+  /// @param how  commands that make one, for the message
+  std::string need_model(const std::string& kind, const std::string& how) const;
+  /// The model of this kind, read once for all estimators of the ModelStore.
+  /// @param load  reads it from a path
+  template <class Load>
+  auto need(const std::string& kind, const std::string& how, Load&& load) const {
+    using Model = decltype(load(std::filesystem::path()));
+    const std::string file = need_model(kind, how);
+    return models_->get<Model>(file, [&] { return std::make_shared<const Model>(load(file)); });
+  }
+
+ private:
+  const Catalog& catalog_;
+  const NamedOptions& spec_;
+  const EstimatorContext& context_;
+  std::shared_ptr<ModelStore> models_;
+};
+
+/// A row whose options are one table.
+/// @param make   (const Maker&, const Options&) -> std::unique_ptr<Estimator>
+/// @param model  kind of the model file that it needs; empty: none
+template <class Options, class... Entries, class Make>
+CatalogRow row(const std::string& name, const std::string& summary,
+               const OptionTable<Options, Entries...>& table, Make make,
+               const std::string& model = "") {
+  CatalogRow out;
+  out.entry = {name, summary, model, table.describe()};
+  out.make = [table, make](const Maker& maker) -> std::unique_ptr<Estimator> {
+    return make(maker, maker.options(table));
+  };
+  return out;
+}
+/// A row without options.
+/// @param make  (const Maker&) -> std::unique_ptr<Estimator>
+template <class Make>
+CatalogRow row(const std::string& name, const std::string& summary, Make make,
+               const std::string& model = "") {
+  CatalogRow out;
+  out.entry = {name, summary, model, {}};
+  out.make = std::move(make);
+  return out;
+}
 
 }  // namespace chest

@@ -5,18 +5,20 @@
 #include <cstdint>
 #include <vector>
 
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/random.hpp>
 
 namespace chest {
 
-/// Random numbers for each column of an observation that depend on the column itself, so that a
-/// batch is its columns one by one.
+/// Random numbers for each column of an observation, keyed by its seed and the column's sample number:
+/// a batch is its columns one by one, and another rounding of y draws the same.
 class ColumnNoise {
  public:
-  ColumnNoise(std::uint64_t seed, const arma::cx_mat& y, std::uint64_t run) {
-    rngs_.reserve(y.n_cols);
-    for (arma::uword k = 0; k < y.n_cols; ++k) {
-      rngs_.emplace_back(seed, Stream{Purpose::estimator, hash(y, k), run});
+  /// @param run  tells apart several draws for one observation
+  explicit ColumnNoise(const Observation& observation, std::uint64_t run = 0) {
+    rngs_.reserve(observation.y.n_cols);
+    for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
+      rngs_.emplace_back(observation.seed, Stream{Purpose::estimator, observation.sample(k), run});
     }
   }
 
@@ -31,16 +33,6 @@ class ColumnNoise {
   }
 
  private:
-  // FNV-1a over the column's bytes.
-  static std::uint64_t hash(const arma::cx_mat& y, arma::uword k) {
-    std::uint64_t h = 1469598103934665603u;
-    const auto* bytes = reinterpret_cast<const unsigned char*>(y.colptr(k));
-    for (std::size_t i = 0; i < y.n_rows * sizeof(arma::cx_double); ++i) {
-      h = (h ^ bytes[i]) * 1099511628211u;
-    }
-    return h;
-  }
-
   std::vector<Rng> rngs_;
 };
 

@@ -43,28 +43,6 @@ inline double decorrelation_gain(const std::string& who, const ObservationOperat
                   "estimator lmmse, which takes any pilots");
 }
 
-/// @throws Error(invalid_argument) if y does not have n_obs rows
-inline void check_rows(const std::string& who, const ObservationOperator& A,
-                       const Observation& observation) {
-  if (observation.y.n_rows != A.n_obs()) {
-    throw Error(ErrorKind::invalid_argument, who + ": y has " +
-                                                 std::to_string(observation.y.n_rows) +
-                                                 " rows, A has " + std::to_string(A.n_obs()));
-  }
-}
-
-/// What every estimator that is told the noise variance asks of an observation before it works.
-/// @throws Error(invalid_argument) if y does not have n_obs rows or sigma2 is not positive
-inline void check_observation(const std::string& who, const ObservationOperator& A,
-                              const Observation& observation) {
-  check_rows(who, A, observation);
-  if (!(observation.sigma2 > 0.0) || !std::isfinite(observation.sigma2)) {
-    throw Error(ErrorKind::invalid_argument, who + ": sigma2 is " +
-                                                 std::to_string(observation.sigma2) +
-                                                 ", it must be positive and finite");
-  }
-}
-
 /// Empty, or the warning that a noise level lies outside the range that a prior was fitted for.
 inline std::string outside_fitted_range(double sigma2, double lowest, double highest) {
   // The ends of a schedule are rounded values of round SNRs: 40 dB lies inside "40 dB".

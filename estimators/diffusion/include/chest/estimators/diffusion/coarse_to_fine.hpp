@@ -5,8 +5,9 @@
 #include <memory>
 #include <string>
 
-#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -16,9 +17,14 @@ struct CoarseToFineOptions {
   double noise = 0.3;                 ///< beta: 1 puts no noise in, 0 all that was removed; 0 .. 1
   double last_tau = 0.02;             ///< stop at this residual; > 0
   arma::uword most_iterations = 400;  ///< >= 1
-  std::uint64_t seed = 1;
   std::string why_invalid() const;
 };
+
+inline constexpr auto coarse_to_fine_options = options_of<CoarseToFineOptions>(
+    option("iterations", &CoarseToFineOptions::most_iterations, within(1, 100'000), "most steps"),
+    option("step", &CoarseToFineOptions::step, up_to(0, 1), "first share of the residual"),
+    option("noise", &CoarseToFineOptions::noise, within(0, 1), "1 puts no noise in"),
+    option("last", &CoarseToFineOptions::last_tau, above(0), "residual at which it stops"));
 
 /// Stochastic coarse-to-fine ascent with a denoiser that is not told the noise level: each step
 /// takes a growing share of the denoiser's residual, outside the row space of A, and of the way to

@@ -3,11 +3,13 @@
 #include <armadillo>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
-#include <chest/estimators/common/estimator.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -19,6 +21,9 @@ enum class ReverseRule {
   published,      ///< the letter's loop
   published_full  ///< the letter's loop with the call at i*
 };
+
+inline constexpr std::pair<ReverseRule, const char*> published_rule_names[] = {
+    {ReverseRule::published, ""}, {ReverseRule::published_full, "full"}};
 
 struct DmseOptions {
   ReverseRule rule = ReverseRule::calibrated;
@@ -35,6 +40,17 @@ struct DmseOptions {
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
+
+inline constexpr auto dmse_options = options_of<DmseOptions>(
+    option("steps", &DmseOptions::n_steps, within(1, 100'000),
+           "calls on the log-SNR grid; 1 is Tweedie's formula")
+        .also([](DmseOptions& o) { o.rule = ReverseRule::fixed_steps; })
+        .default_is("as calibrated"),
+    option("published", &DmseOptions::rule, published_rule_names,
+           "the loop of the DMSE letter as its code runs it; =full: as its equation reads")
+        .default_is(""),
+    option("probes", &DmseOptions::n_probes, within(0, 10'000),
+           "random directions that predict the error of a prior that does not predict it"));
 
 /// DMSE estimator: a denoiser run along a noise-free reverse chain from the decorrelated
 /// observation.

@@ -4,9 +4,10 @@
 #include <memory>
 #include <string>
 
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/errors.hpp>
-#include <chest/estimators/common/estimator.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -22,6 +23,13 @@ struct EpOptions {
   DenoiserErrors errors{};
   std::string why_invalid() const;
 };
+
+inline constexpr auto ep_options = options_of<EpOptions>(
+    option("iterations", &EpOptions::n_iterations, within(1, 100'000), "denoiser calls"),
+    option("damping", &EpOptions::damping, up_to(0, 1),
+           "share of the new message from the second iteration on"),
+    option("fallback", &EpOptions::fallback, "estimates the channels that do not settle")
+        .default_is("diffpir on the same prior; none: they keep what they have"));
 
 /// Expectation propagation (vector approximate message passing) between the observation and the
 /// prior: an LMMSE block and the denoiser exchange Gaussian messages from which their own

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/errors.hpp>
-#include <chest/estimators/common/estimator.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -26,7 +26,12 @@ enum class VarianceKind {
   tweedie_proper,  ///< tau2 J alone
 };
 const char* to_string(VarianceKind kind);
-VarianceKind variance_kind_from_string(const std::string& text);
+/// Those that a model file can hold what they need for; `full` is for the library alone.
+inline constexpr std::pair<VarianceKind, const char*> variance_names[] = {
+    {VarianceKind::zero, "zero"},       {VarianceKind::unit, "unit"},
+    {VarianceKind::scaled, "scaled"},   {VarianceKind::analytic, "analytic"},
+    {VarianceKind::angular, "angular"}, {VarianceKind::head, "head"},
+    {VarianceKind::tweedie, "tweedie"}, {VarianceKind::tweedie_proper, "tweedie-proper"}};
 
 struct VarianceModel {
   VarianceKind kind = VarianceKind::scaled;

@@ -5,8 +5,9 @@
 #include <memory>
 #include <string>
 
-#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
@@ -17,9 +18,14 @@ struct RedDiffOptions {
   double lambda = 0.0;
   double learning_rate = 0.1;  ///< of Adam, falling linearly to 0; > 0
   double tau2_first = 10.0, tau2_last = 1e-4;
-  std::uint64_t seed = 1;
   std::string why_invalid() const;
 };
+
+inline constexpr auto red_diff_options = options_of<RedDiffOptions>(
+    option("iterations", &RedDiffOptions::n_iterations, within(1, 100'000), "denoiser calls"),
+    option("lambda", &RedDiffOptions::lambda, at_least(0), "weight of the prior")
+        .default_is("0: 5 sigma2"),
+    option("rate", &RedDiffOptions::learning_rate, above(0), "learning rate of Adam"));
 
 /// RED-diff: a point mu fitted by Adam to the data and to the denoiser at falling noise levels,
 ///

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
 #include <chest/provenance.hpp>
 #include <chest/samples.hpp>
@@ -14,11 +15,15 @@ namespace chest {
 
 struct LmmseOptions {
   /// Added to the diagonal of C, relative to tr(C) / n_h. A sample covariance of few samples is too
-  /// sure of the directions it has not seen.  Range: >= 0.
+  /// sure of the directions it has not seen.
   double diagonal_loading = 0.0;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
+
+inline constexpr auto lmmse_options =
+    options_of<LmmseOptions>(option("loading", &LmmseOptions::diagonal_loading, at_least(0),
+                                    "added to the diagonal of C, relative to its mean"));
 
 /// Linear MMSE estimator for channels of covariance C.
 ///

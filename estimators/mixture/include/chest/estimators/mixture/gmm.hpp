@@ -25,11 +25,14 @@ namespace chest {
 ///
 ///   dft, factors          O(1 + rank) where A^H A = c I, else O(n_pilots + rank)
 ///   kronecker             O(n_rx + n_pilots)
-///   full, toeplitz        O(n_obs), as for any other A; memory n_components (n_h^2 + n_obs^2)
+///   full, toeplitz        O(n_h) where A^H A = c I: one eigendecomposition per component serves
+///                         every noise level; memory n_components n_h^2
+///                         else O(n_obs), as for any other A; memory n_components (n_h^2 + n_obs^2)
 ///
 /// Predicts its mse, the trace of the posterior covariance.
 ///
 /// @throws Error(invalid_argument) if A is null, the prior is invalid or A.n_h() != prior.n_h()
+/// @throws Error(numeric) if a covariance that is decomposed has a negative eigenvalue
 /// Source: [Koller2022]; reference values in tests/golden/estimators.h5
 std::unique_ptr<Estimator> make_gmm(std::shared_ptr<const ObservationOperator> A,
                                     const GaussianMixture& prior);

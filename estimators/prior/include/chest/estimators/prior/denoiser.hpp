@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <chest/estimators/common/column_noise.hpp>
+
 namespace chest {
 
 /// One step of a noise-free reverse chain in variance-exploding (VE) coordinates:
@@ -83,10 +85,10 @@ class Denoiser {
 /// n_probes + 1 calls per channel. Exact in the mean for the exact D; for a learned one only as
 /// good as its Jacobian.
 /// @param D       D(z, sigma2) if it is known already, otherwise empty
-/// @param stream  random stream of the directions
+/// @param noise   what the directions are drawn from, column by column
 /// @return [n_samples], negative values cut to 0
 /// Source: [Efron2011], [Hutchinson1990]; docs/model.md
 arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
-                       arma::uword n_probes, std::uint64_t stream, const arma::cx_mat& D = {});
+                       arma::uword n_probes, ColumnNoise& noise, const arma::cx_mat& D = {});
 
 }  // namespace chest

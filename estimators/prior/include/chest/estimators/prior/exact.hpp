@@ -12,10 +12,11 @@ namespace chest {
 /// @throws Error(invalid_argument) if C is not square
 std::unique_ptr<Denoiser> make_gaussian_denoiser(const arma::cx_mat& C);
 
-/// D of a Gaussian mixture in closed form: responsibilities times component LMMSE filters. One
-/// eigendecomposition per component serves every noise level. Blind, it averages over 24 levels
-/// from 6 to -60 dB, each as likely as the others.
+/// D of a Gaussian mixture in closed form: what make_gmm() computes where A = I, and at its cost,
+/// which follows from the structure of the covariances. Blind, it averages over 24 levels from 6 to
+/// -60 dB, each as likely as the others.
 /// @throws Error(invalid_argument) if the prior is invalid
+/// @throws Error(numeric) if a covariance that is decomposed has a negative eigenvalue
 std::unique_ptr<Denoiser> make_gaussian_mixture_denoiser(const GaussianMixture& prior);
 
 }  // namespace chest

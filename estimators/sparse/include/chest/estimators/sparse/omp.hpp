@@ -5,21 +5,31 @@
 #include <string>
 
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
 
 struct OmpOptions {
-  /// Angles of the dictionary per antenna, on each side.  Range: 1 .. 64.
+  /// Angles of the dictionary per antenna, on each side.
   arma::uword oversampling = 4;
-  /// Atoms taken, whatever the noise; 0: as many as stand out of it.  Range: any.
+  /// Atoms taken, whatever the noise; 0: as many as stand out of it.
   arma::uword sparsity = 0;
   /// Part of the atoms taken that may be noise, where sparsity is 0; also the probability that
-  /// noise alone yields an atom.  Range: (0, 1).
+  /// noise alone yields an atom.
   double false_discovery = 0.05;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
+
+inline constexpr auto omp_options = options_of<OmpOptions>(
+    option("oversampling", &OmpOptions::oversampling, within(1, 64),
+           "angles of the dictionary per antenna, on each side"),
+    option("sparsity", &OmpOptions::sparsity, within(0, 100'000), "atoms taken, whatever the noise")
+        .default_is("0: as many as stand out of the noise"),
+    option("false_discovery", &OmpOptions::false_discovery, between(0, 1),
+           "part of the atoms that may be noise")
+        .only_if([](const OmpOptions& o) { return o.sparsity == 0; }, "sparsity=0"));
 
 /// Orthogonal matching pursuit with the responses of two uniform linear arrays as dictionary.
 ///

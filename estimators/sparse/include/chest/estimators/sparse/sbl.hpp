@@ -5,20 +5,29 @@
 #include <string>
 
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
 
 struct SblOptions {
-  /// Updates of the variances, from the periodogram on; more follow the noise.  Range: any.
+  /// Updates of the variances, from the periodogram on; more follow the noise.
   arma::uword iterations = 10;
-  /// Angles per antenna at which there may be power, on each side.  Range: 1 .. 64.
+  /// Angles per antenna at which there may be power, on each side.
   arma::uword oversampling = 4;
-  /// c of the prior p(v) ~ 1 / v^c of every variance; 0 is maximum likelihood.  Range: >= 0.
+  /// c of the prior p(v) ~ 1 / v^c of every variance; 0 is maximum likelihood.
   double penalty = 0.5;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
+
+inline constexpr auto sbl_options = options_of<SblOptions>(
+    option("iterations", &SblOptions::iterations, within(0, 100'000),
+           "updates of the variances, from the periodogram on"),
+    option("oversampling", &SblOptions::oversampling, within(1, 64),
+           "angles per antenna at which there may be power, on each side"),
+    option("penalty", &SblOptions::penalty, at_least(0),
+           "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"));
 
 /// Sparse Bayesian learning: the conditional mean for a Gaussian channel whose power over angle is
 /// found for each channel, sparse.

@@ -1,0 +1,107 @@
+#include <map>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/solver_table.hpp>
+
+#include "rows.hpp"
+
+namespace chest {
+namespace {
+
+/// The solver that the model's calibration names at each noise level.
+class ChosenSolver final : public Estimator {
+ public:
+  ChosenSolver(SolverChoice choice, std::map<std::string, std::shared_ptr<const Estimator>> solvers)
+      : choice_(std::move(choice)), solvers_(std::move(solvers)) {}
+
+  std::string name() const override { return "dmse"; }
+  const ObservationOperator& A() const override { return solvers_.begin()->second->A(); }
+  bool predicts_mse(double sigma2) const override { return at(sigma2).predicts_mse(sigma2); }
+  std::string warning(double sigma2) const override { return at(sigma2).warning(sigma2); }
+  std::string method(double sigma2) const override { return choice_.at(sigma2); }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    at(observation.sigma2).estimate(observation, out);
+  }
+  const Estimator& at(double sigma2) const { return *solvers_.at(choice_.at(sigma2)); }
+
+  SolverChoice choice_;
+  std::map<std::string, std::shared_ptr<const Estimator>> solvers_;
+};
+
+/// What dmse runs on pilots that do not decorrelate where no calibration says otherwise.
+constexpr const char* default_solver = "ep";
+
+std::unique_ptr<Estimator> make_chosen_solver(const Maker& maker, const PriorInUse& prior) {
+  SolverChoice choice{"", {}, {0.0}, {default_solver}, {1.0}};
+  const arma::cx_mat* P = maker.context().A->pilots();
+  if (prior.model && P) {
+    if (const SolverChoice* found = prior.model->solvers.nearest(*P)) choice = *found;
+  }
+  std::map<std::string, std::shared_ptr<const Estimator>> solvers;
+  for (const std::string& solver : choice.solvers) {
+    if (solvers.count(solver)) continue;
+    try {
+      solvers[solver] = maker.other_estimator(solver);
+    } catch (const Error& error) {
+      throw Error(error.kind(), maker.spec().text + ": the calibrated solver '" + solver +
+                                    "' cannot run: " + error.what());
+    }
+  }
+  return std::make_unique<ChosenSolver>(std::move(choice), std::move(solvers));
+}
+
+std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
+  const ObservationOperator& A = *maker.context().A;
+  const NamedOptions& spec = maker.spec();
+  // What can be wrong without a model is said before one is loaded.
+  DmseOptions options = maker.options(dmse_options);
+  const PriorKind kind = maker.options(prior_options).kind;
+  for (const char* option : {"steps", "published", "probes"}) {
+    if (spec.has(option)) decorrelation_gain("dmse:" + std::string(option), &A);
+  }
+  if (spec.has("published") && spec.has("steps")) {
+    refuse(spec.text + ": published and steps exclude each other");
+  }
+  if (spec.has("probes") && kind != PriorKind::network) {
+    refuse(spec.text + ": probes has no effect here, an exact prior predicts its error");
+  }
+  // An exact prior has its conditional mean in closed form for any pilots.
+  if (!A.gram_scale() && kind == PriorKind::gmm) return make_gmm_from(maker);
+  if (!A.gram_scale() && kind == PriorKind::lmmse) return make_lmmse_from(maker);
+  const PriorInUse prior = prior_in_use(maker);
+  if (!A.gram_scale()) return make_chosen_solver(maker, prior);
+  if (spec.has("probes") && prior.denoiser->predicts_error()) {
+    refuse(spec.text + ": probes has no effect here, " + prior.denoiser->name() +
+           " predicts its error itself");
+  }
+  if (prior.model) {
+    options.calibration = prior.model->calibration;
+    options.schedule = prior.model->schedule;
+  } else if (options.rule == ReverseRule::calibrated) {
+    // One call of an exact denoiser is the conditional mean; no further call can better it.
+    options.n_steps = 1;
+  }
+  return make_dmse(maker.context().A, prior.denoiser, options);
+}
+
+}  // namespace
+
+void add_dmse_row(Catalog& catalog) {
+  CatalogRow dmse = row("dmse",
+                        "diffusion prior: one to three calls for orthogonal pilots, otherwise the "
+                        "calibrated solver",
+                        make_dmse_from, "dmse");
+  dmse.entry.options = dmse_options.describe();
+  for (OptionInfo& option : prior_options.describe()) {
+    dmse.entry.options.push_back(std::move(option));
+  }
+  dmse.takes_snr = true;
+  catalog.add(std::move(dmse));
+}
+
+}  // namespace chest

@@ -1,0 +1,99 @@
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/estimators/linear/genie.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/nn/vae.hpp>
+#include <chest/estimators/sparse/omp.hpp>
+#include <chest/estimators/sparse/sbl.hpp>
+
+#include "rows.hpp"
+
+namespace chest {
+namespace {
+
+std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
+  const auto model = maker.need("lmmse", "chest fit lmmse --channels FILE --out MODEL",
+                                [](const auto& file) { return load_lmmse_model(file); });
+  return make_lmmse(maker.context().A, model->C, options);
+}
+
+CatalogRow with_snr(CatalogRow row) {
+  row.takes_snr = true;
+  return row;
+}
+
+}  // namespace
+
+MixtureInUse need_mixture(const Maker& maker) {
+  const std::string file = maker.find_model("gmm");
+  if (!file.empty()) {
+    const auto model = maker.models().get<GmmModel>(
+        file, [&] { return std::make_shared<const GmmModel>(load_gmm_model(file)); });
+    return {std::shared_ptr<const GaussianMixture>(model, &model->prior), file};
+  }
+  const std::shared_ptr<const GaussianMixture>& prior = maker.context().prior;
+  if (!prior) {
+    refuse(maker.spec().text +
+           ": no mixture is known; give a model of kind gmm with --model MODEL (chest fit gmm), or "
+           "channels that hold the mixture that they were drawn from (chest generate gmm)");
+  }
+  // The store keeps the object alive, so that no other one has its address.
+  const std::string key =
+      "mixture at " + std::to_string(reinterpret_cast<std::uintptr_t>(prior.get()));
+  maker.models().get<GaussianMixture>(key, [&] { return prior; });
+  return {prior, key};
+}
+
+std::unique_ptr<Estimator> make_lmmse_from(const Maker& maker) {
+  return make_lmmse_with(maker, {});
+}
+
+std::unique_ptr<Estimator> make_gmm_from(const Maker& maker) {
+  return make_gmm(maker.context().A, *need_mixture(maker).mixture);
+}
+
+void add_fitted_rows(Catalog& catalog) {
+  catalog.add(row("ls", "least squares, minimum norm when underdetermined",
+                  [](const Maker& maker) { return make_ls(maker.context().A); }));
+  catalog.add(with_snr(row("lmmse", "linear MMSE with a fitted covariance", lmmse_options,
+                           make_lmmse_with, "lmmse")));
+  catalog.add(
+      row("genie", "LMMSE with the true covariance of every channel: a bound, not a method",
+          [](const Maker& maker) {
+            if (!maker.context().has_genie_covariances) {
+              refuse(
+                  "genie: the channels come without the covariances that they were drawn "
+                  "with; generate them with covariances (chest generate scm) or leave genie "
+                  "out");
+            }
+            return make_genie(maker.context().A);
+          }));
+  catalog.add(with_snr(
+      row("gmm", "conditional mean of a Gaussian mixture, from a model or from the channel file",
+          make_gmm_from, "gmm")));
+  catalog.add(row("omp", "orthogonal matching pursuit over angles, without a fitted model",
+                  omp_options, [](const Maker& maker, const OmpOptions& options) {
+                    const EstimatorContext& context = maker.context();
+                    return make_omp(context.A, context.n_rx, context.n_tx, options);
+                  }));
+  catalog.add(with_snr(
+      row("sbl", "sparse Bayesian learning of the power over angles, without a fitted model",
+          sbl_options, [](const Maker& maker, const SblOptions& options) {
+            const EstimatorContext& context = maker.context();
+            return make_sbl(context.A, context.n_rx, context.n_tx, options);
+          })));
+  catalog.add(with_snr(row(
+      "vae",
+      "LMMSE with the Gaussian that a fitted variational autoencoder gives for each observation",
+      [](const Maker& maker) {
+        const auto model = maker.need("vae", "chest fit vae --channels FILE --out MODEL",
+                                      [](const auto& file) { return load_vae_model(file); });
+        return make_vae(maker.context().A, *model);
+      },
+      "vae")));
+}
+
+}  // namespace chest

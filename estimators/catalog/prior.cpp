@@ -1,0 +1,103 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/prior/exact.hpp>
+#include <chest/random.hpp>
+#include <chest/samples.hpp>
+
+#include "rows.hpp"
+
+namespace chest {
+namespace {
+
+/// Errors of an exact denoiser on channels drawn from its own prior.
+DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior, arma::uword n_rx,
+                         arma::uword n_tx) {
+  const double work =
+      static_cast<double>(prior.n_components()) * std::pow(static_cast<double>(prior.n_h()), 2.0);
+  // Enough channels for 2 % of an error, and no minutes for large mixtures.
+  constexpr double most_work = 2e8, fewest = 64.0, most = 2000.0;
+  const auto n = static_cast<arma::uword>(std::clamp(most_work / work, fewest, most));
+  // The levels that solvers walk through: -26 to 50 dB.
+  constexpr double log10_last = -5.0, log10_first = 2.6;
+  constexpr arma::uword n_levels = 30;
+  Rng rng(1, {Purpose::validation, 2000});
+  return measure_errors(denoiser, samples_in_memory(draw(prior, n, rng), n_rx, n_tx),
+                        arma::logspace(log10_last, log10_first, n_levels), 1, ErrorDetail::angular);
+}
+
+PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
+  const std::string file = maker.need_model(
+      "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
+  PriorInUse use;
+  use.model = maker.models().get<NetworkModel>(
+      file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
+  NetworkRunOptions run;
+  run.device = maker.context().device;
+  run.bfloat16 = bfloat16;
+  const std::string key = file + " on " + run.device + (bfloat16 ? " in bfloat16" : "");
+  use.denoiser = maker.models().get<Denoiser>(
+      key, [&] { return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run)); });
+  use.errors = [model = use.model] {
+    const Calibration& calibration = model->calibration;
+    if (!model->errors.empty() || calibration.empty()) {
+      return std::shared_ptr<const DenoiserErrors>(model, &model->errors);
+    }
+    // A model of before the errors were measured: those of its few calls are near.
+    const arma::vec levels = arma::exp10(-0.1 * calibration.snr_db);
+    return std::make_shared<const DenoiserErrors>(
+        DenoiserErrors{arma::reverse(levels), arma::reverse(calibration.mse)});
+  };
+  return use;
+}
+
+}  // namespace
+
+PriorInUse prior_in_use(const Maker& maker) {
+  const PriorOptions options = maker.options(prior_options);
+  if (options.kind == PriorKind::network) return network_in_use(maker, options.bfloat16);
+  PriorInUse use;
+  std::string key;
+  std::shared_ptr<const GaussianMixture> prior;
+  ModelStore& models = maker.models();
+  if (options.kind == PriorKind::gmm) {
+    const MixtureInUse found = need_mixture(maker);
+    key = found.key;
+    prior = found.mixture;
+    use.denoiser = models.get<Denoiser>(key, [&] {
+      return std::shared_ptr<const Denoiser>(make_gaussian_mixture_denoiser(*prior));
+    });
+  } else {
+    key = maker.need_model("lmmse", "chest fit lmmse --channels FILE --out MODEL");
+    const auto model = models.get<LmmseModel>(
+        key, [&] { return std::make_shared<const LmmseModel>(load_lmmse_model(key)); });
+    const arma::cx_mat mean(model->C.n_rows, 1, arma::fill::zeros);
+    prior =
+        std::make_shared<const GaussianMixture>(GaussianMixture{arma::vec{1.0}, mean, {model->C}});
+    use.denoiser = models.get<Denoiser>(
+        key, [&] { return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C)); });
+  }
+  // Some estimators ask for the errors, most do not: measured when the first one does.
+  use.errors = [&models, key, denoiser = use.denoiser, prior, n_rx = maker.context().n_rx,
+                n_tx = maker.context().n_tx] {
+    return models.get<DenoiserErrors>(key, [&] {
+      return std::make_shared<const DenoiserErrors>(errors_of(*denoiser, *prior, n_rx, n_tx));
+    });
+  };
+  return use;
+}
+
+DenoiserErrors need_errors(const Maker& maker, const PriorInUse& prior) {
+  const std::shared_ptr<const DenoiserErrors> known = prior.errors();
+  if (known->empty()) {
+    refuse(maker.spec().text +
+           ": the model does not know its errors; run 'chest calibrate MODEL --channels FILE'");
+  }
+  return *known;
+}
+
+}  // namespace chest

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/common/options.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+
+namespace chest {
+
+/// Linear, sparse and mixture estimators, and the autoencoder.
+void add_fitted_rows(Catalog& catalog);
+void add_dmse_row(Catalog& catalog);
+/// The solvers of the diffusion prior for any pilots.
+void add_solver_rows(Catalog& catalog);
+
+/// "64x16"
+std::string size_text(arma::uword n_rx, arma::uword n_tx);
+
+/// The noise variance that an estimator works with, other than the true one.
+OptionInfo snr_option();
+std::unique_ptr<Estimator> with_other_snr(const Maker& maker, std::unique_ptr<Estimator> estimator);
+
+/// LMMSE and the conditional mean of a mixture: also what dmse is on these priors.
+std::unique_ptr<Estimator> make_lmmse_from(const Maker& maker);
+std::unique_ptr<Estimator> make_gmm_from(const Maker& maker);
+
+/// A mixture from a model file, or else the one that the channels were drawn from.
+struct MixtureInUse {
+  std::shared_ptr<const GaussianMixture> mixture;
+  std::string key;  ///< in the ModelStore
+};
+MixtureInUse need_mixture(const Maker& maker);
+
+/// What denoises.
+enum class PriorKind { network, gmm, lmmse };
+inline constexpr std::pair<PriorKind, const char*> prior_kind_names[] = {
+    {PriorKind::network, "network"}, {PriorKind::gmm, "gmm"}, {PriorKind::lmmse, "lmmse"}};
+
+struct PriorOptions {
+  PriorKind kind = PriorKind::network;
+  bool bfloat16 = false;
+};
+inline constexpr auto prior_options = options_of<PriorOptions>(
+    option("prior", &PriorOptions::kind, prior_kind_names,
+           "what denoises: the fitted network, or exactly"),
+    option("bfloat16", &PriorOptions::bfloat16,
+           "convolve in bfloat16, up to 5 times faster where the processor can")
+        .only_if([](const PriorOptions& o) { return o.kind == PriorKind::network; },
+                 "prior=network; an exact prior is computed in double"));
+
+/// A prior and what is known of it.
+struct PriorInUse {
+  std::shared_ptr<const Denoiser> denoiser;
+  std::shared_ptr<const NetworkModel> model;  ///< null for exact priors
+  /// Its errors per level: those of the model, measured once on exact priors; empty when not known.
+  std::function<std::shared_ptr<const DenoiserErrors>()> errors;
+};
+/// The prior that the spec asks for.
+PriorInUse prior_in_use(const Maker& maker);
+/// Its errors, where an estimator cannot do without them.
+DenoiserErrors need_errors(const Maker& maker, const PriorInUse& prior);
+
+/// A row on a prior: its options are those of the table, then prior and bfloat16.
+/// @param make  (const Maker&, const PriorInUse&, const Options&) -> std::unique_ptr<Estimator>
+template <class Options, class... Entries, class Make>
+CatalogRow prior_row(const std::string& name, const std::string& summary,
+                     const OptionTable<Options, Entries...>& table, Make make) {
+  CatalogRow out;
+  out.entry = {name, summary, "dmse", table.describe()};
+  for (OptionInfo& option : prior_options.describe()) {
+    out.entry.options.push_back(std::move(option));
+  }
+  out.make = [table, make](const Maker& maker) -> std::unique_ptr<Estimator> {
+    const Options options = maker.options(table);
+    return make(maker, prior_in_use(maker), options);
+  };
+  return out;
+}
+
+}  // namespace chest
