@@ -19,6 +19,9 @@ endif()
 if("cli" IN_LIST CHEST_FIND_FOR)
   chest_find(Boost COMPONENTS program_options)
 endif()
+if("testing" IN_LIST CHEST_FIND_FOR)
+  chest_find(GTest)
+endif()
 
 # Armadillo, HDF5 and LibTorch come with find modules that set variables: targets, so that an exported
 # package names them and no path of the machine it was built on.

@@ -66,7 +66,7 @@ function(chest_add_group name)
 endfunction()
 
 # The components of the package, each after those that it needs.
-set(CHEST_COMPONENTS core channels estimators sim cli)
+set(CHEST_COMPONENTS core channels estimators sim cli testing)
 
 function(chest_install_package)
   include(CMakePackageConfigHelpers)

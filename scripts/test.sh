@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Sets up what is missing, builds with warnings as errors and runs all tests: scripts/test.sh [PRESET]
-# (dev by default; asan, no-torch). Tests against reference numbers need CHEST_REFERENCE_DIR.
+# (dev by default; asan, tsan, no-torch). Tests against reference numbers need CHEST_REFERENCE_DIR.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 preset=${1:-dev}
 cmake --preset "$preset"
 cmake --build --preset "$preset"
+if [ "$preset" = dev ]; then
+  # Each public header by itself, as C++17.
+  cmake --build --preset dev --target all_verify_interface_header_sets
+fi
+if [ -z "${CHEST_REFERENCE_DIR:-}" ]; then
+  echo "test: CHEST_REFERENCE_DIR is not set, tests against reference numbers skip themselves" >&2
+fi
 ctest --preset "$preset" -j "$(nproc)"

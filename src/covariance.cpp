@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <complex>
-#include <mutex>
 #include <string>
 
 #include <chest/error.hpp>
@@ -20,13 +19,14 @@ arma::cx_mat toeplitz(const arma::cx_vec& t) {
 }
 
 void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U) {
-  constexpr arma::uword most_side_by_side = 255;
-  static std::mutex one_at_a_time;
-  std::unique_lock lock(one_at_a_time, std::defer_lock);
-  if (C.n_rows > most_side_by_side) lock.lock();
-  if (!arma::eig_sym(l, U, arma::cx_mat(0.5 * (C + C.t())))) {
+  // A column to spare behind U, which OpenBLAS reads.
+  const arma::uword n = C.n_rows;
+  arma::cx_mat spare(n, n + 1, arma::fill::zeros);
+  arma::cx_mat vectors(spare.memptr(), n, n, false, true);
+  if (!arma::eig_sym(l, vectors, arma::cx_mat(0.5 * (C + C.t())))) {
     throw Error(ErrorKind::numeric, "covariance: the eigenvalue decomposition failed");
   }
+  U = vectors;
 }
 
 arma::cx_mat covariance_factor(const arma::cx_mat& C) {

@@ -3,11 +3,12 @@
 #include <chest/estimators/prior/errors.hpp>
 #include <chest/estimators/prior/exact.hpp>
 #include <chest/estimators/linear/ls.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
 #include <gtest/gtest.h>
 
 #include "tests/support/cluster_mixture.hpp"
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"

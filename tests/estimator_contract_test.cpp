@@ -4,9 +4,10 @@
 #include <chest/spec.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 #include <set>
 
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/temporary_folder.hpp"
 

@@ -3,8 +3,8 @@
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/network.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/temporary_folder.hpp"

@@ -12,12 +12,13 @@
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/coarse_to_fine.hpp>
 #include <chest/estimators/diffusion/walk.hpp>
+#include <chest/testing/estimator_contract.hpp>
 #include <filesystem>
 
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/network.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/scene.hpp"
+#include "tests/support/statistics.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace chest {

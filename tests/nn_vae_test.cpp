@@ -17,7 +17,7 @@
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/vae.hpp"
 #include <chest/estimators/network/vae_layout.hpp>
-#include "tests/support/estimator_contract.hpp"
+#include <chest/testing/estimator_contract.hpp>
 #include "tests/support/run.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"

@@ -4,8 +4,9 @@
 
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
+#include <chest/parallel.hpp>
+#include <chest/testing/estimator_contract.hpp>
 
-#include "tests/support/estimator_contract.hpp"
 #include "tests/support/exact_prior.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"

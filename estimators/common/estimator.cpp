@@ -45,6 +45,8 @@ void Estimator::estimate(const Observation& observation, Estimate& out) const {
   out.log_evidence.reset();
   out.nfe = 0;
   out.n_reset = 0;
+  // Rows of a matrix without columns have no memory to refer to.
+  if (n_samples == 0) return;
   do_estimate(observation, out);
   if (out.h.n_rows != n_h || out.h.n_cols != n_samples) {
     refuse(name() + ": its estimate is " + std::to_string(out.h.n_rows) + "x" +

@@ -1,28 +1,73 @@
-# Installs the build into a fresh prefix, configures, builds and runs the foreign project beside this
-# file.
+# Installs the build, moves what was installed elsewhere, and there configures, builds and runs the foreign
+# project beside this file with the components of the package one after the other.
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
+
+set(configure ${CMAKE_COMMAND} -S ${SOURCE} -G ${GENERATOR}
+  "-DCMAKE_PREFIX_PATH=${WORK}/moved;${PREFIX_PATH}" "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
+
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-# Any BLAS below Armadillo will do: the package names none, least of all by its place on this machine.
-file(GLOB package_files ${WORK}/prefix/*/cmake/chest/*.cmake ${WORK}/prefix/*/*/cmake/chest/*.cmake)
-if(NOT package_files)
-  message(FATAL_ERROR "the package has no CMake files below ${WORK}/prefix")
+file(RENAME ${WORK}/prefix ${WORK}/moved)
+
+# No path of this machine: of the sources, of the build, of a library. And any BLAS below Armadillo will do.
+file(GLOB_RECURSE scripts ${WORK}/moved/*.cmake)
+if(NOT scripts)
+  message(FATAL_ERROR "no *.cmake was installed")
 endif()
-foreach(file IN LISTS package_files)
-  file(READ ${file} text)
+foreach(script IN LISTS scripts)
+  file(READ ${script} text)
+  foreach(path IN ITEMS ${BUILD} ${TREE} ${WORK} "/usr/")
+    string(FIND "${text}" "${path}" at)
+    if(NOT at EQUAL -1)
+      string(SUBSTRING "${text}" ${at} 100 found)
+      message(FATAL_ERROR "${script} holds the absolute path ${found}")
+    endif()
+  endforeach()
   if(text MATCHES "openblas|OPENBLAS")
-    message(FATAL_ERROR "${file} names OpenBLAS")
+    message(FATAL_ERROR "${script} names OpenBLAS")
   endif()
 endforeach()
-run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -G ${GENERATOR}
-  "-DCMAKE_PREFIX_PATH=${WORK}/prefix;${PREFIX_PATH}" "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
-run(${CMAKE_COMMAND} --build ${WORK}/build)
-run(${WORK}/build/uses_chest)
-run(${WORK}/prefix/bin/chest --version)
+
+# The library needs neither Boost nor nlohmann_json nor GoogleTest.
+set(without -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON
+  -DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON)
+run(${configure} -B ${WORK}/estimators -DCOMPONENTS=estimators ${without})
+run(${CMAKE_COMMAND} --build ${WORK}/estimators)
+run(${WORK}/estimators/calls_estimators)
+
+# A shared library that holds chest shows none of it.
+if(NM)
+  execute_process(COMMAND ${NM} -DC --defined-only ${WORK}/estimators/libuses_estimators.so
+    OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT symbols MATCHES "estimate_one")
+    message(FATAL_ERROR "the shared library does not export its own function:\n${symbols}")
+  endif()
+  if(symbols MATCHES "[^\n]*chest::[^\n]*")
+    message(FATAL_ERROR "a library that links chest statically exports ${CMAKE_MATCH_0}")
+  endif()
+endif()
+
+run(${configure} -B ${WORK}/sim -DCOMPONENTS=sim ${without})
+run(${CMAKE_COMMAND} --build ${WORK}/sim)
+run(${WORK}/sim/uses_sim)
+
+run(${configure} -B ${WORK}/cli -DCOMPONENTS=cli,testing)
+run(${CMAKE_COMMAND} --build ${WORK}/cli)
+run(${WORK}/cli/uses_cli --version)
+run(${WORK}/cli/uses_testing)
+run(${WORK}/moved/bin/chest --version)
+
+execute_process(COMMAND ${configure} -B ${WORK}/unknown -DCOMPONENTS=estimator
+  RESULT_VARIABLE status ERROR_VARIABLE errors OUTPUT_QUIET)
+string(REGEX REPLACE "[ \n]+" " " errors "${errors}")
+if(status EQUAL 0 OR NOT errors MATCHES "chest has no component estimator: it has core,")
+  message(FATAL_ERROR "an unknown component is not refused as it should be:\n${errors}")
+endif()
+
 foreach(file IN ITEMS man/man1/chest.1 man/man1/chest-sweep.1 bash-completion/completions/chest)
-  if(NOT EXISTS ${WORK}/prefix/share/${file})
+  if(NOT EXISTS ${WORK}/moved/share/${file})
     message(FATAL_ERROR "share/${file} was not installed")
   endif()
 endforeach()

@@ -10,10 +10,8 @@ arma::cx_mat toeplitz(const arma::cx_vec& t);
 
 /// Eigendecomposition C = U diag(l) U^H of a Hermitian matrix, l ascending.
 ///
-/// From n = 256 on, one call at a time runs in the process and others wait: two threads at a time
-/// in zheevd of OpenBLAS 0.3.21 can end in a segmentation fault inside zgemv (seen at n = 1024).
-/// The limit leaves a margin, and smaller matrices, where threads gain most, are not held up.
-/// Workers call this instead of arma::eig_sym.
+/// Called instead of arma::eig_sym, whose zheevd reads one column past the end of the matrix in OpenBLAS
+/// 0.3.21 (zgemv on a row, in zlatrd, for n > 32): where that memory is not mapped, the process ends.
 /// @param C  [n, n], Hermitian up to rounding
 /// @throws Error(numeric) if the decomposition fails
 void hermitian_eigen(const arma::cx_mat& C, arma::vec& l, arma::cx_mat& U);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <armadillo>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/catalog/model_store.hpp>

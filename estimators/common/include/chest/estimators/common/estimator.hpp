@@ -70,8 +70,9 @@ class Estimator {
   virtual std::string method(double sigma2) const;
 
  private:
-  /// The work. The observation is checked. out.h has its size, [n_h, n_samples], and holds anything;
-  /// out.mse is [n_samples] of NaN where predicts_mse(), and all other fields are empty or 0.
+  /// The work. The observation is checked and has columns. out.h has its size, [n_h, n_samples], and
+  /// holds anything; out.mse is [n_samples] of NaN where predicts_mse(), and all other fields are
+  /// empty or 0.
   virtual void do_estimate(const Observation& observation, Estimate& out) const = 0;
 };
 

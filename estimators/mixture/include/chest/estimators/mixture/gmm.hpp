@@ -1,6 +1,7 @@
 #pragma once
 
 #include <armadillo>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
