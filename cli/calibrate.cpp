@@ -3,16 +3,18 @@
 #include <ostream>
 
 #include <chest/error.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/spec.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/model_file.hpp>
-#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/file.hpp>
 #include <chest/sim/sweep.hpp>
 #include <chest/text.hpp>
 
-#include "args.hpp"
 #include "calibration.hpp"
+#include "commands.hpp"
+#include "flags.hpp"
+#include "terminal.hpp"
 
 namespace chest::cli {
 namespace {
@@ -68,108 +70,127 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
   return choices;
 }
 
-}  // namespace
-
-int calibrate(const Args& args, std::ostream& out) {
-  std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates, device = "cpu";
-  unsigned threads = 0;
-  std::uint64_t seed = 1;
+struct CalibrateOptions {
+  std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   arma::uword n_channels = 64;
   bool force = false, bfloat16 = false;
   ChannelFlags channels;
-  CommandLine line(
-      "calibrate",
-      "chest calibrate MODEL --channels FILE [--samples a:b] [--pilots LIST] [options]",
-      "Measures a diffusion model on channels that it was not fitted on: the number of calls per "
-      "SNR and the error of\neach call, and for pilots that do not decorrelate the best solver per "
-      "SNR, which dmse then runs. Pilots are added\nto those calibrated before. Of new pilots, "
-      "dmse takes the solver of those most like them.");
-  auto flag = line.flags().add_options();
-  flag("model", optional_field(file), "model of kind dmse; the word after calibrate");
-  flag("out", optional_field(to), "where to write it; left out: MODEL itself");
-  flag("force", po::bool_switch(&force), "replace an existing file --out");
-  channels.add(line.flags());
-  flag("pilots", optional_field(pilots),
-       "as in chest sweep; left out: qpsk and dft with a quarter, half and three quarters of n_tx "
-       "slots, and qpsk with n_tx; none: no solvers");
-  flag("snr", field(snr), "SNRs of the choice, as in chest sweep");
-  flag("candidates", field(candidates), "estimators to choose from, as in chest sweep");
-  flag("n-channels", field(n_channels), "channels of the choice, spread over --samples");
-  flag("seed", field(seed), "of the noise");
-  flag("threads", field(threads), "worker threads; 0: all processors");
-  flag("device", field(device), "cpu, cuda, cuda:N or auto");
-  flag("bfloat16", po::bool_switch(&bfloat16), "convolve in bfloat16 while choosing");
+  CommonFlags common;
+};
+
+void declare(CommandLine& line, CalibrateOptions& o) {
+  line.flag("model", &o.file, "FILE", "model of kind dmse; the word after calibrate");
+  line.flag("out", &o.to, "FILE", "where to write it; left out: MODEL itself");
+  line.flag("force", &o.force, "replaces an existing file --out");
+  o.channels.add(line);
+  line.section("choice of solvers");
+  line.flag("pilots", &o.pilots, "LIST",
+            "as in chest sweep; none: no solvers; left out: qpsk and dft with a quarter, half and "
+            "three quarters of n_tx slots, and qpsk with n_tx");
+  line.flag("snr", &o.snr, "RANGE", "SNRs of the choice, in dB");
+  line.flag("candidates", &o.candidates, "ESTIMATORS",
+            "estimators to choose from, as in chest sweep")
+      .default_text = "ep, diffpir and twelve of their settings";
+  line.flag("n-channels", &o.n_channels, "N", "channels of the choice, spread over --samples");
+  o.common.add(line, "of the noise");
+  line.flag("bfloat16", &o.bfloat16, "convolves in bfloat16 while choosing");
   line.positional("model", 1);
-  if (!line.parse(args, out)) return 0;
-  line.require("model", "usage: chest calibrate MODEL --channels FILE");
-  line.require("channels", "channels that the model was not fitted on");
-  if (to.empty()) {
-    to = file;
-  } else {
-    check_output(to, force);
-  }
-  sim::SweepOptions options;
-  options.snr_db = parse_range(snr, "--snr");
-  for (const NamedOptions& candidate : parse_named_options_list(candidates)) {
+}
+
+/// The estimators to choose from; dmse, which does the choosing, is not one of them.
+std::vector<std::string> candidates_of(const CalibrateOptions& o, const Catalog& catalog) {
+  std::vector<std::string> names;
+  for (const NamedOptions& candidate : catalog.parse(o.candidates)) {
     if (candidate.name == "dmse") {
-      throw Error(ErrorKind::invalid_argument,
-                  "chest calibrate: --candidates names dmse, which is to choose among them");
+      refuse("--candidates names dmse, which is to choose among them");
     }
-    options.estimators.push_back(candidate.text);
+    names.push_back(candidate.text);
   }
+  return names;
+}
 
-  NetworkModel model = load_network_model(file);
-  const Dataset dataset = channels.open();
-  const DatasetInfo& info = dataset.info();
-  if (info.n_rx != model.n_rx || info.n_tx != model.n_tx) {
-    throw Error(ErrorKind::invalid_argument,
-                "chest calibrate: the channels are " + std::to_string(info.n_rx) + "x" +
-                    std::to_string(info.n_tx) + ", the model is for " + std::to_string(model.n_rx) +
-                    "x" + std::to_string(model.n_tx));
-  }
-  const auto range = channels.range(dataset);
-  const SampleReader held_out =
-      subrange(dataset.samples(), range.first, range.second - range.first);
-  TerminalControl terminal;
-  calibrate_model(model, held_out, device, bfloat16, seed, n_threads(threads), terminal.control());
-  print(model.calibration, out);
-  // The solvers are tried with the model as it will be.
-  save(to, model);
-
+sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pilots,
+                                const Catalog& catalog) {
+  sim::SweepOptions options;
+  options.snr_db = parse_range(o.snr, "--snr");
+  options.estimators = candidates_of(o, catalog);
   options.pilots.clear();
-  if (pilots.empty()) pilots = default_pilots(model.n_tx);
-  if (pilots == "none") return 0;
   for (const std::string& text : split(pilots, ',')) {
     options.pilots.push_back(sim::parse_pilots(text));
   }
-  options.seed = seed;
-  options.n_threads = threads;
+  options.seed = o.common.seed;
+  options.n_threads = o.common.threads;
   options.block = 16;
-  options.wall_clock = device != "cpu";
-  EstimatorContext context;
-  context.n_rx = model.n_rx;
-  context.n_tx = model.n_tx;
-  context.device = device;
-  context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{to});
+  options.wall_clock = o.common.device != "cpu";
+  return options;
+}
+
+/// Tries the candidates with the model of the file o.to.
+sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
+                         const SampleReader& held_out, const sim::SweepOptions& options,
+                         const RunControl& control, const Catalog& catalog) {
+  EstimatorContext known;
+  known.n_rx = model.n_rx;
+  known.n_tx = model.n_tx;
+  known.device = o.common.device;
+  known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{o.to});
   const auto make = [&](const std::string& name,
                         const std::shared_ptr<const ObservationOperator>& A) {
-    EstimatorContext here = context;
-    here.A = A;
     NamedOptions spec = parse_named_options(name);
-    if (bfloat16) spec.options["bfloat16"] = "";
-    return std::shared_ptr<const Estimator>(make_estimator(spec, here));
+    if (o.bfloat16) spec.options["bfloat16"] = "";
+    return make_for(catalog, spec, known, A);
   };
+  return sim::run_sweep(spread(held_out, o.n_channels), {}, make, options, control);
+}
+
+}  // namespace
+
+int calibrate(const Args& args, Context& context) {
+  CalibrateOptions o;
+  CommandLine line(
+      "calibrate", "MODEL --channels FILE --samples FIRST:END [options]",
+      "Measures a diffusion model on channels that it was not fitted on: the number of "
+      "calls per SNR and the error of each call; and for pilots that mix the antennas "
+      "the best solver per SNR, which dmse then runs. Pilots are added to those "
+      "calibrated before. For other pilots, dmse takes the solver of the most similar "
+      "ones.");
+  declare(line, o);
+  if (!line.parse(args, context)) return 0;
+  line.require("model", "the model to calibrate");
+  line.require("channels", "channels that the model was not fitted on");
+  if (o.to.empty()) {
+    o.to = o.file;
+  } else {
+    check_output(o.to, o.force);
+  }
+  NetworkModel model = load_network_model(o.file);
+  // All that is asked for is understood before the first minute is spent.
+  const bool chooses = o.pilots != "none";
+  const sim::SweepOptions options = sweep_options(
+      o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
+  const Dataset dataset = o.channels.open();
+  check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
+  const SampleReader held_out = samples_of(dataset, o.channels.range(dataset));
+
+  const TerminalControl terminal(context.quiet);
+  CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
+  run.bfloat16 = o.bfloat16;
+  calibrate_model(model, held_out, run);
+  print(model.calibration, context.out);
+  // The solvers are tried with the model as it will be.
+  save(o.to, model);
+  if (!chooses) return 0;
   const sim::Results results =
-      sim::run_sweep(spread(held_out, n_channels), {}, make, options, terminal.control());
+      try_solvers(o, model, held_out, options, terminal.control(), context.catalog);
   if (!results.finished()) {
-    throw Error(ErrorKind::interrupted, "chest calibrate: interrupted; " + to +
-                                            " holds the calls per SNR, the solvers are as before");
+    throw Error(ErrorKind::interrupted,
+                "interrupted; " + o.to + " holds the calls per SNR, the solvers are as before");
   }
   for (SolverChoice& choice : choices_of(results)) {
-    print(choice, out);
+    print(choice, context.out);
     model.solvers.put(std::move(choice));
   }
-  save(to, model);
+  save(o.to, model);
   return 0;
 }
 

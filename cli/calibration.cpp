@@ -9,19 +9,26 @@
 
 namespace chest::cli {
 
-void calibrate_model(NetworkModel& model, const SampleReader& held_out, const std::string& device,
-                     bool bfloat16, std::uint64_t seed, unsigned n_threads,
-                     const RunControl& control) {
-  const auto denoiser = make_network_denoiser(model, {device, 0, bfloat16});
-  model.calibration = calibrate(*denoiser, held_out, seed, n_threads, 3, control);
+CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& control) {
+  CalibrationRun run;
+  run.device = common.device;
+  run.seed = common.seed;
+  run.n_threads = common.n_threads();
+  run.control = control;
+  return run;
+}
+
+void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
+  const auto denoiser = make_network_denoiser(model, {run.device, 0, run.bfloat16});
+  model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
   constexpr arma::uword most_channels = 256;
   const auto range = denoiser->sigma2_range();
   const arma::vec levels_db =
       arma::regspace(std::ceil(to_db(range->first)), 2.5, std::floor(to_db(range->second)));
   arma::vec levels(levels_db.n_elem);
   for (arma::uword i = 0; i < levels.n_elem; ++i) levels(i) = from_db(levels_db(i));
-  model.errors = measure_errors(*denoiser, spread(held_out, most_channels), levels, seed,
-                                ErrorDetail::angular, n_threads);
+  model.errors = measure_errors(*denoiser, spread(held_out, most_channels), levels, run.seed,
+                                ErrorDetail::angular, run.n_threads);
 }
 
 void print(const Calibration& calibration, std::ostream& out) {

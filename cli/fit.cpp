@@ -8,19 +8,21 @@
 #include <chest/error.hpp>
 #include <chest/spec.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/vae_model.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include <chest/estimators/nn/vae.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
-#include <chest/estimators/linear/lmmse.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/text.hpp>
 
-#include "args.hpp"
 #include "calibration.hpp"
+#include "commands.hpp"
+#include "flags.hpp"
+#include "terminal.hpp"
 
 namespace chest::cli {
 namespace {
@@ -32,7 +34,7 @@ struct FitOptions {
   NetworkFitOptions network;
   VaeConfig vae;
   GmmFitOptions mixture;
-  unsigned threads = 0;
+  CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
 };
@@ -48,77 +50,65 @@ std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
       .dump();
 }
 
-using Range = std::pair<arma::uword, arma::uword>;
-
-std::string range_text(const Range& range) {
-  return std::to_string(range.first) + ":" + std::to_string(range.second);
-}
-
-SampleReader samples_of(const Dataset& dataset, Range range) {
-  return subrange(dataset.samples(), range.first, range.second - range.first);
-}
-
 /// --validation, which must share no sample with `range`.
-Range validation_range(const FitOptions& options, const SampleReader& samples, const Range& range) {
-  const Range validation = parse_samples(options.validation, samples.n_samples, "--validation");
-  if (validation.first < range.second && range.first < validation.second) {
-    throw Error(ErrorKind::invalid_argument, "chest fit: --samples " + range_text(range) +
-                                                 " and --validation " + range_text(validation) +
-                                                 " overlap; give ranges that share no sample");
+SampleRange validation_range(const FitOptions& options, const Dataset& dataset,
+                             const SampleRange& range) {
+  const SampleRange validation =
+      parse_samples(options.validation, dataset.info().n_samples, "--validation");
+  if (validation.overlaps(range)) {
+    refuse("--samples " + range.text() + " and --validation " + validation.text() +
+           " overlap; give ranges that share no sample");
   }
   return validation;
 }
 
-int fit_lmmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context& context) {
   const CovarianceKind kind = options.covariance.empty()
                                   ? CovarianceKind::full
                                   : covariance_kind_from_string(options.covariance);
   const Dataset dataset = options.channels.open();
-  const auto range = options.channels.range(dataset);
+  const SampleRange range = options.channels.range(dataset);
   LmmseModel model = fit_lmmse(samples_of(dataset, range), kind);
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.training_data = training_data(options.channels, dataset.info(), range.text());
   model.provenance = line.provenance(0);
   save(options.out, model);
-  out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", " << to_string(kind)
-      << " covariance of " << model.n_samples << " channels\n";
+  context.out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", "
+              << to_string(kind) << " covariance of " << model.n_samples << " channels\n";
   return 0;
 }
 
-int fit_gmm_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& context) {
   GmmFitOptions fit = options.mixture;
   if (!options.covariance.empty()) {
     fit.covariance = mixture_covariance_from_string(options.covariance);
   }
-  fit.seed = options.network.seed;
-  fit.n_threads = n_threads(options.threads);
-  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
-    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
-  }
+  fit.seed = options.common.seed;
+  fit.n_threads = options.common.n_threads();
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
   const Dataset dataset = options.channels.open();
-  const SampleReader samples = dataset.samples();
-  const Range range = options.channels.range(dataset);
-  const Range validation =
-      options.validation.empty() ? Range{} : validation_range(options, samples, range);
+  const SampleRange range = options.channels.range(dataset);
+  const SampleRange validation =
+      options.validation.empty() ? SampleRange{} : validation_range(options, dataset, range);
 
-  TerminalControl terminal;
+  const TerminalControl terminal(context.quiet);
   GmmModel model = fit_gmm(samples_of(dataset, range), fit, terminal.control());
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.training_data = training_data(options.channels, dataset.info(), range.text());
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
 
-  out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
-      << describe(model.prior) << ", from " << model.n_samples << " channels\n"
-      << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
-      << model.log_likelihoods.back();
+  context.out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
+              << describe(model.prior) << ", from " << model.n_samples << " channels\n"
+              << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
+              << model.log_likelihoods.back();
   if (!options.validation.empty()) {
     const SampleReader held_out = samples_of(dataset, validation);
-    out << ", of channels " << range_text(validation) << " "
-        << mean_log_likelihood(model.prior, held_out, fit.n_threads);
+    context.out << ", of channels " << validation.text() << " "
+                << mean_log_likelihood(model.prior, held_out, fit.n_threads);
   }
-  out << '\n';
-  if (terminal.interrupted()) out << "interrupted; the mixture reached so far is saved\n";
+  context.out << '\n';
+  if (terminal.interrupted()) context.out << "interrupted; the mixture reached so far is saved\n";
   return 0;
 }
 
@@ -140,8 +130,8 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   if (options.constant_rate) fit.anneal = false;
   if (line.given("augment")) fit.augmentation = augmentation_from_string(options.augmentation);
   fit.max_minutes = asked.max_minutes;
-  fit.seed = asked.seed;
-  fit.device = asked.device;
+  fit.seed = options.common.seed;
+  fit.device = options.common.device;
   fit.bfloat16 = asked.bfloat16;
   return fit;
 }
@@ -149,24 +139,21 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
 /// Samples to fit on and to validate with: --samples and --validation, or the last 5 % of
 /// --samples.
 struct Split {
-  Range fitting, validation;
+  SampleRange fitting, validation;
 };
 
 Split split_samples(const FitOptions& options, const Dataset& dataset) {
   Split split{options.channels.range(dataset), {}};
-  Range& range = split.fitting;
+  SampleRange& range = split.fitting;
   if (!options.validation.empty()) {
-    split.validation = validation_range(options, dataset.samples(), range);
+    split.validation = validation_range(options, dataset, range);
     return split;
   }
   // The end of the range, not a random choice: neighbours in a file are often correlated.
-  const arma::uword n = std::max<arma::uword>((range.second - range.first) / 20, 1);
-  split.validation = {range.second - n, range.second};
-  range.second -= n;
-  if (range.first >= range.second) {
-    throw Error(ErrorKind::invalid_argument,
-                "chest fit: one sample cannot be split into fitting and validation samples");
-  }
+  const arma::uword n = std::max<arma::uword>(range.size() / 20, 1);
+  split.validation = {range.end - n, range.end};
+  range.end -= n;
+  if (range.size() == 0) refuse("one sample cannot be split into fitting and validation samples");
   return split;
 }
 
@@ -180,7 +167,7 @@ std::string epochs_text(const arma::vec& validation_losses) {
   return text.str();
 }
 
-int fit_vae_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+int fit_vae_model(const FitOptions& options, const CommandLine& line, Context& context) {
   const NetworkFitOptions& asked = options.network;
   VaeFitOptions fit;
   fit.network = options.vae;
@@ -189,39 +176,35 @@ int fit_vae_model(const FitOptions& options, const CommandLine& line, std::ostre
   if (line.given("epochs")) fit.max_epochs = asked.max_epochs;
   if (line.given("patience")) fit.patience = asked.patience;
   fit.max_minutes = asked.max_minutes;
-  fit.seed = asked.seed;
-  fit.n_threads = n_threads(options.threads);
-  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
-    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
-  }
+  fit.seed = options.common.seed;
+  fit.n_threads = options.common.n_threads();
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
   const Dataset dataset = options.channels.open();
   const auto [fitting, validation] = split_samples(options, dataset);
-  const TerminalControl terminal;
+  const TerminalControl terminal(context.quiet);
   VaeModel model = fit_vae(samples_of(dataset, fitting), samples_of(dataset, validation), fit,
                            terminal.control());
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range_text(fitting));
+  model.training_data = training_data(options.channels, dataset.info(), fitting.text());
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
-  out << options.out << ": vae, " << model.n_rx << "x" << model.n_tx << ", "
-      << epochs_text(model.validation_losses) << '\n';
+  context.out << options.out << ": vae, " << model.n_rx << "x" << model.n_tx << ", "
+              << epochs_text(model.validation_losses) << '\n';
   return 0;
 }
 
-int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostream& out) {
+int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& context) {
   NetworkFitOptions fit = recipe(options, line);
-  fit.n_threads = n_threads(options.threads);
+  fit.n_threads = options.common.n_threads();
   fit.checkpoint = options.checkpoint.empty() ? options.out + ".checkpoint" : options.checkpoint;
-  if (const std::string reason = fit.why_invalid(); !reason.empty()) {
-    throw Error(ErrorKind::invalid_argument, "chest fit: " + reason);
-  }
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
 
   const Dataset dataset = options.channels.open();
   const auto [range, validation] = split_samples(options, dataset);
   const SampleReader fitting = samples_of(dataset, range);
   const SampleReader held_out = samples_of(dataset, validation);
 
-  TerminalControl terminal;
+  const TerminalControl terminal(context.quiet);
   NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
   const arma::uword n_epochs = model.validation_losses.n_elem;
   // No epoch when stopped within the first one: the weights reached then are those of the model.
@@ -230,9 +213,11 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
 
   const bool was_interrupted = terminal.interrupted();
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
-  calibrate_model(model, held_out, fit.device, fit.bfloat16, fit.seed, fit.n_threads, {});
+  CalibrationRun calibration = CalibrationRun::of(options.common, {});
+  calibration.bfloat16 = fit.bfloat16;
+  calibrate_model(model, held_out, calibration);
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range_text(range));
+  model.training_data = training_data(options.channels, dataset.info(), range.text());
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
   if (finished) {
@@ -240,12 +225,13 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
     std::filesystem::remove(fit.checkpoint, ignored);
   }
 
-  out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
-      << epochs_text(model.validation_losses) << '\n';
-  out << "calls per estimate, from validation channels " << range_text(validation) << ":\n";
-  print(model.calibration, out);
+  context.out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
+              << epochs_text(model.validation_losses) << '\n';
+  context.out << "calls per estimate, from validation channels " << validation.text() << ":\n";
+  print(model.calibration, context.out);
   if (!finished) {
-    out << (was_interrupted ? "interrupted" : "time is up")
+    context.out
+        << (was_interrupted ? "interrupted" : "time is up")
         << "; the best so far is saved, and the same command with a later limit and --force "
            "continues from "
         << fit.checkpoint.string() << '\n';
@@ -253,91 +239,104 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, std::ostr
   return 0;
 }
 
+void declare_mixture(CommandLine& line, GmmFitOptions& mixture) {
+  line.flag("components", &mixture.n_components, "N", "components of the mixture; not kronecker");
+  line.flag("components-rx", &mixture.n_components_rx, "N",
+            "kronecker: covariances of the receive side");
+  line.flag("components-tx", &mixture.n_components_tx, "N",
+            "kronecker: covariances of the transmit side");
+  line.flag("rank", &mixture.rank, "N", "factors: rank beside the diagonal");
+  line.flag("regularisation", &mixture.regularisation, "X",
+            "least eigenvalue of a covariance over the mean power");
+  line.flag("iterations", &mixture.max_iterations, "N", "most steps of EM");
+  line.flag("tolerance", &mixture.tolerance, "X",
+            "least rise of the log-likelihood per step and entry of H");
+}
+
+void declare_training(CommandLine& line, NetworkFitOptions& network) {
+  const VaeFitOptions vae;
+  line.section("dmse and vae");
+  line.flag("epochs", &network.max_epochs, "N", "most passes over the channels").default_text +=
+      "; vae: " + std::to_string(vae.max_epochs);
+  line.flag("minutes", &network.max_minutes, "X",
+            "time limit, towards which the learning rate falls; 0: none");
+  line.flag("patience", &network.patience, "N", "stops after N epochs without a better loss")
+      .default_text += "; vae: " + std::to_string(vae.patience);
+  line.flag("batch", &network.batch, "N", "channels per step of Adam").default_text +=
+      "; vae: " + std::to_string(vae.batch);
+  line.flag("learning-rate", &network.learning_rate, "X", "of Adam").default_text +=
+      "; vae: " + number_text(vae.learning_rate);
+}
+
+void declare_network(CommandLine& line, FitOptions& options) {
+  NetworkFitOptions& network = options.network;
+  line.section("dmse");
+  line.flag(
+      "network", &options.layers, "NAME",
+      "chest, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, "
+      "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter: "
+      "network, recipe and defaults of arXiv 2403.03545");
+  line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
+            "the noise, the channel, or a mix of both");
+  line.flag("objective", &options.objective, "nmse|prediction",
+            "the error in dB over all SNRs, or that of the output");
+  line.flag("ema", &network.ema_decay, "X", "decay of the moving average of the weights; 0: off");
+  line.flag("constant-rate", &options.constant_rate,
+            "learning rate without warm-up and without cosine");
+  line.flag("augment", &options.augmentation, "none|phase|mirror",
+            "random phases; mirror: also antennas in reverse order and conjugates, for uniform "
+            "linear arrays in symmetric surroundings");
+  line.flag("checkpoint", &options.checkpoint, "FILE",
+            "written every epoch, and continued from; left out: MODEL.checkpoint");
+  line.flag("bfloat16", &network.bfloat16,
+            "convolves in bfloat16, up to 3 times faster where the processor can");
+}
+
+void declare(CommandLine& line, FitOptions& options) {
+  line.flag("kind", &options.kind, "lmmse|gmm|dmse|vae", "the kind of model; the word after fit");
+  line.flag("out", &options.out, "FILE", "model file to write (HDF5)");
+  line.flag("force", &options.force, "replaces an existing model");
+  options.channels.add(line);
+  line.flag("validation", &options.validation, "FIRST:END",
+            "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
+            "whose log-likelihood gmm prints");
+  line.section("gmm; lmmse takes --covariance alone");
+  line.flag("covariance", &options.covariance, "full|kronecker|toeplitz|dft|factors",
+            "lmmse: full (default), or toeplitz: block-Toeplitz, for uniform linear arrays; gmm: "
+            "any (default dft)");
+  declare_mixture(line, options.mixture);
+  declare_training(line, options.network);
+  declare_network(line, options);
+  line.section("vae");
+  line.flag("latent", &options.vae.latent, "N", "entries of the latent vector");
+  line.flag("zero-mean", &options.vae.zero_mean,
+            "the latent vector gives the spectrum alone, and no mean");
+  options.common.add(line, "of weights, batches and noise, and of where gmm starts");
+  line.positional("kind", 1);
+}
+
 }  // namespace
 
-int fit(const Args& args, std::ostream& out) {
+int fit(const Args& args, Context& context) {
   FitOptions options;
-  NetworkFitOptions& network = options.network;
-  GmmFitOptions& mixture = options.mixture;
-  CommandLine line(
-      "fit", "chest fit lmmse|gmm|dmse|vae --channels FILE --out MODEL [options]",
-      "Fits an estimator's model on channels. A dmse fit writes a checkpoint every epoch "
-      "and continues from it;\nCtrl-C and the limits keep the best so far.");
-  auto flag = line.flags().add_options();
-  flag("kind", optional_field(options.kind), "lmmse, gmm, dmse or vae; the word after fit");
-  flag("out", optional_field(options.out), "model file to write (HDF5)");
-  flag("force", po::bool_switch(&options.force), "replace an existing model");
-  options.channels.add(line.flags());
-  flag("covariance", optional_field(options.covariance),
-       "lmmse: full (the default) or toeplitz (block-Toeplitz average, for uniform linear arrays); "
-       "gmm: dft (the default), factors, kronecker, toeplitz or full");
-  flag("components", field(mixture.n_components), "gmm: components of the mixture, but kronecker");
-  flag("components-rx", field(mixture.n_components_rx),
-       "gmm, kronecker: covariances of the receive side");
-  flag("components-tx", field(mixture.n_components_tx),
-       "gmm, kronecker: covariances of the transmit side");
-  flag("rank", field(mixture.rank), "gmm, factors: rank beside the diagonal");
-  flag("regularisation", optional_field(mixture.regularisation)->default_value(1e-4, "0.0001"),
-       "gmm: least eigenvalue of a covariance, relative to the mean power");
-  flag("iterations", field(mixture.max_iterations), "gmm: most steps of EM");
-  flag("tolerance", optional_field(mixture.tolerance)->default_value(1e-5, "0.00001"),
-       "gmm: least rise of the log-likelihood per step and entry of H");
-  flag("validation", optional_field(options.validation),
-       "first:end of the validation samples; dmse, vae: left out, the last 5 % of --samples; gmm: "
-       "their log-likelihood is printed");
-  flag("network", field(options.layers),
-       "dmse: chest, our own, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 "
-       "(modulated=0-1-2, index, zero-padding, no-position, no-magnitude, gate, no-variance, "
-       "bias-free); or "
-       "letter, the network and recipe of the letter, which changes the defaults below");
-  flag("epochs", field(network.max_epochs), "dmse, vae: most passes over the channels (vae: 60)");
-  flag("minutes", field(network.max_minutes),
-       "dmse, vae: wall-clock limit, towards which the learning rate falls; 0: none");
-  flag("patience", field(network.patience),
-       "dmse, vae: epochs without a better validation loss (vae: 15)");
-  flag("batch", field(network.batch), "dmse, vae: channels per Adam step (vae: 32)");
-  flag("learning-rate", optional_field(network.learning_rate)->default_value(4e-3, "0.004"),
-       "dmse, vae: of Adam (vae: 0.002)");
-  flag("ema", field(network.ema_decay), "dmse: decay of the moving average of the weights; 0: off");
-  flag("prediction", field(options.prediction), "dmse: epsilon, sample or velocity");
-  flag("objective", field(options.objective),
-       "dmse: nmse (mean dB over SNRs) or prediction (mean square of the output's error)");
-  flag("constant-rate", po::bool_switch(&options.constant_rate),
-       "dmse: no warm-up and no cosine of the learning rate");
-  flag("augment", field(options.augmentation),
-       "dmse: none, phase (a random phase per channel) or mirror (also antennas in reverse order "
-       "and "
-       "conjugates: uniform linear arrays in symmetric surroundings)");
-  flag("checkpoint", optional_field(options.checkpoint), "dmse: left out: MODEL.checkpoint");
-  flag("seed", field(network.seed),
-       "dmse, vae: initial weights, batches and noise; gmm: the channels that the components start "
-       "from");
-  flag("latent", field(options.vae.latent), "vae: entries of the latent vector");
-  flag("zero-mean", po::bool_switch(&options.vae.zero_mean),
-       "vae: the latent vector says the spectrum alone, no mean");
-  flag("threads", field(options.threads), "worker threads; 0: all processors");
-  flag("device", field(network.device), "dmse: cpu, cuda, cuda:N or auto");
-  flag("bfloat16", po::bool_switch(&network.bfloat16),
-       "dmse: convolve in bfloat16, up to 3 times faster where the processor can");
-  line.positional("kind", 1);
-  if (!line.parse(args, out)) return 0;
-  line.require("kind", "write chest fit lmmse, chest fit gmm, chest fit dmse or chest fit vae");
-  const std::map<std::string, int (*)(const FitOptions&, const CommandLine&, std::ostream&)> fits{
+  CommandLine line("fit", "lmmse|gmm|dmse|vae --channels FILE --out MODEL [options]",
+                   "Fits the model of an estimator on channels. A dmse fit writes a checkpoint "
+                   "every epoch and continues from it; Ctrl-C and the limits keep the best so "
+                   "far.");
+  declare(line, options);
+  if (!line.parse(args, context)) return 0;
+  line.require("kind", "lmmse, gmm, dmse or vae");
+  const std::map<std::string, int (*)(const FitOptions&, const CommandLine&, Context&)> fits{
       {"lmmse", fit_lmmse_model},
       {"gmm", fit_gmm_model},
       {"dmse", fit_dmse_model},
       {"vae", fit_vae_model}};
-  const auto chosen = fits.find(options.kind);
-  if (chosen == fits.end()) {
-    throw Error(ErrorKind::invalid_argument, "chest fit: there is no fit of kind '" + options.kind +
-                                                 "'; there are lmmse, gmm, dmse and vae");
-  }
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
   // A checkpoint beside the model marks it as this command's own unfinished run only where no model
   // was written yet; otherwise --force says that it may be replaced.
   check_output(options.out, options.force);
-  return chosen->second(options, line, out);
+  return fits.at(options.kind)(options, line, context);
 }
 
 }  // namespace chest::cli

@@ -5,15 +5,16 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
-#include <chest/estimators/prior/prior_gap.hpp>
 #include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/prior/prior_gap.hpp>
 #include <chest/metrics.hpp>
 
-#include "args.hpp"
 #include "calibration.hpp"
+#include "commands.hpp"
+#include "flags.hpp"
 
 namespace chest::cli {
 namespace {
@@ -85,9 +86,8 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
 }
 
 // What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
-void print_gap(const Dataset& dataset, arma::uword first, arma::uword end, double power,
-               std::ostream& out) {
-  SampleReader samples = subrange(dataset.samples(), first, end - first);
+void print_gap(const Dataset& dataset, const SampleRange& range, double power, std::ostream& out) {
+  SampleReader samples = samples_of(dataset, range);
   const double factor = 1.0 / std::sqrt(power);
   samples.read = [read = samples.read, factor](arma::uword at, arma::uword count) {
     return arma::cx_mat(factor * read(at, count));
@@ -125,7 +125,7 @@ void print_gap(const Dataset& dataset, arma::uword first, arma::uword end, doubl
 void print_channels(const ChannelFlags& flags, std::ostream& out) {
   const Dataset dataset = flags.open();
   const DatasetInfo& info = dataset.info();
-  const auto [first, end] = flags.range(dataset);
+  const SampleRange range = flags.range(dataset);
   out << info.file.string() << ": channels, taken for " << info.kind << '\n'
       << "  dataset   " << (info.dataset.empty() ? "(the array)" : info.dataset) << ", "
       << info.type_name << ", axes " << info.axes << '\n'
@@ -134,15 +134,16 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
   double power = 0.0, weakest = arma::datum::inf, strongest = 0.0;
   const double n_h = static_cast<double>(info.n_rx * info.n_tx);
-  for (arma::uword at = first; at < end; at += 512) {
-    const arma::vec norms = squared_norms(dataset.read(at, std::min<arma::uword>(512, end - at)));
+  for (arma::uword at = range.first; at < range.end; at += 512) {
+    const arma::vec norms =
+        squared_norms(dataset.read(at, std::min<arma::uword>(512, range.end - at)));
     power += arma::accu(norms);
     weakest = std::min(weakest, norms.min() / n_h);
     strongest = std::max(strongest, norms.max() / n_h);
   }
-  power /= n_h * static_cast<double>(end - first);
-  out << "  power     " << power << " per entry in samples " << first << ":" << end
-      << ", single channels " << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
+  power /= n_h * static_cast<double>(range.size());
+  out << "  power     " << power << " per entry in samples " << range.text() << ", single channels "
+      << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
   if (flags.normalise != as_stored) {
     out << "  scaled    h = " << info.scale << " * stored (" << to_string(info.normalisation)
         << ")\n";
@@ -150,22 +151,23 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
-  if (end - first >= 10 && power > 0.0) print_gap(dataset, first, end, power, out);
+  if (range.size() >= 10 && power > 0.0) print_gap(dataset, range, power, out);
 }
 
 }  // namespace
 
-int info(const Args& args, std::ostream& out) {
+int info(const Args& args, Context& context) {
   ChannelFlags flags;
-  CommandLine line(
-      "info", "chest info FILE [options]",
-      "Says what a file holds: channels (axes, type, count, power), a model or results.");
+  CommandLine line("info", "FILE [options]",
+                   "Says what a file holds: channels (axes, type, count, power, and whether a "
+                   "learned prior can pay), a model or results.");
   flags.normalise = as_stored;
-  flags.add(line.flags());
+  flags.add(line);
   line.positional("channels", 1);
-  if (!line.parse(args, out)) return 0;
-  line.require("channels", "usage: chest info FILE");
+  if (!line.parse(args, context)) return 0;
+  line.require("channels", "the file to look at");
 
+  std::ostream& out = context.out;
   const std::filesystem::path file = split_dataset_name(flags.channels).first;
   if (file.extension() != ".npy") {
     const ArchiveReader archive(file);

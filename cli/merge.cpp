@@ -1,29 +1,28 @@
 #include <ostream>
 
-#include <chest/error.hpp>
 #include <chest/sim/plot.hpp>
 #include <chest/sim/results.hpp>
 
+#include "commands.hpp"
 #include "run_flags.hpp"
 
 namespace chest::cli {
 
-int merge(const Args& args, std::ostream& out) {
+int merge(const Args& args, Context& context) {
   std::vector<std::string> files;
   std::string merged_file, csv, plot_file;
   bool force = false;
-  CommandLine line(
-      "merge", "chest merge A.h5 B.h5 ... --out FILE [options]",
-      "Puts the shards of a sweep or link run together. The file equals that of the run "
-      "in one piece,\ntimings aside.");
-  auto flag = line.flags().add_options();
-  flag("files", optional_field(files), "results of all shards; the words without a flag");
-  flag("out", optional_field(merged_file), "results file to write");
-  flag("csv", optional_field(csv), "the results as CSV");
-  flag("plot", optional_field(plot_file), "the results as .svg, .png, .pdf, or .gp for gnuplot");
-  flag("force", po::bool_switch(&force), "replace existing files");
+  CommandLine line("merge", "A.h5 B.h5 ... --out FILE [options]",
+                   "Puts the shards of a sweep or link run together. The file equals that of the "
+                   "run in one piece, timings aside.");
+  line.flag("files", &files, "FILE", "results of all shards; the words without a flag");
+  line.flag("out", &merged_file, "FILE", "results file to write");
+  line.flag("csv", &csv, "FILE", "also the results as CSV");
+  line.flag("plot", &plot_file, "FILE",
+            "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.flag("force", &force, "replaces existing files");
   line.positional("files", -1);
-  if (!line.parse(args, out)) return 0;
+  if (!line.parse(args, context)) return 0;
   line.require("files", "the results files of all shards");
   line.require("out", "the file to write");
   for (const std::string& file : {merged_file, csv, plot_file})
@@ -36,7 +35,7 @@ int merge(const Args& args, std::ostream& out) {
   merged.provenance.command_line = line.command_line();
   sim::save(merged_file, merged);
   write_csv_and_plot(merged, csv, plot_file);
-  out << sim::to_table(merged);
+  context.out << sim::to_table(merged);
   return 0;
 }
 

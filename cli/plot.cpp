@@ -2,34 +2,28 @@
 
 #include <ostream>
 
-#include <chest/error.hpp>
-
-#include "args.hpp"
+#include "commands.hpp"
+#include "flags.hpp"
 
 namespace chest::cli {
 
-int plot(const Args& args, std::ostream& out) {
+int plot(const Args& args, Context& context) {
   std::vector<std::string> files;
   std::string drawing, x = "snr";
   sim::PlotOptions options;
   bool force = false;
-  CommandLine line(
-      "plot", "chest plot RESULTS.h5 [MORE.h5 ...] --out FIGURE.svg [options]",
-      "Draws results with gnuplot: the NMSE (or the BER of a link run) over SNR, a panel "
-      "per choice of\npilots, or over the number of pilots, a panel per SNR.");
-  auto flag = line.flags().add_options();
-  flag("files", optional_field(files), "results files; the words without a flag");
-  flag("out", optional_field(drawing), ".svg, .png, .pdf, or .gp for the gnuplot commands");
-  flag("x", field(x), "snr or n_pilots");
-  flag("title", optional_field(options.title), "above all panels");
-  flag("force", po::bool_switch(&force), "replace an existing file");
+  CommandLine line("plot", "RESULTS.h5 [MORE.h5 ...] --out FIGURE.svg [options]",
+                   "Draws results with gnuplot: the NMSE (or the BER of a link run) over SNR, a "
+                   "panel per choice of pilots, or over the number of pilots, a panel per SNR.");
+  line.flag("files", &files, "FILE", "results files; the words without a flag");
+  line.flag("out", &drawing, "FILE", "a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.flag("x", &x, "snr|n_pilots", "what the figure is over");
+  line.flag("title", &options.title, "TEXT", "above all panels");
+  line.flag("force", &force, "replaces an existing file");
   line.positional("files", -1);
-  if (!line.parse(args, out)) return 0;
+  if (!line.parse(args, context)) return 0;
   line.require("files", "the results files to draw");
   line.require("out", "the figure to write");
-  if (x != "snr" && x != "n_pilots")
-    throw Error(ErrorKind::invalid_argument,
-                "chest plot: --x is '" + x + "', expected snr or n_pilots");
   options.x = x == "snr" ? sim::PlotAxis::snr : sim::PlotAxis::n_pilots;
   check_output(drawing, force);
   sim::check_plot(drawing);
@@ -38,7 +32,7 @@ int plot(const Args& args, std::ostream& out) {
   for (const std::string& file : files)
     results.push_back({std::filesystem::path(file).stem().string(), sim::load_results(file)});
   sim::plot(results, drawing, options);
-  out << drawing << '\n';
+  context.out << drawing << '\n';
   return 0;
 }
 

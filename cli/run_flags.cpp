@@ -9,11 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
-#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/file.hpp>
 #include <chest/sim/plot.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
+
+#include "terminal.hpp"
 
 namespace chest::cli {
 namespace {
@@ -30,6 +32,7 @@ bool is_own_csv(const std::string& file) {
 
 /// What the numbers come from, by content: names may change, hashes do not.
 std::string describe_inputs(const Dataset& dataset, const std::vector<std::string>& models,
+                            const std::vector<NamedOptions>& estimators, const Catalog& catalog,
                             const std::string& device) {
   const DatasetInfo& info = dataset.info();
   nlohmann::ordered_json json;
@@ -40,99 +43,111 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
                       {"scale", info.scale}};
   for (const std::string& model : models) json["models"].push_back(hash_file(model));
   json["device"] = device;
+  for (const NamedOptions& spec : estimators)
+    json["estimator_options"][spec.text] =
+        nlohmann::ordered_json::parse(catalog.options_json(spec));
   return json.dump();
 }
 
-}  // namespace
-
-std::string estimator_help() {
-  std::string text = "\n\nestimators:";
-  for (const CatalogEntry& entry : built_in().entries()) {
-    text += "\n  " + entry.name +
-            std::string(8 - std::min<std::size_t>(entry.name.size(), 7), ' ') + entry.summary;
-    for (const OptionInfo& option : entry.options) {
-      text += "\n          " + entry.name + ":" + option.name +
-              (option.placeholder.empty() ? "" : "=" + option.placeholder) + "  " + option.help;
-    }
-  }
-  return text;
-}
-
-void RunFlags::add(CommandLine& line) {
-  channels.add(line.flags());
-  auto flag = line.flags().add_options();
-  flag("estimators", field(estimators),
-       "which, with options: ls,lmmse,genie,gmm,dmse,dmse:published,dmse:steps=1@model.h5");
-  flag("model", optional_field(models)->composing(), "model file of an estimator; may be repeated");
-  flag("snr", field(snr), "first:step:last or a list, in dB; write --snr=-10:5:20");
-  flag("pilots", field(pilots),
-       "list of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]");
-  flag("pilot-power", field(options.pilot_power), "||p||^2 per pilot slot");
-  flag("out", optional_field(out), "results file (HDF5); an unfinished run continues from it");
-  flag("csv", optional_field(csv), "the results as CSV");
-  flag("plot", optional_field(plot), "the results as .svg, .png, .pdf, or .gp for gnuplot");
-  flag("stop-rel", field(options.stop_rel), stop_rel_help.c_str());
-  flag("shard", field(shard), "i/n: do the i-th of n parts; see chest merge");
-  flag("device", field(device), "where networks run: auto, cpu, cuda, cuda:N");
-  flag("threads", field(options.n_threads), "worker threads; 0: all processors");
-  flag("block", field(block), "samples per block; 0: 64, or 512 on a device");
-  flag("seed", field(options.seed),
-       "same seed, same numbers, for any number of threads and shards");
-  flag("force", po::bool_switch(&options.force), "replace existing files");
-}
-
-int execute(const CommandLine& line, RunFlags& flags, std::ostream& out,
-            const std::function<sim::Results(const SampleReader&, const sim::CovarianceReader&,
-                                             const sim::EstimatorFactory&, const sim::SweepOptions&,
-                                             const RunControl&)>& run) {
-  line.require("channels", "the file with the channels");
+/// What the flags say of the run, but for the range of samples.
+void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catalog) {
   sim::SweepOptions& options = flags.options;
   options.snr_db = parse_range(flags.snr, "--snr");
   options.pilots.clear();
   for (const std::string& text : split(flags.pilots, ','))
     options.pilots.push_back(sim::parse_pilots(text));
-  const std::vector<NamedOptions> specs = built_in().parse(flags.estimators);
   options.estimators.clear();
-  for (const NamedOptions& spec : specs) options.estimators.push_back(spec.text);
+  for (const NamedOptions& spec : catalog.parse(flags.estimators))
+    options.estimators.push_back(spec.text);
+  options.seed = flags.common.seed;
+  options.n_threads = flags.common.threads;
   options.shard = sim::parse_shard(flags.shard);
-  const bool on_device = flags.device != "cpu";
+  const bool on_device = flags.common.device != "cpu";
   options.wall_clock = on_device;
   options.block = flags.block != 0 ? flags.block : on_device ? block_on_device : block_on_cpu;
   options.command_line = line.command_line();
   options.out = flags.out;
+}
+
+void check_outputs(const RunFlags& flags) {
+  const bool force = flags.options.force;
   // The results file itself is checked by its content: it may be this command's unfinished run.
-  const bool may_continue =
-      !options.force && !flags.out.empty() && std::filesystem::exists(flags.out);
-  if (!flags.out.empty()) check_output(flags.out, options.force || may_continue);
-  if (!flags.csv.empty())
-    check_output(flags.csv, options.force || (may_continue && is_own_csv(flags.csv)));
+  const bool may_continue = !force && !flags.out.empty() && std::filesystem::exists(flags.out);
+  if (!flags.out.empty()) check_output(flags.out, force || may_continue);
+  if (!flags.csv.empty()) check_output(flags.csv, force || (may_continue && is_own_csv(flags.csv)));
   if (!flags.plot.empty()) {
-    check_output(flags.plot, options.force || may_continue);
+    check_output(flags.plot, force || may_continue);
     sim::check_plot(flags.plot);
   }
+}
 
-  const Dataset dataset = flags.channels.open();
-  std::tie(options.first, options.end) = flags.channels.range(dataset);
+/// The model files of --model, and those that estimators name themselves.
+std::vector<std::string> all_models(const RunFlags& flags, const Catalog& catalog) {
   std::vector<std::string> models = flags.models;
-  for (const NamedOptions& spec : specs)
+  for (const NamedOptions& spec : catalog.parse(flags.estimators))
     if (!spec.file.empty() && std::find(models.begin(), models.end(), spec.file) == models.end())
       models.push_back(spec.file);
-  EstimatorContext context;
-  context.n_rx = dataset.info().n_rx;
-  context.n_tx = dataset.info().n_tx;
-  context.models = std::make_shared<ModelStore>(
+  return models;
+}
+
+/// What estimators know of sizes, models and channels; A is left open.
+EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
+  EstimatorContext known;
+  known.n_rx = dataset.info().n_rx;
+  known.n_tx = dataset.info().n_tx;
+  known.models = std::make_shared<ModelStore>(
       std::vector<std::filesystem::path>(flags.models.begin(), flags.models.end()));
   if (std::optional<GaussianMixture> prior = dataset.prior())
-    context.prior = std::make_shared<const GaussianMixture>(std::move(*prior));
-  context.device = flags.device;
-  context.has_genie_covariances = dataset.info().has_covariances;
-  const auto make = [&](const std::string& name,
-                        const std::shared_ptr<const ObservationOperator>& A) {
-    EstimatorContext here = context;
-    here.A = A;
-    return std::shared_ptr<const Estimator>(make_estimator(parse_named_options(name), here));
-  };
-  options.inputs = describe_inputs(dataset, models, flags.device);
+    known.prior = std::make_shared<const GaussianMixture>(std::move(*prior));
+  known.device = flags.common.device;
+  known.has_genie_covariances = dataset.info().has_covariances;
+  return known;
+}
+
+}  // namespace
+
+void RunFlags::add(CommandLine& line) {
+  channels.add(line);
+  line.section("what is run");
+  line.flag("estimators", &estimators, "ESTIMATORS",
+            "a list as in ls,lmmse,dmse:steps=1,dmse@other_model.h5; chest estimators lists them, "
+            "chest estimators NAME shows the options of one");
+  line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
+  line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
+  line.flag("pilots", &pilots, "LIST",
+            "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]");
+  line.flag("pilot-power", &options.pilot_power, "X", "||p||^2 per pilot slot");
+  line.flag("stop-rel", &options.stop_rel, "X",
+            "stops a point when the 95 % interval of the " + stops_at +
+                " of every estimator is within +- this part of it; 0: uses all samples");
+  line.flag("shard", &shard, "I/N",
+            "the I-th of N parts of the run; chest merge puts them together");
+  line.section("output");
+  line.flag("out", &out, "FILE", "results file (HDF5); an unfinished run continues from it");
+  line.flag("csv", &csv, "FILE", "also the results as CSV");
+  line.flag("plot", &plot, "FILE",
+            "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.flag("force", &options.force, "replaces existing files");
+  common.add(line, "same seed, same numbers, for any number of threads and shards");
+  line.flag("block", &block, "N", "samples per block; 0: 64, or 512 on a device");
+}
+
+int execute(const CommandLine& line, RunFlags& flags, Context& context,
+            const std::function<sim::Results(const SampleReader&, const sim::CovarianceReader&,
+                                             const sim::EstimatorFactory&, const sim::SweepOptions&,
+                                             const RunControl&)>& run) {
+  line.require("channels", "the file with the channels");
+  sim::SweepOptions& options = flags.options;
+  fill_options(flags, line, context.catalog);
+  check_outputs(flags);
+  const Dataset dataset = flags.channels.open();
+  const SampleRange range = flags.channels.range(dataset);
+  options.first = range.first;
+  options.end = range.end;
+  const EstimatorContext known = knowledge(flags, dataset);
+  options.inputs = describe_inputs(dataset, all_models(flags, context.catalog),
+                                   context.catalog.parse(flags.estimators), context.catalog,
+                                   flags.common.device);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {
@@ -141,18 +156,19 @@ int execute(const CommandLine& line, RunFlags& flags, std::ostream& out,
 
   sim::Results results;
   {
-    TerminalControl terminal;
+    const TerminalControl terminal(context.quiet);
     RunControl control = terminal.control();
     control.on_warning = &warn;
-    results = run(dataset.samples(), covariances, make, options, control);
+    results = run(dataset.samples(), covariances, estimator_factory(context.catalog, known),
+                  options, control);
   }
   write_csv_and_plot(results, flags.csv, results.finished() ? flags.plot : "");
-  out << sim::to_table(results);
+  context.out << sim::to_table(results);
   if (results.finished()) return 0;
   throw Error(ErrorKind::interrupted,
-              line.command() + ": interrupted" +
-                  (flags.out.empty() ? "; with --out the run could be continued"
-                                     : "; run the same command again to continue"));
+              std::string("interrupted") + (flags.out.empty()
+                                                ? "; with --out the run could be continued"
+                                                : "; run the same command again to continue"));
 }
 
 void write_csv_and_plot(const sim::Results& results, const std::string& csv,

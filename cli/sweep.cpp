@@ -1,22 +1,21 @@
 #include <chest/sim/sweep.hpp>
 
+#include "commands.hpp"
 #include "run_flags.hpp"
 
 namespace chest::cli {
 
-int sweep(const Args& args, std::ostream& out) {
+int sweep(const Args& args, Context& context) {
   RunFlags flags;
-  CommandLine line(
-      "sweep",
-      "chest sweep --channels FILE --estimators LIST [--model FILE ...] [--snr=RANGE] "
-      "[--pilots LIST] --out FILE [options]",
-      "NMSE of estimators over SNR and pilots. All estimators see the same channels and "
-      "noise.\nEvery finished point is in the results file at once; the same command "
-      "continues a run\nthat was stopped or killed." +
-          estimator_help());
+  CommandLine line("sweep",
+                   "--channels FILE --estimators LIST [--model FILE ...] [--snr RANGE] "
+                   "[--pilots LIST] --out FILE [options]",
+                   "NMSE of estimators over SNR and pilots. All estimators see the same channels "
+                   "and noise. Every finished point is in the results file at once; the same "
+                   "command continues a run that was stopped or killed.");
   flags.add(line);
-  if (!line.parse(args, out)) return 0;
-  return execute(line, flags, out, &sim::run_sweep);
+  if (!line.parse(args, context)) return 0;
+  return execute(line, flags, context, &sim::run_sweep);
 }
 
 }  // namespace chest::cli

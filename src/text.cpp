@@ -57,8 +57,13 @@ std::string enumerate(const std::vector<std::string>& words) {
 }
 
 std::string number_text(double value) {
+  // Digits alone while they are few: 100000 and 0.0001, not 1e+05 and 1e-04.
+  const double size = std::abs(value);
+  const bool plain = value == 0.0 || (size >= 1e-4 && size < 1e15);
   char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+  const auto end = plain ? std::to_chars(text, text + sizeof text, value, std::chars_format::fixed)
+                         : std::to_chars(text, text + sizeof text, value);
+  return std::string(text, end.ptr);
 }
 
 double to_number(const std::string& text, const std::string& what) {

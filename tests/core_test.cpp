@@ -209,6 +209,8 @@ TEST(Text, NumbersReadBack) {
   EXPECT_EQ(number_text(0.1), "0.1");
   EXPECT_EQ(number_text(1e-7), "1e-07");
   EXPECT_EQ(number_text(-3.0), "-3");
+  EXPECT_EQ(number_text(100000.0), "100000");
+  EXPECT_EQ(number_text(0.0001), "0.0001");
   EXPECT_EQ(number_text(std::numeric_limits<double>::quiet_NaN()), "nan");
   EXPECT_EQ(number_text(-std::numeric_limits<double>::infinity()), "-inf");
   for (const double value : {1.0 / 3.0, 5e-324, 1.7976931348623157e308, -0.1 - 0.2}) {

@@ -132,7 +132,7 @@ TEST(DmseOptions, NameTheFieldThatIsWrong) {
   DmseOptions options;
   EXPECT_EQ(options.why_invalid(), "");
   options.n_steps = 0;
-  EXPECT_EQ(options.why_invalid(), "n_steps is 0, it must be at least 1");
+  EXPECT_EQ(options.why_invalid(), "steps is 0, it must be 1 .. 100000");
   options.n_steps = 1;
   options.sigma2_end = -1.0;
   EXPECT_NE(options.why_invalid().find("sigma2_end"), std::string::npos);

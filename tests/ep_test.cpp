@@ -153,7 +153,7 @@ TEST(Ep, KeepsTheContractOfEstimators) {
   EXPECT_TRUE(refused([&] { make_ep(scene.A, nullptr, options); }, "the denoiser is not given"));
   EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, {}); }, "errors are not given"));
   wrong.n_iterations = 0;
-  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "n_iterations is 0"));
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "iterations is 0"));
   wrong = options;
   wrong.damping = 0.0;
   EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "damping is 0"));

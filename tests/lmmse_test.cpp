@@ -102,7 +102,7 @@ TEST(Lmmse, RefusesWhatDoesNotFitAndSaysWhy) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
-                 "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
+                 "lmmse: loading is -1, it must be >= 0");
   }
   try {
     make_lmmse(scene.A, arma::cx_mat(3, 3, arma::fill::eye));

@@ -184,7 +184,7 @@ TEST(Omp, RefusesWhatDoesNotFitAndSaysWhy) {
   OmpOptions options;
   for (const double wrong : {0.0, 1.0, double(NAN)}) {
     options.false_discovery = wrong;
-    EXPECT_NE(error_of(A, 4, 3, options).find("it must be above 0 and below 1"), std::string::npos);
+    EXPECT_NE(error_of(A, 4, 3, options).find("it must be > 0 and < 1"), std::string::npos);
   }
 }
 

@@ -85,7 +85,7 @@ TEST(Particles, WorkWithEveryPotential) {
     options.n_levels = 30;
     const bool tweedie = potential == ParticlePotential::tweedie,
                flat = potential == ParticlePotential::flat;
-    options.n_particles = tweedie ? 32 : flat ? 1500 : 400;
+    options.n_particles = tweedie ? 32 : flat ? 3000 : 400;
     options.potential = potential;
     const Estimate estimate =
         make_particles(scene.A, scene.denoiser, options)->estimate(scene.observation);
@@ -140,14 +140,17 @@ TEST(Particles, KeepTheContractOfEstimators) {
     arma::uword n_h() const override { return 6; }
     void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override { out = z; }
   };
-  EXPECT_TRUE(refused([&] { make_particles(scene.A, std::make_shared<Plain>()); },
+  EXPECT_EQ(make_particles(scene.A, std::make_shared<Plain>())->estimate(scene.observation).nfe,
+            50u * 16u);  // what needs no gradient is the choice there
+  options.potential = ParticlePotential::tweedie;
+  EXPECT_TRUE(refused([&] { make_particles(scene.A, std::make_shared<Plain>(), options); },
                       "plain prior has no gradient"));
   EXPECT_TRUE(refused([&] { make_particles(nullptr, denoiser); }, "A is not given"));
   options.n_particles = 0;
-  EXPECT_TRUE(refused([&] { make_particles(scene.A, denoiser, options); }, "n_particles is 0"));
+  EXPECT_TRUE(refused([&] { make_particles(scene.A, denoiser, options); }, "particles is 0"));
   options.n_particles = 1;
   options.n_levels = 0;
-  EXPECT_TRUE(refused([&] { make_particles(scene.A, denoiser, options); }, "n_levels is 0"));
+  EXPECT_TRUE(refused([&] { make_particles(scene.A, denoiser, options); }, "levels is 0"));
 }
 
 }  // namespace

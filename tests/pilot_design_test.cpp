@@ -392,9 +392,9 @@ TEST_F(RunPilots, BadInputIsExplainedBeforeWorkStarts) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
   };
   expect("--n-pilots is 9, expected 1 .. 8", {"--n-pilots", "9"});
-  expect("criterion 'trac', did you mean trace?", {"--criterion", "trac"});
-  expect("'dtf', did you mean dft?", {"--candidates", "dtf"});
-  expect("--snr is inf", {"--snr", "inf"});
+  expect("criterion is 'trac', expected trace, entropy or variance", {"--criterion", "trac"});
+  expect("candidates is 'dtf', expected dft, dft-oversampled", {"--candidates", "dtf"});
+  expect("--snr: 'inf' is not a number", {"--snr", "inf"});
   expect("--sequential knows no mixture", {"--sequential", "--test", "0:10"});
   expect("--prior mixture knows no mixture", {"--prior", "mixture"});
   expect("--sequential needs test channels", {"--sequential"}, "gmm.h5");

@@ -82,16 +82,16 @@ TEST(RedDiff, KeepsTheContractOfEstimators) {
   expect_estimator_contract(*make_red_diff(scene.A, denoiser, options), *scene.A, scene.observation,
                             1e-9);
   options.n_iterations = 0;
-  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "n_iterations is 0"));
+  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "iterations is 0"));
   options = {};
   options.lambda = -1.0;
   EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "lambda is -1"));
   options = {};
   options.learning_rate = 0.0;
-  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "learning_rate is 0"));
+  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "rate is 0"));
   options = {};
   options.tau2_last = 20.0;
-  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "tau2_last"));
+  EXPECT_TRUE(refused([&] { make_red_diff(scene.A, denoiser, options); }, "first level"));
 }
 
 }  // namespace

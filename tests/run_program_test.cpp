@@ -213,7 +213,7 @@ TEST_F(RunProgram, FitsAMixtureThatASweepUses) {
 
   Words wrong = fit;
   wrong.insert(wrong.end(), {"--covariance", "circulant", "--force"});
-  EXPECT_NE(message(2, wrong).find("there are full, kronecker, toeplitz, dft and factors"),
+  EXPECT_NE(message(2, wrong).find("expected full, kronecker, toeplitz, dft or factors"),
             std::string::npos);
   wrong[wrong.size() - 2] = "factors";
   wrong.insert(wrong.end(), {"--rank", "65"});

@@ -423,6 +423,7 @@ TEST(Walk, TakesTheStepsOfItsRule) {
   EXPECT_LT(max_difference(z[1], 0.5 * z[0]), 1e-14);
   options.inner = 1;
   options.n_corrector = 2;
+  options.corrector_step = 0.15;
   z = states(WalkUpdate::mean);
   ASSERT_EQ(z.size(), 4u);
   // e = 0.15 * 0.2, m = z / 1.2.
@@ -526,8 +527,8 @@ TEST(Walk, RefusesOptionsThatHaveNoMeaning) {
   };
   const double nan = arma::datum::nan;
   EXPECT_TRUE(refused([&] { make_walk(nullptr); }, "the guidance is not given"));
-  EXPECT_TRUE(refused([&] { with([](auto& o) { o.n_levels = 0; }); }, "n_levels is 0"));
-  EXPECT_TRUE(refused([&] { with([](auto& o) { o.tau2_last = 0.0; }); }, "tau2_last"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.n_levels = 0; }); }, "levels is 0"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.tau2_last = 0.0; }); }, "to is 0"));
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.tau2_first = 1e-5; }); }, "first level"));
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.zeta = 1.1; }); }, "zeta is 1.1"));
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.inner = 0; }); }, "inner is 0"));

@@ -58,6 +58,11 @@ run(${CMAKE_COMMAND} --build ${WORK}/cli)
 run(${WORK}/cli/uses_cli --version)
 run(${WORK}/cli/uses_testing)
 run(${WORK}/moved/bin/chest --version)
+foreach(file IN ITEMS man/man1/chest.1 man/man1/chest-sweep.1 bash-completion/completions/chest)
+  if(NOT EXISTS ${WORK}/moved/share/${file})
+    message(FATAL_ERROR "share/${file} was not installed")
+  endif()
+endforeach()
 
 execute_process(COMMAND ${configure} -B ${WORK}/unknown -DCOMPONENTS=estimator
   RESULT_VARIABLE status ERROR_VARIABLE errors OUTPUT_QUIET)

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chest/estimators/catalog/catalog.hpp>
+
 namespace chest::cli {
 
-/// The program: what `chest` on the command line does. Prints, and returns its exit status: 0 done,
-/// 1 failed, 2 misused.
-int run(int argc, char** argv);
+/// The program: what `chest` on the command line does, with the estimators of a catalog. Prints, and
+/// returns its exit status: 0 done, 1 failed, 2 misused.
+int run(int argc, char** argv, const Catalog& catalog = built_in());
 
 }  // namespace chest::cli

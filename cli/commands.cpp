@@ -1,0 +1,45 @@
+#include "commands.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+namespace chest::cli {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table{
+      {"generate", "write channels of a model: scm, rayleigh, kronecker, gmm", &generate},
+      {"info", "say what a file of channels, a model or results holds", &info},
+      {"fit", "fit the model of an estimator on channels: lmmse, gmm, dmse, vae", &fit},
+      {"import", "turn published network weights into a model file", &import},
+      {"calibrate", "choose the calls and solvers of a dmse model for SNRs and pilots", &calibrate},
+      {"estimators", "list the estimators, or the options of one", &estimators},
+      {"estimate", "estimate channels from a file of received pilots", &estimate},
+      {"sweep", "NMSE of estimators over SNR and pilots", &sweep},
+      {"link", "SER, BER and rate of a link that uses the estimates", &link},
+      {"pilots", "choose pilots for a prior, beforehand or by what is received", &pilots},
+      {"plot", "draw results with gnuplot", &plot},
+      {"merge", "put the shards of a run together", &merge},
+  };
+  return table;
+}
+
+const Command& command_named(const std::string& name) {
+  const auto found = std::find_if(commands().begin(), commands().end(),
+                                  [&](const Command& command) { return command.name == name; });
+  if (found != commands().end()) return *found;
+  std::vector<std::string> names;
+  for (const Command& command : commands()) names.push_back(command.name);
+  if (name.rfind('-', 0) == 0)
+    refuse("unknown option " + name + did_you_mean(name, {"--help", "--version"}));
+  refuse("there is no command '" + name + "'" + did_you_mean(name, names));
+}
+
+CommandHelp help_of(const Command& command, const Catalog& catalog) {
+  CommandHelp help;
+  std::ostringstream nowhere;
+  Context context{nowhere, catalog, [&](const CommandHelp& shown) { help = shown; }};
+  command.run({"--help"}, context);
+  return help;
+}
+
+}  // namespace chest::cli

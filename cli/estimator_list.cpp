@@ -1,0 +1,24 @@
+#include "estimator_list.hpp"
+
+namespace chest::cli {
+
+std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOptions& spec,
+                                          EstimatorContext known,
+                                          std::shared_ptr<const ObservationOperator> A) {
+  known.A = std::move(A);
+  return catalog.make(spec, known);
+}
+
+sim::EstimatorFactory estimator_factory(const Catalog& catalog,
+                                        const EstimatorContext& known) {
+  return [&catalog, known](const std::string& spec,
+                           const std::shared_ptr<const ObservationOperator>& A) {
+    return make_for(catalog, parse_named_options(spec), known, A);
+  };
+}
+
+std::string how_to_get_a_model(const std::string& kind) {
+  return "chest fit " + kind + " --channels FILE --out MODEL.h5";
+}
+
+}  // namespace chest::cli

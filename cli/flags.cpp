@@ -1,0 +1,136 @@
+#include "flags.hpp"
+
+#include <unistd.h>
+
+#include <cmath>
+
+#include <chest/error.hpp>
+#include <chest/parallel.hpp>
+#include <chest/text.hpp>
+
+namespace chest::cli {
+
+std::vector<double> parse_range(const std::string& text, const std::string& what) {
+  std::vector<double> out;
+  for (const std::string& part : split(text, ',')) {
+    const std::vector<std::string> numbers = split(part, ':');
+    if (numbers.size() == 1) {
+      out.push_back(to_number(part, what));
+      continue;
+    }
+    if (numbers.size() != 3) {
+      refuse(what + ": '" + part + "' is not a range; write first:step:last, for example -10:5:20");
+    }
+    const double first = to_number(numbers[0], what);
+    const double step = to_number(numbers[1], what);
+    const double last = to_number(numbers[2], what);
+    const double n = std::floor((last - first) / step + 1e-9);
+    if (step == 0.0 || n < 0.0 || n > 1e5) {
+      refuse(what + ": the range '" + part +
+             "' is empty or endless; write first:step:last, for example -10:5:20");
+    }
+    // Multiplied, not accumulated: the same values as a list of them.
+    for (double i = 0.0; i <= n; ++i) out.push_back(first + i * step);
+  }
+  return out;
+}
+
+SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what) {
+  const std::vector<std::string> ends = split(text, ':');
+  if (ends.size() != 2) {
+    refuse(what + ": '" + text + "' is not a sample range; write first:end, for example 8000:9000");
+  }
+  const arma::uword first = ends[0].empty() ? 0 : to_count(ends[0], what);
+  const arma::uword end = ends[1].empty() ? n_samples : to_count(ends[1], what);
+  const std::string there = std::to_string(n_samples) + " samples";
+  if (first >= end) {
+    refuse(what + ": the range '" + text + "' is empty; there are " + there);
+  }
+  if (end > n_samples) {
+    refuse(what + ": the range '" + text + "' reaches beyond the end; there are " + there);
+  }
+  return {first, end};
+}
+
+SampleReader samples_of(const Dataset& dataset, const SampleRange& range) {
+  return subrange(dataset.samples(), range.first, range.size());
+}
+
+void ChannelFlags::add(CommandLine& line) {
+  line.section("channels");
+  line.flag(
+      "channels", &channels, "FILE[:DATASET]",
+      "channels, in a file of chest, MATLAB v7.3, h5py, Octave, quadriga-lib or NumPy (.npy)");
+  line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
+      .default_text = "all";
+  line.flag("normalise", &normalise, "none|dataset|sample|X",
+            "power: as stored (near 1 per entry), one factor for the dataset, ||h||^2 = n_rx n_tx "
+            "for each sample, or h times X");
+  line.flag("axes", &axes, "LETTERS",
+            "stored dimensions in the order of h5py: n sample, r receive, t transmit, v vec(H), c "
+            "real and imaginary part, 0 first index only; left out: found");
+  line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
+}
+
+Dataset ChannelFlags::open() const {
+  DatasetOptions options;
+  const auto [file, dataset] = split_dataset_name(channels);
+  options.dataset = dataset;
+  options.axes = axes;
+  options.n_rx = n_rx.value_or(0);
+  if (normalise == "dataset") {
+    options.normalisation = Normalisation::dataset;
+  } else if (normalise == "sample") {
+    options.normalisation = Normalisation::sample;
+  } else if (normalise != "none") {
+    options.normalisation = Normalisation::factor;
+    try {
+      options.factor = to_number(normalise, "--normalise");
+    } catch (const Error&) {
+      refuse("--normalise: '" + normalise + "' is none of none, dataset, sample or a number");
+    }
+  }
+  return Dataset(file, options);
+}
+
+SampleRange ChannelFlags::range(const Dataset& dataset) const {
+  return parse_samples(samples, dataset.info().n_samples, "--samples");
+}
+
+void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n_tx,
+                        const std::string& whose) {
+  if (info.n_rx == n_rx && info.n_tx == n_tx) return;
+  refuse("the channels are " + std::to_string(info.n_rx) + "x" + std::to_string(info.n_tx) + ", " +
+         whose + " for " + std::to_string(n_rx) + "x" + std::to_string(n_tx));
+}
+
+void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks networks) {
+  line.section("running");
+  line.flag("seed", &seed, "N", seed_help);
+  line.flag("threads", &threads, "N", "worker threads; 0: one for each processor");
+  if (networks == Networks::yes) {
+    line.flag("device", &device, "cpu|cuda|cuda:N|auto", "where networks run");
+  }
+}
+
+unsigned CommonFlags::n_threads() const { return threads == 0 ? available_threads() : threads; }
+
+void check_output(const std::filesystem::path& file, bool force) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) {
+    refuse(file.string() + ": is a folder, expected a file name");
+  }
+  if (!force && std::filesystem::exists(file, error)) {
+    refuse(file.string() + ": exists; give --force to replace it, or another name");
+  }
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder, error)) {
+    throw Error(ErrorKind::io, file.string() + ": there is no folder " + folder.string());
+  }
+  if (::access(folder.c_str(), W_OK) != 0) {
+    throw Error(ErrorKind::io,
+                file.string() + ": the folder " + folder.string() + " is not writable");
+  }
+}
+
+}  // namespace chest::cli

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <armadillo>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <chest/channels/dataset.hpp>
+#include <chest/samples.hpp>
+
+#include "command_line.hpp"
+
+namespace chest::cli {
+
+/// Samples first .. end - 1.
+struct SampleRange {
+  arma::uword first = 0, end = 0;
+
+  arma::uword size() const { return end - first; }
+  bool overlaps(const SampleRange& other) const { return first < other.end && other.first < end; }
+  std::string text() const { return std::to_string(first) + ":" + std::to_string(end); }
+};
+
+/// "-10:5:20" (first:step:last) or "-10,0,10" or one number.
+/// @throws Error(invalid_argument) naming `what`
+std::vector<double> parse_range(const std::string& text, const std::string& what);
+
+/// "8000:9000" (first:end), "8000:", ":100".
+/// @throws Error(invalid_argument) if it is empty or reaches beyond n_samples
+SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what);
+
+/// Part of the channels; `dataset` must outlive it.
+SampleReader samples_of(const Dataset& dataset, const SampleRange& range);
+
+/// The flags that say which channels: --channels, --samples, --normalise, --axes, --n-rx.
+struct ChannelFlags {
+  std::string channels, samples = ":", normalise = "none", axes;
+  std::optional<arma::uword> n_rx;
+
+  void add(CommandLine& line);
+  Dataset open() const;
+  /// That of --samples.
+  SampleRange range(const Dataset& dataset) const;
+};
+
+/// @throws Error(invalid_argument) if the channels are not n_rx x n_tx, the size of `whose`
+void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n_tx,
+                        const std::string& whose);
+
+/// What commands that compute have in common: --seed, --threads, --device.
+struct CommonFlags {
+  enum class Networks { no, yes };
+
+  std::uint64_t seed = 1;
+  unsigned threads = 0;
+  std::string device = "cpu";
+
+  /// @param seed_help  what is drawn from the seed
+  void add(CommandLine& line, const std::string& seed_help, Networks networks = Networks::yes);
+  /// --threads; 0 means all processors.
+  unsigned n_threads() const;
+};
+
+/// @throws Error(invalid_argument) if the file exists and `force` is false
+/// @throws Error(io) if it cannot be written there
+void check_output(const std::filesystem::path& file, bool force);
+
+}  // namespace chest::cli
