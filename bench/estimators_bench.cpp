@@ -149,6 +149,22 @@ void add(const std::string& name, const Setting& setting, const MakeEstimator& m
       ->Unit(benchmark::kMillisecond);
 }
 
+/// One thread and one call of a network, at a noise level that it was called at before or at a new
+/// one, for which it has to be prepared.
+void denoise(benchmark::State& state, arma::uword n_rx, arma::uword n_tx, arma::uword n_samples,
+             bool is_new) {
+  const auto denoiser = make_network_denoiser(random_network_model(n_rx, n_tx));
+  const arma::cx_mat z = Rng(1, {Purpose::test}).cx_normal(n_rx * n_tx, n_samples);
+  arma::cx_mat out;
+  double sigma2 = 0.1;
+  denoiser->denoise(z, sigma2, out);
+  for (auto _ : state) {
+    if (is_new) sigma2 *= 1.0 + 1e-9;
+    denoiser->denoise(z, sigma2, out);
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * n_samples));
+}
+
 const bool registered = [] {
   const MakeEstimator ls = [](const Setting&, auto A) { return make_ls(A); };
   const MakeEstimator lmmse = [](const Setting& s, auto A) {
@@ -188,9 +204,20 @@ const bool registered = [] {
       add("dmse", setting, network(rule(ReverseRule::calibrated), {}));
       add("dmse:steps=1", setting, network(rule(ReverseRule::fixed_steps, 1), {}));
       add("dmse:published", setting,
-          network(rule(ReverseRule::published), NetworkConfig::letter()));
+          network(rule(ReverseRule::published), NetworkConfig::published()));
     }
     add("dmse", {n_rx, n_tx, 1, "identity", 0.0}, network(rule(ReverseRule::calibrated), {}));
+    for (const arma::uword n_samples : {1, 64}) {
+      for (const bool is_new : {false, true}) {
+        const std::string text = std::string("denoise/level:") + (is_new ? "new" : "kept") +
+                                 "/n_h:" + std::to_string(n_rx * n_tx) +
+                                 "/n_samples:" + std::to_string(n_samples);
+        benchmark::RegisterBenchmark(text.c_str(), [n_rx = n_rx, n_tx = n_tx, n_samples,
+                                                    is_new](benchmark::State& state) {
+          denoise(state, n_rx, n_tx, n_samples, is_new);
+        })->Unit(benchmark::kMicrosecond);
+      }
+    }
   }
   return true;
 }();

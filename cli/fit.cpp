@@ -116,8 +116,8 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
 NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   const NetworkFitOptions& asked = options.network;
   const NetworkConfig network = parse_network(options.layers);
-  const bool letter = parse_named_options(options.layers).name == "letter";
-  NetworkFitOptions fit = letter ? NetworkFitOptions::letter() : NetworkFitOptions{};
+  const bool published = parse_named_options(options.layers).name == "letter";
+  NetworkFitOptions fit = published ? NetworkFitOptions::published() : NetworkFitOptions{};
   fit.network = network;
   if (network.bias_free) fit.prediction = Prediction::epsilon;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);

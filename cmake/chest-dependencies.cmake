@@ -39,6 +39,7 @@ if(CHEST_WITH_TORCH AND "estimators" IN_LIST CHEST_FIND_FOR)
   chest_find(Torch)
   if(NOT TARGET chest_dep_torch)
     add_library(chest_dep_torch INTERFACE IMPORTED)
-    target_link_libraries(chest_dep_torch INTERFACE ${TORCH_LIBRARIES})
+    # With the OpenMP that LibTorch is built with.
+    target_link_libraries(chest_dep_torch INTERFACE ${TORCH_LIBRARIES} gomp)
   endif()
 endif()

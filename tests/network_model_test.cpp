@@ -34,7 +34,7 @@ NetworkModel small_model() {
   NetworkModel model;
   model.n_rx = 8;
   model.n_tx = 4;
-  model.network = NetworkConfig::letter();
+  model.network = NetworkConfig::published();
   model.network.hidden = {3};
   model.network.modulated = {0};
   model.network.embedding = 4;
@@ -179,7 +179,7 @@ TEST(NetworkConfig, SaysWhatIsInvalid) {
 }
 
 TEST(NetworkConfig, HasNoMoreParametersThanTheLetter) {
-  EXPECT_EQ(NetworkConfig::letter().n_parameters(), 55'025);
+  EXPECT_EQ(NetworkConfig::published().n_parameters(), 55'025);
   EXPECT_LE(NetworkConfig{}.n_parameters(), 55'025);
 }
 

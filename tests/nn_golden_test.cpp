@@ -20,6 +20,7 @@
 #include <chest/estimators/network/layout.hpp>
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
+#include "estimators/nn/fit_loop.hpp"
 #include "estimators/nn/training.hpp"
 
 namespace chest {

@@ -1,5 +1,4 @@
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
@@ -129,7 +128,7 @@ NetworkModel small_model(Prediction prediction = Prediction::epsilon, bool gated
   NetworkModel model;
   model.n_rx = 6;
   model.n_tx = 5;
-  if (!gated) model.network = NetworkConfig::letter();
+  if (!gated) model.network = NetworkConfig::published();
   model.network.hidden = {4, 7, 6, 5};
   model.network.modulated = gated ? std::vector<int>{0, 1, 2, 3} : std::vector<int>{2};
   model.network.kernel = 5;
@@ -282,12 +281,35 @@ TEST(Network, GivesTheSameBitsFromAnyThread) {
   const arma::cx_mat z = channels(model, 9);
   const arma::cx_mat expected = denoiser->denoise(z, 0.2);
   std::vector<arma::cx_mat> found(8);
-  parallel_for(found.size(), 4, [&](std::size_t i) {
-    denoiser->denoise(z, 0.2, found[i]);
-    // OpenMP keeps its number of threads per thread: workers that come later run alone, too.
-    EXPECT_EQ(at::get_num_threads(), 1);
-  });
+  parallel_for(found.size(), 4, [&](std::size_t i) { denoiser->denoise(z, 0.2, found[i]); });
   for (const arma::cx_mat& h : found) EXPECT_TRUE(arma::approx_equal(h, expected, "absdiff", 0.0));
+}
+
+// Networks of levels that were asked for before are kept, and shared with linearise().
+TEST(Network, GivesTheSameBitsFromALevelThatIsKept) {
+  const NetworkModel model = small_model();
+  const auto denoiser = make_network_denoiser(model);
+  const arma::cx_mat z = channels(model, 5);
+  const auto same = [](const arma::cx_mat& a, const arma::cx_mat& b) {
+    return arma::approx_equal(a, b, "absdiff", 0.0);
+  };
+  const arma::cx_mat D = denoiser->denoise(z, 0.2), linear = denoiser->linearise(z, 0.3)->D();
+  // More levels than are kept, then the first again.
+  for (int i = 0; i < 200; ++i) {
+    const double sigma2 = 1.0 + 0.01 * i;
+    EXPECT_TRUE(same(denoiser->denoise(z, sigma2), denoiser->denoise(z, sigma2)));
+  }
+  EXPECT_TRUE(same(denoiser->denoise(z, 0.2), D));
+  EXPECT_TRUE(same(make_network_denoiser(model)->denoise(z, 0.2), D));
+  // A level prepared for denoise() has a derivative, and the other way round.
+  const arma::cx_mat w = channels(model, 5);
+  arma::cx_mat first, again;
+  make_network_denoiser(model)->linearise(z, 0.2)->pull_back(w, first);
+  denoiser->linearise(z, 0.2)->pull_back(w, again);
+  EXPECT_TRUE(same(first, again));
+  const arma::cx_mat after = denoiser->denoise(z, 0.3);
+  EXPECT_TRUE(same(denoiser->linearise(z, 0.3)->D(), linear));
+  EXPECT_TRUE(same(make_network_denoiser(model)->denoise(z, 0.3), after));
 }
 
 TEST(Network, LeavesNoiselessInputWithEpsilonPredictionAsItIs) {
@@ -311,7 +333,7 @@ TEST(Network, BridgesToTheAngularTransformOfTheCore) {
 }
 
 TEST(Network, BeginsWithThePublishedSizeAndPyTorchsSpread) {
-  const NetworkConfig config = NetworkConfig::letter();
+  const NetworkConfig config = NetworkConfig::published();
   const at::Tensor flat = nn::initial_weights(network_layout(config), 1);
   EXPECT_EQ(flat.numel(), 55'025);
   const nn::Network network = nn::network_of(config, flat);

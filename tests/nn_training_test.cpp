@@ -246,7 +246,7 @@ TEST(Training, MirrorsChannelsInTheAngularDomain) {
 
 // The loss in double against differences of itself, for every prediction type.
 TEST(Training, GradientsAgreeWithDifferences) {
-  NetworkConfig small = NetworkConfig::letter();
+  NetworkConfig small = NetworkConfig::published();
   small.hidden = {3, 4, 3};
   small.embedding = 4;
   NetworkConfig gated;

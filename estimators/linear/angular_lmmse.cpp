@@ -17,7 +17,7 @@ void filter(const arma::cx_mat& B, const arma::cx_vec& y, double sigma2, arma::c
   arma::cx_mat L;
   if (!arma::chol(L, S, "lower")) {
     throw Error(ErrorKind::numeric,
-                "vae: A C A^H + sigma2 I is not positive definite at sigma2 = " +
+                "LMMSE per channel: A C A^H + sigma2 I is not positive definite at sigma2 = " +
                     std::to_string(sigma2) + ": sigma2 is far below the covariance");
   }
   const arma::cx_mat V = arma::solve(arma::trimatl(L), BC, arma::solve_opts::fast);

@@ -5,57 +5,18 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <string>
 
 #include <chest/error.hpp>
 #include <chest/estimators/network/layout.hpp>
 #include <chest/text.hpp>
 
-#include "settings.hpp"
+#include "model_parts.hpp"
 
 namespace chest {
 
-/// The letter's layers from those before and after the modulation, as its code lists them.
-NetworkConfig letter_config(const std::filesystem::path& file, const std::vector<int>& pre,
-                            const std::vector<int>& post, int kernel, int embedding) {
-  const bool fits = pre.size() >= 2 && post.size() >= 2 && pre.front() == 2 && post.back() == 2 &&
-                    pre.back() == post.front();
-  if (!fits) {
-    throw_format(file, "the layers before and after the modulation, " + Json(pre).dump() + " and " +
-                           Json(post).dump() +
-                           ", do not lead from 2 planes over a common layer to 2 planes");
-  }
-  NetworkConfig config = NetworkConfig::letter();
-  config.hidden.assign(pre.begin() + 1, pre.end());
-  config.modulated = {static_cast<int>(config.hidden.size()) - 1};
-  config.hidden.insert(config.hidden.end(), post.begin() + 1, post.end() - 1);
-  config.kernel = kernel;
-  config.embedding = embedding;
-  return config;
-}
-
-NetworkConfig read_config(const std::filesystem::path& file, const Settings& network) {
-  const auto yes = [&](const char* name) { return network.get<bool>(name); };
-  NetworkConfig config;
-  config.hidden = network.counts("hidden");
-  config.modulated = network.counts("modulated");
-  config.kernel = static_cast<int>(network.count("kernel", 31));
-  config.embedding = static_cast<int>(network.count("embedding", 1024));
-  config.relu_after_modulation = yes("relu_after_modulation");
-  config.log_snr = yes("log_snr");
-  config.circular = yes("circular");
-  config.magnitude = yes("magnitude");
-  config.position = network.has("position") && yes("position");
-  config.gate = yes("gate");
-  config.variance = yes("variance");
-  config.bias_free = network.has("bias_free") && yes("bias_free");
-  config.snr_low_db = network.get<double>("snr_low_db");
-  config.snr_high_db = network.get<double>("snr_high_db");
-  if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
-  return config;
-}
-
-NetworkConfig NetworkConfig::letter() {
+NetworkConfig NetworkConfig::published() {
   NetworkConfig config;
   config.hidden = {32, 64, 43, 22};
   config.modulated = {1};
@@ -129,7 +90,7 @@ NetworkConfig parse_network(const std::string& text) {
   if (spec.name != "letter" && spec.name != "chest") {
     refuse("there is no network '" + spec.name + "'; there are letter and chest");
   }
-  NetworkConfig config = spec.name == "letter" ? NetworkConfig::letter() : NetworkConfig{};
+  NetworkConfig config = spec.name == "letter" ? NetworkConfig::published() : NetworkConfig{};
   const auto counts = [&](const std::string& list) {
     std::vector<int> values;
     for (const std::string& part : split(list, '-')) {
@@ -178,24 +139,6 @@ NetworkConfig parse_network(const std::string& text) {
   }
   if (const std::string why = config.why_invalid(); !why.empty()) refuse(why);
   return config;
-}
-
-std::string to_json(const NetworkConfig& config) {
-  return Json{{"hidden", config.hidden},
-              {"modulated", config.modulated},
-              {"kernel", config.kernel},
-              {"embedding", config.embedding},
-              {"relu_after_modulation", config.relu_after_modulation},
-              {"log_snr", config.log_snr},
-              {"circular", config.circular},
-              {"magnitude", config.magnitude},
-              {"position", config.position},
-              {"gate", config.gate},
-              {"variance", config.variance},
-              {"bias_free", config.bias_free},
-              {"snr_low_db", config.snr_low_db},
-              {"snr_high_db", config.snr_high_db}}
-      .dump();
 }
 
 }  // namespace chest

@@ -6,13 +6,24 @@
 #include <numeric>
 #include <string>
 
-#include <chest/estimators/network/config.hpp>
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/network/config.hpp>
 
 #include "settings.hpp"
 
 namespace chest {
+
+namespace {
+
+// "[64, 32, 3, 3]"
+std::string shape(const std::vector<std::int64_t>& dims) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(dims[i]);
+  }
+  return text + "]";
+}
 
 NamedTensor read_tensor(const ArchiveReader& archive, const std::string& dataset,
                         const NamedTensor& expected) {
@@ -27,20 +38,7 @@ NamedTensor read_tensor(const ArchiveReader& archive, const std::string& dataset
   return {expected.name, dims, archive.read_all<float>(dataset)};
 }
 
-/// The weights of a network under chest's names, or under those of the authors' code.
-std::vector<NamedTensor> read_network_weights(const ArchiveReader& archive,
-                                              const std::string& prefix,
-                                              const NetworkConfig& config, bool published_names) {
-  if (const std::string why = config.why_invalid(); !why.empty()) throw_format(archive.file(), why);
-  const std::vector<NamedTensor> layout = network_layout(config);
-  std::vector<NamedTensor> stored = layout;
-  for (NamedTensor& tensor : stored) {
-    if (published_names) tensor.name = published_name(config, tensor.name);
-  }
-  std::vector<NamedTensor> weights = read_weights(archive, prefix, stored);
-  for (std::size_t i = 0; i < layout.size(); ++i) weights[i].name = layout[i].name;
-  return weights;
-}
+}  // namespace
 
 std::int64_t n_values(const std::vector<std::int64_t>& dims) {
   std::int64_t n = 1;

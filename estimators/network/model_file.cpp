@@ -12,12 +12,13 @@
 #include <chest/estimators/common/model_file.hpp>
 #include <chest/estimators/network/layout.hpp>
 
+#include "model_parts.hpp"
 #include "settings.hpp"
 
 namespace chest {
 namespace {
 
-// Version 1 held the letter's network alone, under the names of the authors' code.
+// Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code.
 constexpr int newest_model_version = 2;
 
 DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
@@ -123,7 +124,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
                          required_attribute(archive, "network", "the layers of the network"));
   model.network =
       header.version == 1
-          ? letter_config(file, network.counts("channels_pre"), network.counts("channels_post"),
+          ? published_config(file, network.counts("channels_pre"), network.counts("channels_post"),
                           static_cast<int>(network.count("kernel", 31)),
                           static_cast<int>(network.count("embedding", 1024)))
           : read_config(file, network);
@@ -156,7 +157,6 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
   model.solvers = read_solvers(archive, model.n_tx);
-  constexpr std::uint64_t most_epochs = 10'000'000;
   if (archive.has("/losses/train")) {
     model.train_losses = read_vec(archive, "/losses/train", most_epochs);
   }

@@ -12,6 +12,7 @@
 #include <chest/estimators/network/layout.hpp>
 #include <chest/file.hpp>
 
+#include "model_parts.hpp"
 #include "settings.hpp"
 
 namespace chest {
@@ -49,7 +50,7 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
                            params.at("unet_dict.kernel_size").dump() +
                            "; expected two equal numbers");
   }
-  model.network = letter_config(file, params.counts("unet_dict.ch_layers_pre"),
+  model.network = published_config(file, params.counts("unet_dict.ch_layers_pre"),
                                 params.counts("unet_dict.ch_layers_post"), kernel[0],
                                 static_cast<int>(params.count("unet_dict.ch_init_time", 1024)));
   const auto objective = params.get<std::string>("diff_model_dict.objective");
@@ -91,7 +92,6 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
                              "that sim_params.unet_dict names");
     }
   }
-  constexpr std::uint64_t most_epochs = 10'000'000;
   if (archive.has("/train_results/train_losses")) {
     model.train_losses = read_vec(archive, "/train_results/train_losses", most_epochs);
   }

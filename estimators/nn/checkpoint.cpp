@@ -5,7 +5,7 @@
 #include <chest/error.hpp>
 #include <chest/provenance.hpp>
 
-#include "training.hpp"
+#include "fit_loop.hpp"
 
 namespace chest::nn {
 namespace {

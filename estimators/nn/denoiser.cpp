@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include <chest/error.hpp>
+#include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -23,9 +25,17 @@ namespace {
 
 // A step z <- z_gain z + o_gain network(x_gain z), with all that does not depend on z worked out.
 struct PreparedStep {
-  LevelNetwork network;
+  std::shared_ptr<const LevelNetwork> network;
   double x_gain, z_gain, o_gain, prior_variance;
 };
+
+// Noise levels whose networks are kept: those of the longest chains, fewer where they are large.
+std::size_t n_kept_levels(const std::vector<NamedTensor>& weights) {
+  constexpr std::size_t most_values = std::size_t{1} << 24;  // 64 MiB
+  std::size_t n_values = 1;
+  for (const NamedTensor& tensor : weights) n_values += tensor.values.size();
+  return std::clamp<std::size_t>(most_values / n_values, 4, 128);
+}
 
 /// D and the graph that led to it, by micro-batches.
 class NetworkLinearization final : public DenoiserLinearization {
@@ -35,12 +45,13 @@ class NetworkLinearization final : public DenoiserLinearization {
   };
 
   NetworkLinearization(std::vector<Part> parts, arma::uword micro_batch, arma::cx_mat D,
-                       arma::uword n_rx, arma::uword n_tx)
+                       arma::uword n_rx, arma::uword n_tx, const at::Device& device)
       : parts_(std::move(parts)),
         micro_batch_(micro_batch),
         D_(std::move(D)),
         n_rx_(n_rx),
-        n_tx_(n_tx) {}
+        n_tx_(n_tx),
+        device_(device) {}
 
   const arma::cx_mat& D() const override { return D_; }
 
@@ -52,13 +63,11 @@ class NetworkLinearization final : public DenoiserLinearization {
                       std::to_string(D_.n_cols));
     }
     out.set_size(arma::size(D_));
-    with_torch_errors("network denoiser", [&] {
-      const OneTorchThread one_thread;
+    with_torch("network denoiser", device_, [&] {
       for (std::size_t i = 0; i < parts_.size(); ++i) {
         const arma::uword first = i * micro_batch_, last = first + parts_[i].z.size(0) - 1;
         arma::cx_mat columns = w.cols(first, last);
-        const at::Tensor w_ang =
-            to_angular(planes_from_columns(columns, n_rx_, n_tx_, parts_[i].z.device()));
+        const at::Tensor w_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
         const at::Tensor g = torch::autograd::grad({parts_[i].D}, {parts_[i].z}, {w_ang},
                                                    /*retain_graph=*/true)
                                  .front();
@@ -73,6 +82,7 @@ class NetworkLinearization final : public DenoiserLinearization {
   arma::uword micro_batch_;
   arma::cx_mat D_;
   arma::uword n_rx_, n_tx_;
+  at::Device device_;
 };
 
 class NetworkDenoiser final : public Denoiser {
@@ -85,7 +95,8 @@ class NetworkDenoiser final : public Denoiser {
         n_tx_(model.n_tx),
         device_(device_from_string(options.device, "network denoiser")),
         micro_batch_(options.micro_batch),
-        precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat) {
+        precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat),
+        levels_(n_kept_levels(model.weights)) {
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
     }
@@ -93,11 +104,9 @@ class NetworkDenoiser final : public Denoiser {
       throw Error(ErrorKind::invalid_argument, why);
     }
     if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
-    // TensorFloat-32 would cost three digits.
-    if (device_.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
-    const OneTorchThread one_thread;
-    with_torch_errors("network denoiser", [&] {
-      const c10::InferenceMode no_gradients;
+    with_torch("network denoiser", device_, [&] {
+      const c10::InferenceMode off(false);
+      const at::NoGradGuard no_gradients;
       network_ =
           network_of(config_, flat_weights(network_layout(config_), model.weights).to(device_));
     });
@@ -134,8 +143,7 @@ class NetworkDenoiser final : public Denoiser {
                                                    double sigma2) const override {
     check_input(z, sigma2);
     std::unique_ptr<DenoiserLinearization> made;
-    with_torch_errors("network denoiser", [&] {
-      const OneTorchThread one_thread;
+    with_torch("network denoiser", device_, [&] {
       const PreparedStep step = prepare({sigma2, 0.0});
       arma::cx_mat D(arma::size(z));
       std::vector<NetworkLinearization::Part> parts;
@@ -145,13 +153,13 @@ class NetworkDenoiser final : public Denoiser {
         at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
         z_ang.requires_grad_(true);
         at::Tensor D_ang =
-            z_ang * step.z_gain + step.network.forward(z_ang * step.x_gain).o * step.o_gain;
+            z_ang * step.z_gain + step.network->forward(z_ang * step.x_gain).o * step.o_gain;
         columns_from_planes(to_antenna(D_ang.detach()), columns);
         D.cols(first, last) = columns;
         parts.push_back({std::move(z_ang), std::move(D_ang)});
       }
       made = std::make_unique<NetworkLinearization>(std::move(parts), micro_batch_, std::move(D),
-                                                    n_rx_, n_tx_);
+                                                    n_rx_, n_tx_, device_);
     });
     return made;
   }
@@ -167,7 +175,7 @@ class NetworkDenoiser final : public Denoiser {
            DenoiserError* error = nullptr) const override {
     for (const ReverseStep& step : steps) check_input(z, step.sigma2);
     if (steps.empty()) return;
-    with_torch_errors("network denoiser", [&] { run_checked(steps, z, error); });
+    with_torch("network denoiser", device_, [&] { run_checked(steps, z, error); });
   }
 
  private:
@@ -185,7 +193,6 @@ class NetworkDenoiser final : public Denoiser {
 
   void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
                    DenoiserError* error) const {
-    const OneTorchThread one_thread;
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
     for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
@@ -200,7 +207,7 @@ class NetworkDenoiser final : public Denoiser {
                            /*strict=*/true);
       at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
       for (const PreparedStep& step : prepared) {
-        const NetworkOutput output = step.network.forward(z_ang * step.x_gain);
+        const NetworkOutput output = step.network->forward(z_ang * step.x_gain);
         z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
         if (error && config_.variance && &step == &prepared.front()) {
           keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
@@ -218,10 +225,17 @@ class NetworkDenoiser final : public Denoiser {
 
   PreparedStep prepare(const ReverseStep& step) const {
     const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
-    return {LevelNetwork(config_, network_, noise_embedding(config_, schedule_, step.sigma2),
-                         step.sigma2, precision_),
+    return {levels_.at(step.sigma2, [&] { return network_at(step.sigma2); }),
             1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
             (1.0 - step.keep) * gains.o_gain, step.sigma2 / (1.0 + step.sigma2)};
+  }
+
+  LevelNetwork network_at(double sigma2) const {
+    // Not inference tensors: linearise() keeps them for its derivative.
+    const c10::InferenceMode off(false);
+    const at::NoGradGuard no_gradients;
+    return LevelNetwork(config_, network_, noise_embedding(config_, schedule_, sigma2), sigma2,
+                        precision_);
   }
 
   NetworkConfig config_;
@@ -232,6 +246,7 @@ class NetworkDenoiser final : public Denoiser {
   arma::uword micro_batch_;
   at::ScalarType precision_;
   Network network_;
+  LevelCache<LevelNetwork> levels_;
 };
 
 }  // namespace

@@ -1,15 +1,24 @@
 #include "device.hpp"
 
 #include <ATen/Parallel.h>
+#include <omp.h>
 #include <torch/cuda.h>
 
 #include <charconv>
+#include <mutex>
 
 #include <chest/error.hpp>
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
 
 namespace chest::nn {
+namespace {
+
+std::mutex tf32_mutex;
+int n_tf32_scopes = 0;
+bool tf32_before = false;
+
+}  // namespace
 
 at::Device device_from_string(const std::string& text, const std::string& who) {
   const auto n_cuda = static_cast<int>(torch::cuda::device_count());
@@ -30,10 +39,26 @@ at::Device device_from_string(const std::string& text, const std::string& who) {
                   "'; expected auto or one of those here: " + enumerate(there));
 }
 
-OneTorchThread::OneTorchThread() {
-  thread_local bool done = false;  // OpenMP keeps the number per thread
-  if (!done) at::set_num_threads(1);
-  done = true;
+OneTorchThread::OneTorchThread() : n_threads_(at::get_num_threads()) {
+  omp_set_num_threads(1);  // after LibTorch's first look at this thread, in get_num_threads()
+}
+
+OneTorchThread::~OneTorchThread() { omp_set_num_threads(n_threads_); }
+
+FullFloat32::FullFloat32(const at::Device& device) : is_gpu_(device.is_cuda()) {
+  if (!is_gpu_) return;
+  const std::lock_guard lock(tf32_mutex);
+  if (n_tf32_scopes == 0) {
+    tf32_before = at::globalContext().allowTF32CuDNN();
+    at::globalContext().setAllowTF32CuDNN(false);
+  }
+  ++n_tf32_scopes;
+}
+
+FullFloat32::~FullFloat32() {
+  if (!is_gpu_) return;
+  const std::lock_guard lock(tf32_mutex);
+  if (--n_tf32_scopes == 0) at::globalContext().setAllowTF32CuDNN(tf32_before);
 }
 
 }  // namespace chest::nn

@@ -14,28 +14,47 @@ namespace chest::nn {
 /// @throws Error(invalid_argument) naming `who` if there is no such device; lists those there
 at::Device device_from_string(const std::string& text, const std::string& who);
 
-/// Runs action(); an exception of LibTorch (no memory on the device, say) leaves as Error(io)
-/// without its stack trace.
+/// While one lives, LibTorch's operations in this thread run in it alone: chest runs one worker per
+/// core, and an OpenMP team that is wider than the free cores spins. OpenMP keeps the number per
+/// thread; at::set_num_threads() would set it for threads that LibTorch meets later, too.
+class OneTorchThread {
+ public:
+  OneTorchThread();
+  ~OneTorchThread();
+  OneTorchThread(const OneTorchThread&) = delete;
+  OneTorchThread& operator=(const OneTorchThread&) = delete;
+
+ private:
+  OneBlasThread one_blas_thread_;
+  int n_threads_;  ///< of this thread before
+};
+
+/// While one lives and `device` is a GPU, cuDNN convolves in float32: TensorFloat-32 would cost
+/// three digits. The switch is one for the whole process: the first scope of all threads sets it,
+/// the last one puts it back.
+class FullFloat32 {
+ public:
+  explicit FullFloat32(const at::Device& device);
+  ~FullFloat32();
+  FullFloat32(const FullFloat32&) = delete;
+  FullFloat32& operator=(const FullFloat32&) = delete;
+
+ private:
+  bool is_gpu_;
+};
+
+/// Runs action() as OneTorchThread and FullFloat32 have it; an exception of LibTorch (no memory on
+/// the device, say) leaves as Error(io) without its stack trace.
 template <class Action>
-void with_torch_errors(const std::string& who, Action&& action) {
+void with_torch(const std::string& who, const at::Device& device, Action&& action) {
   try {
+    const OneTorchThread one_thread;
+    const FullFloat32 full(device);
     action();
   } catch (const c10::Error& error) {
     throw Error(ErrorKind::io, who + ": LibTorch failed: " + error.what_without_backtrace());
   }
 }
-
-/// While one of these exists the BLAS library runs in the calling thread, and LibTorch's operations
-/// do from here on: chest runs one worker per core, and an OpenMP team that is wider than the free
-/// cores spins. LibTorch's number also holds for threads that it meets later; a program that uses
-/// LibTorch beside chest sets its own number again where it needs one.
-class OneTorchThread {
- public:
-  OneTorchThread();
-
- private:
-  OneBlasThread one_blas_thread_;
-};
 
 /// Channels of n_h entries per call of a network on a CPU: few enough for its caches (more lose up
 /// to 2.6 times to page faults), enough to hide what a call costs.

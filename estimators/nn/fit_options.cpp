@@ -3,9 +3,9 @@
 #include <cmath>
 #include <string>
 
+#include <chest/error.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
-#include <chest/error.hpp>
 #include <chest/estimators/nn/vae.hpp>
 
 namespace chest {
@@ -37,9 +37,9 @@ Augmentation augmentation_from_string(const std::string& text) {
               "augmentation '" + text + "' is unknown: use none, phase or mirror");
 }
 
-NetworkFitOptions NetworkFitOptions::letter() {
+NetworkFitOptions NetworkFitOptions::published() {
   NetworkFitOptions options;
-  options.network = NetworkConfig::letter();
+  options.network = NetworkConfig::published();
   options.prediction = Prediction::epsilon;
   options.objective = FitObjective::prediction;
   options.learning_rate = 1e-4;

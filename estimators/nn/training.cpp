@@ -1,27 +1,23 @@
 #include "training.hpp"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
-#include <sstream>
 
 #include <chest/error.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
-#include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/layout.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
-#include <chest/estimators/network/layout.hpp>
 #include "device.hpp"
+#include "fit_loop.hpp"
 #include "network.hpp"
 #include "tensor_bridge.hpp"
 
@@ -31,7 +27,6 @@ namespace nn {
 namespace {
 
 using Json = nlohmann::json;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t fewest_validation_draws = 512;
 constexpr std::int64_t most_validation_levels = 32;
@@ -40,7 +35,6 @@ constexpr std::size_t n_level_means = 40;
 constexpr double level_mean_decay = 0.98;
 /// Of the variance's log likelihood beside the error: small, so that it does not cost accuracy.
 constexpr double variance_weight = 0.02;
-constexpr double warm_up_steps = 200.0;
 
 std::string hash_of(const at::Tensor& planes) {
   const at::Tensor bytes = planes.permute({0, 2, 3, 1}).contiguous();
@@ -53,22 +47,27 @@ struct Level {
   double position;  ///< 0 (cleanest) .. 1 in the range of the fit
 };
 
+// Eight noise levels in a batch, or more.
+std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& planes) {
+  const std::int64_t most =
+      planes.is_cuda() ? 512 : cpu_micro_batch(planes.size(2) * planes.size(3));
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(options.batch) / 8, 1, most);
+}
+
 class DenoisingObjective final : public Objective {
  public:
+  /// @param train, validation  planes of the angular domain on the device of the fit
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
-                     at::Tensor train, at::Tensor validation, at::Device device)
-      : options_(options),
+                     const at::Tensor& train, at::Tensor validation)
+      : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
+                          .micro_batch = micro_batch_of(options, train),
+                          .seed = options.seed,
+                          .n_threads = train.is_cuda() ? 1 : options.n_threads}),
+        options_(options),
         schedule_(schedule),
-        train_(std::move(train)),
-        validation_(std::move(validation)),
-        device_(device),
-        n_threads_(device.is_cuda() ? 1 : options.n_threads) {
-    const std::int64_t most =
-        device.is_cuda() ? 512 : cpu_micro_batch(train_.size(2) * train_.size(3));
-    // Eight levels in a batch, or more.
-    micro_batch_ = std::clamp<std::int64_t>(static_cast<std::int64_t>(options.batch) / 8, 1, most);
-    for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch_) {
-      power_ += validation_.narrow(0, first, std::min(micro_batch_, validation_.size(0) - first))
+        validation_(std::move(validation)) {
+    for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch()) {
+      power_ += validation_.narrow(0, first, std::min(micro_batch(), validation_.size(0) - first))
                     .square()
                     .sum()
                     .item<double>();
@@ -76,38 +75,22 @@ class DenoisingObjective final : public Objective {
     power_ /= static_cast<double>(validation_.numel());
   }
 
-  std::int64_t n_train() const override { return train_.size(0); }
-  std::int64_t batch_size() const override { return static_cast<std::int64_t>(options_.batch); }
-
   double batch(FitState& state, at::Tensor& gradient) override {
-    const std::int64_t epoch = state.epoch;
     std::vector<double>& level_means = state.level_means;
-    if (epoch != shuffled_epoch_) {
-      order_ = shuffled(n_train(), options_.seed, epoch);
-      shuffled_epoch_ = epoch;
-    }
-    const std::int64_t first = state.batch * batch_size();
-    const std::int64_t count = std::min(batch_size(), n_train() - first);
-    const std::int64_t n_parts = (count + micro_batch_ - 1) / micro_batch_;
-    std::vector<at::Tensor> gradients(n_parts);
+    const std::int64_t n_parts = n_micro_batches(state), count = batch_size(state);
     std::vector<double> errors(n_parts);
     std::vector<Level> levels(n_parts);
-    parallel_for(n_parts, n_threads_, [&](std::size_t i) {
-      const OneTorchThread one_thread;
-      const at::AutoGradMode with_gradients(true);
-      const auto part = static_cast<std::int64_t>(i);
-      const std::int64_t begin = first + part * micro_batch_;
-      const std::int64_t end = std::min(begin + micro_batch_, first + count);
-      std::vector<std::int64_t> order(order_.begin() + begin, order_.begin() + end);
-      Draws draws = draw(Purpose::training, epoch, begin, end - begin);
-      levels[i] = level((static_cast<double>(part) + draws.level) / static_cast<double>(n_parts));
-      at::Tensor h = train_.index_select(0, at::tensor(order).to(device_));
-      if (options_.augmentation != Augmentation::none) h = changed(h, draws);
-      const at::Tensor leaf = state.weights.detach().requires_grad_();
-      const LevelErrors found = level_errors(options_.network, options_.prediction, schedule_, leaf,
-                                             h, draws.eps, levels[i].sigma2, options_.bfloat16);
-      const double n = static_cast<double>(end - begin);
-      errors[i] = found.squared.item<double>() / (n * entries());
+    gradient = sum_gradients(state, [&](const MicroBatch& part, const at::Tensor& weights) {
+      const std::size_t i = part.index;
+      const std::int64_t n_channels = part.h.size(0);
+      const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
+      levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
+      const at::Tensor h =
+          options_.augmentation == Augmentation::none ? part.h : changed(part.h, draws);
+      const LevelErrors found =
+          level_errors(options_.network, options_.prediction, schedule_, weights, h, draws.eps,
+                       levels[i].sigma2, options_.bfloat16);
+      errors[i] = found.squared.item<double>() / (static_cast<double>(n_channels) * entries());
       // Of a part's mean per entry; parts count by their channels.
       double weight = 1.0;
       if (options_.objective == FitObjective::nmse) {
@@ -119,13 +102,11 @@ class DenoisingObjective final : public Objective {
         loss = loss + found.log_likelihood *
                           (2.0 * variance_weight / (static_cast<double>(count) * entries()));
       }
-      gradients[i] = torch::autograd::grad({loss}, {leaf})[0];
+      return loss;
     });
-    gradient = gradients[0];
-    for (std::int64_t i = 1; i < n_parts; ++i) gradient += gradients[i];
     double loss = 0.0;
     for (std::int64_t i = 0; i < n_parts; ++i) {
-      const auto n = static_cast<double>(std::min(micro_batch_, count - i * micro_batch_));
+      const auto n = static_cast<double>(std::min(micro_batch(), count - i * micro_batch()));
       loss += n * loss_of(errors[i], levels[i]);
       double& mean = level_means[mean_of(levels[i])];
       mean =
@@ -137,22 +118,19 @@ class DenoisingObjective final : public Objective {
   double validate(const at::Tensor& flat) const override {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_repeats = (fewest_validation_draws + n - 1) / n;
-    const std::int64_t n_parts = (n * n_repeats + micro_batch_ - 1) / micro_batch_;
+    const std::int64_t n_parts = (n * n_repeats + micro_batch() - 1) / micro_batch();
     const std::int64_t n_levels = std::min(most_validation_levels, n_parts);
     std::vector<double> errors(n_parts);
-    parallel_for(n_parts, n_threads_, [&](std::size_t i) {
-      const OneTorchThread one_thread;
-      const at::NoGradGuard no_gradients;
+    in_workers(errors.size(), [&](std::size_t i) {
       const auto part = static_cast<std::int64_t>(i);
-      const std::int64_t begin = part * micro_batch_;
-      const Draws draws = draw(Purpose::validation, 0, begin, micro_batch_);
-      std::vector<std::int64_t> order;
-      for (std::int64_t d = begin; d < begin + micro_batch_; ++d) order.push_back(d % n);
-      const at::Tensor h = validation_.index_select(0, at::tensor(order).to(device_));
+      const std::int64_t begin = part * micro_batch();
+      const Draws draws = draw(Purpose::validation, 0, begin, micro_batch());
+      const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
+      const at::Tensor h = validation_.index_select(0, which.to(validation_.device()));
       errors[i] = level_errors(options_.network, options_.prediction, schedule_, flat, h, draws.eps,
                                validation_level(part, n_levels).sigma2)
                       .squared.item<double>() /
-                  (static_cast<double>(micro_batch_) * entries());
+                  (static_cast<double>(micro_batch()) * entries());
     });
     std::vector<double> sums(n_levels), counts(n_levels);
     for (std::int64_t i = 0; i < n_parts; ++i) {
@@ -168,7 +146,7 @@ class DenoisingObjective final : public Objective {
   }
 
  private:
-  double entries() const { return static_cast<double>(train_[0].numel()); }
+  double entries() const { return static_cast<double>(validation_[0].numel()); }
 
   struct Draws {
     double level = 0.0;    ///< 0 .. 1
@@ -202,7 +180,7 @@ class DenoisingObjective final : public Objective {
   }
 
   at::Tensor changed(const at::Tensor& channels, const Draws& draws) const {
-    const at::Tensor phase = draws.phase.to(device_).view({-1, 1, 1, 1});
+    const at::Tensor phase = draws.phase.to(channels.device()).view({-1, 1, 1, 1});
     return rotated(options_.augmentation == Augmentation::mirror ? mirrored(channels, draws.mirrors)
                                                                  : channels,
                    phase);
@@ -212,9 +190,10 @@ class DenoisingObjective final : public Objective {
   // stream.
   Draws draw(Purpose purpose, std::int64_t epoch, std::int64_t begin, std::int64_t count) const {
     Draws draws;
-    const std::int64_t n_rx = train_.size(2), n_tx = train_.size(3);
+    const std::int64_t n_rx = validation_.size(2), n_tx = validation_.size(3);
+    const at::Device device = validation_.device();
     arma::cx_mat eps;
-    if (!device_.is_cuda()) eps.set_size(n_rx * n_tx, count);
+    if (!device.is_cuda()) eps.set_size(n_rx * n_tx, count);
     std::uint64_t device_seed = 0;
     std::vector<float> phases;
     for (std::int64_t k = 0; k < count; ++k) {
@@ -225,30 +204,26 @@ class DenoisingObjective final : public Objective {
         draws.level = rng.uniform();
         draws.mirrors = static_cast<unsigned>(rng.index(8));
       }
-      if (k == 0 && device_.is_cuda()) device_seed = rng();
-      if (!device_.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
+      if (k == 0 && device.is_cuda()) device_seed = rng();
+      if (!device.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
     }
     draws.phase = at::tensor(phases);
-    if (device_.is_cuda()) {
+    if (device.is_cuda()) {
       // A GPU would wait for noise drawn here.
-      at::Generator generator = at::globalContext().defaultGenerator(device_).clone();
+      at::Generator generator = at::globalContext().defaultGenerator(device).clone();
       generator.set_current_seed(device_seed);
-      draws.eps = at::randn({count, 2, n_rx, n_tx}, generator, train_.options()).mul_(M_SQRT1_2);
+      draws.eps =
+          at::randn({count, 2, n_rx, n_tx}, generator, validation_.options()).mul_(M_SQRT1_2);
     } else {
-      draws.eps = planes_from_columns(eps, n_rx, n_tx, device_);
+      draws.eps = planes_from_columns(eps, n_rx, n_tx, device);
     }
     return draws;
   }
 
   const NetworkFitOptions& options_;
   const NoiseSchedule& schedule_;
-  at::Tensor train_, validation_;
-  at::Device device_;
-  std::int64_t micro_batch_ = 0;
-  unsigned n_threads_;
+  at::Tensor validation_;
   double power_ = 0.0;  // of the validation channels, per entry
-  std::vector<std::int64_t> order_;
-  std::int64_t shuffled_epoch_ = -1;
 };
 
 // Options of what is computed, and the data: what a checkpoint must agree with. Where and how fast
@@ -279,135 +254,6 @@ Json all_of(const NetworkFitOptions& options) {
   return json;
 }
 
-class Fit {
- public:
-  Fit(const FitLoop& loop, const RunControl& control, Objective& objective, FitState& state)
-      : loop_(loop), control_(control), objective_(objective), state_(state) {}
-
-  void run() {
-    while (!finished()) {
-      if (!run_epoch()) {
-        // Stopped within an epoch: the checkpoint goes on from here, and what was reached counts.
-        save();
-        keep_if_best(state_.epoch + 1);
-        return;
-      }
-      state_.train_losses.push_back(state_.loss_sum / static_cast<double>(objective_.n_train()));
-      ++state_.epoch;
-      state_.batch = 0;
-      state_.loss_sum = 0.0;
-      state_.validation_losses.push_back(keep_if_best(state_.epoch));
-      save();
-      report(state_.train_losses.back());
-    }
-  }
-
- private:
-  bool finished() const {
-    return state_.epoch >= static_cast<std::int64_t>(loop_.max_epochs) ||
-           state_.epoch - state_.best_epoch >= static_cast<std::int64_t>(loop_.patience) ||
-           out_of_time();
-  }
-
-  bool out_of_time() const {
-    return loop_.max_minutes > 0.0 && seconds() >= 60.0 * loop_.max_minutes;
-  }
-
-  // False when stopped before the end of the epoch.
-  bool run_epoch() {
-    at::Tensor gradient;
-    while (state_.batch < objective_.n_batches()) {
-      if (control_.stopped() || out_of_time()) return false;
-      const double error = objective_.batch(state_, gradient);
-      if (!std::isfinite(error)) {
-        throw Error(ErrorKind::numeric,
-                    "fit: the loss is not finite in epoch " + std::to_string(state_.epoch + 1) +
-                        "; lower the learning rate, now " + std::to_string(loop_.learning_rate) +
-                        ", or look at the channels' power");
-      }
-      state_.adam.step(state_.weights, gradient, learning_rate());
-      update_average();
-      state_.loss_sum += error;
-      ++state_.batch;
-      ++n_batches_done_;
-      report(state_.loss_sum / static_cast<double>(objective_.n_in(state_.batch)));
-    }
-    return true;
-  }
-
-  double learning_rate() const {
-    if (!loop_.anneal) return loop_.learning_rate;
-    double done = static_cast<double>(state_.epoch * objective_.n_batches() + state_.batch) /
-                  static_cast<double>(loop_.max_epochs * objective_.n_batches());
-    if (loop_.max_minutes > 0.0) done = std::max(done, seconds() / (60.0 * loop_.max_minutes));
-    const double warm_up =
-        std::min(1.0, static_cast<double>(state_.adam.n_steps + 1) / warm_up_steps);
-    return loop_.learning_rate * warm_up * 0.5 * (1.0 + std::cos(M_PI * std::min(done, 1.0)));
-  }
-
-  // Short memory at first, so that the random start is soon forgotten.
-  void update_average() {
-    const auto step = static_cast<double>(state_.adam.n_steps);
-    const double decay = std::min(loop_.ema_decay, step / (step + 9.0));
-    state_.average.mul_(decay).add_(state_.weights, 1.0 - decay);
-  }
-
-  double keep_if_best(std::int64_t epoch) {
-    const double loss = objective_.validate(state_.average);
-    if (std::isfinite(loss) && (state_.best_epoch == 0 || loss < state_.best_loss)) {
-      state_.best.copy_(state_.average);
-      state_.best_loss = loss;
-      state_.best_epoch = epoch;
-    }
-    return loss;
-  }
-
-  void save() const {
-    if (loop_.save) loop_.save();
-  }
-
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
-  void report(double loss) const {
-    if (!control_.on_progress) return;
-    const auto n_batches = static_cast<double>(objective_.n_batches());
-    const double n_done =
-        static_cast<double>(state_.epoch) * n_batches + static_cast<double>(state_.batch);
-    const double n_all = static_cast<double>(loop_.max_epochs) * n_batches;
-    Progress progress;
-    progress.seconds = seconds();
-    progress.fraction = n_done / n_all;
-    progress.seconds_left =
-        n_batches_done_ > 0 ? progress.seconds / n_batches_done_ * (n_all - n_done) : -1.0;
-    if (const double limit = 60.0 * loop_.max_minutes; limit > 0.0) {
-      progress.fraction = std::max(progress.fraction, std::min(1.0, progress.seconds / limit));
-      progress.seconds_left = std::min(progress.seconds_left, limit - progress.seconds);
-    }
-    std::ostringstream text;
-    text.precision(4);
-    const std::int64_t epoch = state_.batch > 0 ? state_.epoch + 1 : state_.epoch;
-    const std::string unit = loop_.unit.empty() ? "" : " " + loop_.unit;
-    text << "epoch " << epoch << ", loss " << loss << unit;
-    if (!state_.validation_losses.empty()) {
-      text << ", validation " << state_.validation_losses.back() << unit;
-      if (state_.best_epoch == state_.epoch) {
-        text << " (best)";
-      } else {
-        text << " (best " << state_.best_loss << " in epoch " << state_.best_epoch << ")";
-      }
-    }
-    progress.text = text.str();
-    control_.on_progress(progress);
-  }
-
-  const FitLoop& loop_;
-  const RunControl& control_;
-  Objective& objective_;
-  FitState& state_;
-  Clock::time_point start_ = Clock::now();
-  double n_batches_done_ = 0.0;
-};
-
 }  // namespace
 
 at::Tensor angular_planes(const SampleReader& samples) {
@@ -434,14 +280,6 @@ at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
   return at::cat({re * c - im * s, re * s + im * c}, 1);
 }
 
-std::vector<std::int64_t> shuffled(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
-  std::vector<std::int64_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  Rng rng(seed, {Purpose::training, static_cast<std::uint64_t>(epoch), 0});
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.index(i)]);
-  return order;
-}
-
 void check_samples(const SampleReader& train, const SampleReader& validation) {
   if (train.n_samples == 0 || validation.n_samples == 0) {
     throw Error(ErrorKind::invalid_argument, "fit: " + std::to_string(train.n_samples) +
@@ -454,26 +292,6 @@ void check_samples(const SampleReader& train, const SampleReader& validation) {
                 "fit: the fitting channels are " + std::to_string(train.n_rx) + "x" +
                     std::to_string(train.n_tx) + ", the validation channels " +
                     std::to_string(validation.n_rx) + "x" + std::to_string(validation.n_tx));
-  }
-}
-
-FitState initial_state(const at::Tensor& weights) {
-  FitState state;
-  state.weights = weights;
-  state.average = weights.clone();
-  state.best = at::zeros_like(weights);
-  state.adam.mean = at::zeros_like(weights);
-  state.adam.mean_square = at::zeros_like(weights);
-  return state;
-}
-
-void run_fit(const FitLoop& loop, Objective& objective, FitState& state,
-             const RunControl& control) {
-  Fit(loop, control, objective, state).run();
-  if (state.best_epoch == 0) {
-    throw Error(ErrorKind::numeric,
-                "fit: no epoch gave a finite validation loss; lower the "
-                "learning rate or look at the channels' power");
   }
 }
 
@@ -520,22 +338,9 @@ LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
   return errors;
 }
 
-void Adam::step(at::Tensor& flat, const at::Tensor& gradient, double learning_rate) {
-  constexpr double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  ++n_steps;
-  const double correction1 = 1.0 - std::pow(beta1, n_steps);
-  const double correction2 = 1.0 - std::pow(beta2, n_steps);
-  mean.mul_(beta1).add_(gradient, 1.0 - beta1);
-  mean_square.mul_(beta2).addcmul_(gradient, gradient, 1.0 - beta2);
-  const at::Tensor deviation = mean_square.sqrt().div_(std::sqrt(correction2)).add_(epsilon);
-  flat.addcdiv_(mean, deviation, -learning_rate / correction1);
-}
-
 static NetworkModel fit_checked(const SampleReader& train, const SampleReader& validation,
-                                const NetworkFitOptions& options, const RunControl& control) {
-  const at::Device device = device_from_string(options.device, "fit");
-  if (device.is_cuda()) at::globalContext().setAllowTF32CuDNN(false);
-  const OneTorchThread one_thread;
+                                const NetworkFitOptions& options, const at::Device& device,
+                                const RunControl& control) {
   const at::NoGradGuard no_gradients;
 
   NetworkModel model;
@@ -557,7 +362,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }
   DenoisingObjective objective(options, model.schedule, train_planes.to(device),
-                               validation_planes.to(device), device);
+                               validation_planes.to(device));
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
                .ema_decay = options.ema_decay,
@@ -590,9 +395,10 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
   if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, why);
   }
+  const at::Device device = nn::device_from_string(options.device, "fit");
   NetworkModel model;
-  nn::with_torch_errors("fit",
-                        [&] { model = nn::fit_checked(train, validation, options, control); });
+  nn::with_torch("fit", device,
+                 [&] { model = nn::fit_checked(train, validation, options, device, control); });
   return model;
 }
 

@@ -2,23 +2,23 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/InferenceMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
-#include <chest/parallel.hpp>
 #include <chest/random.hpp>
 
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/linear/angular_lmmse.hpp>
 #include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/vae_layout.hpp>
 #include <chest/estimators/network/vae_model.hpp>
 #include <chest/estimators/nn/vae.hpp>
-#include <chest/estimators/linear/angular_lmmse.hpp>
-#include <chest/estimators/network/vae_layout.hpp>
 #include "device.hpp"
+#include "fit_loop.hpp"
 #include "tensor_bridge.hpp"
 #include "training.hpp"
 
@@ -43,65 +43,43 @@ struct Draws {
 
 class ElboObjective final : public Objective {
  public:
-  ElboObjective(const VaeFitOptions& options, arma::uword n_rx, arma::uword n_tx, at::Tensor train,
-                at::Tensor validation)
-      : options_(options),
-        n_rx_(n_rx),
-        n_tx_(n_tx),
-        train_(std::move(train)),
-        validation_(std::move(validation)),
-        micro_batch_(cpu_micro_batch(static_cast<std::int64_t>(n_rx * n_tx))) {}
-
-  std::int64_t n_train() const override { return train_.size(0); }
-  std::int64_t batch_size() const override { return static_cast<std::int64_t>(options_.batch); }
+  ElboObjective(const VaeFitOptions& options, at::Tensor train, at::Tensor validation)
+      : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
+                          .micro_batch = cpu_micro_batch(train.size(2) * train.size(3)),
+                          .seed = options.seed,
+                          .n_threads = options.n_threads}),
+        options_(options),
+        n_rx_(train.size(2)),
+        n_tx_(train.size(3)),
+        validation_(std::move(validation)) {}
 
   double batch(FitState& state, at::Tensor& gradient) override {
-    if (state.epoch != shuffled_epoch_) {
-      order_ = at::tensor(shuffled(n_train(), options_.seed, state.epoch));
-      shuffled_epoch_ = state.epoch;
-    }
-    const std::int64_t first = state.batch * batch_size();
-    const std::int64_t count = std::min(batch_size(), n_train() - first);
-    std::vector<at::Tensor> gradients((count + micro_batch_ - 1) / micro_batch_);
-    std::vector<double> losses(gradients.size());
-    parallel_for(gradients.size(), options_.n_threads, [&](std::size_t i) {
-      const OneTorchThread one_thread;
-      const at::AutoGradMode with_gradients(true);
-      const std::int64_t begin = first + static_cast<std::int64_t>(i) * micro_batch_;
-      const std::int64_t n = std::min(micro_batch_, first + count - begin);
-      const Draws draws = draw(train_.index_select(0, order_.narrow(0, begin, n)),
-                               {Purpose::training, static_cast<std::uint64_t>(state.epoch),
-                                static_cast<std::uint64_t>(begin + 1)});
-      const at::Tensor leaf = state.weights.detach().requires_grad_();
-      const at::Tensor loss = loss_of(leaf, draws);
-      losses[i] = loss.item<double>();
-      gradients[i] = torch::autograd::grad({loss}, {leaf})[0];
+    std::vector<double> losses(n_micro_batches(state));
+    gradient = sum_gradients(state, [&](const MicroBatch& part, const at::Tensor& weights) {
+      const Draws draws = draw(part.h, {Purpose::training, static_cast<std::uint64_t>(state.epoch),
+                                        static_cast<std::uint64_t>(part.begin + 1)});
+      const at::Tensor loss = loss_of(weights, draws);
+      losses[part.index] = loss.item<double>();
+      return loss;
     });
-    gradient = gradients[0];
-    for (std::size_t i = 1; i < gradients.size(); ++i) gradient += gradients[i];
-    gradient.div_(static_cast<double>(count));
-    double loss = 0.0;
-    for (const double part : losses) loss += part;
-    return loss;
+    gradient.div_(static_cast<double>(batch_size(state)));
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
   }
 
   double validate(const at::Tensor& flat) const override {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_parts =
-        (std::max(n, fewest_validation_draws) + micro_batch_ - 1) / micro_batch_;
+        (std::max(n, fewest_validation_draws) + micro_batch() - 1) / micro_batch();
     std::vector<double> losses(n_parts);
-    parallel_for(n_parts, options_.n_threads, [&](std::size_t i) {
-      const OneTorchThread one_thread;
-      const at::NoGradGuard no_gradients;
-      const std::int64_t begin = static_cast<std::int64_t>(i) * micro_batch_;
-      const at::Tensor which = at::arange(begin, begin + micro_batch_).remainder(n);
+    in_workers(losses.size(), [&](std::size_t i) {
+      const std::int64_t begin = static_cast<std::int64_t>(i) * micro_batch();
+      const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
       losses[i] = loss_of(flat, draw(validation_.index_select(0, which),
                                      {Purpose::validation, 0, static_cast<std::uint64_t>(i)}))
                       .item<double>();
     });
-    double loss = 0.0;
-    for (const double part : losses) loss += part;
-    return loss / static_cast<double>(n_parts * micro_batch_);
+    return std::accumulate(losses.begin(), losses.end(), 0.0) /
+           static_cast<double>(n_parts * micro_batch());
   }
 
  private:
@@ -146,10 +124,7 @@ class ElboObjective final : public Objective {
 
   const VaeFitOptions& options_;
   arma::uword n_rx_, n_tx_;
-  at::Tensor train_, validation_;
-  std::int64_t micro_batch_;
-  at::Tensor order_;
-  std::int64_t shuffled_epoch_ = -1;
+  at::Tensor validation_;
 };
 
 class VaeEstimator final : public Estimator {
@@ -181,13 +156,12 @@ class VaeEstimator final : public Estimator {
     const arma::cx_mat z = A_->pseudo_inverse(observation.y);
     arma::cx_mat m(z.n_rows, z.n_cols);
     arma::mat c(z.n_rows, z.n_cols);
-    with_torch_errors("vae", [&] { decode(z, noise_gain_ * observation.sigma2, m, c); });
+    with_torch("vae", at::kCPU, [&] { decode(z, noise_gain_ * observation.sigma2, m, c); });
     lmmse_.estimate(observation, m, c, out);
     out.nfe = 1;
   }
 
   void decode(const arma::cx_mat& z, double sigma2, arma::cx_mat& m, arma::mat& c) const {
-    const OneTorchThread one_thread;
     const c10::InferenceMode no_gradients;
     const auto micro_batch = static_cast<arma::uword>(cpu_micro_batch(A_->n_h()));
     for (arma::uword first = 0; first < z.n_cols; first += micro_batch) {
@@ -282,7 +256,6 @@ at::Tensor elbo(const Vae& vae, const at::Tensor& inputs, const at::Tensor& h,
 
 static VaeModel fit_checked(const SampleReader& train, const SampleReader& validation,
                             const VaeFitOptions& options, const RunControl& control) {
-  const OneTorchThread one_thread;
   const at::NoGradGuard no_gradients;
   VaeModel model;
   model.n_rx = train.n_rx;
@@ -290,8 +263,7 @@ static VaeModel fit_checked(const SampleReader& train, const SampleReader& valid
   model.network = options.network;
   const std::vector<NamedTensor> layout = vae_layout(options.network, train.n_rx, train.n_tx);
   FitState state = initial_state(initial_weights(layout, options.seed));
-  ElboObjective objective(options, train.n_rx, train.n_tx, angular_planes(train),
-                          angular_planes(validation));
+  ElboObjective objective(options, angular_planes(train), angular_planes(validation));
   run_fit({.learning_rate = options.learning_rate,
            .anneal = true,
            .ema_decay = ema_decay,
@@ -317,8 +289,8 @@ VaeModel fit_vae(const SampleReader& train, const SampleReader& validation,
   }
   nn::check_samples(train, validation);
   VaeModel model;
-  nn::with_torch_errors("fit",
-                        [&] { model = nn::fit_checked(train, validation, options, control); });
+  nn::with_torch("fit", at::kCPU,
+                 [&] { model = nn::fit_checked(train, validation, options, control); });
   return model;
 }
 

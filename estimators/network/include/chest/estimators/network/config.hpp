@@ -20,13 +20,13 @@ struct NamedTensor {
 ///   in sinusoidal features of the noise level.
 ///
 /// The defaults are chest's own prior (docs/model.md says what each part is for, and
-/// bench/prior_table.sh what it is worth); letter() is the network of the letter.
+/// bench/prior_parts.sh what it is worth); published() is the network of [Fesl2024a].
 struct NetworkConfig {
   std::vector<int> hidden{32, 58, 41, 22};  ///< channels between the convolutions
   std::vector<int> modulated{0, 1, 2, 3};   ///< hidden layers that the noise level modulates
   int kernel = 3;                           ///< odd
   int embedding = 16;                       ///< features of the noise level, even
-  bool relu_after_modulation = true;        ///< the letter has none there
+  bool relu_after_modulation = true;        ///< published(): none there
   /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
   bool log_snr = true;
   bool circular = true;  ///< the angular domain is periodic; otherwise zeros around it
@@ -44,8 +44,8 @@ struct NetworkConfig {
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
   double snr_low_db = -20.0, snr_high_db = 40.0;
 
-  /// The letter's layers (55 025 parameters at any array size).
-  static NetworkConfig letter();
+  /// The layers of [Fesl2024a] (55 025 parameters at any array size).
+  static NetworkConfig published();
   int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
   int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
   std::int64_t n_parameters() const;
@@ -54,8 +54,8 @@ struct NetworkConfig {
   std::string why_invalid(arma::uword n_rx, arma::uword n_tx) const;
 };
 
-/// Reads "letter" or "chest" with options that change it: chest:hidden=48-64-32,kernel=5
-/// or chest:gate,zero-padding. "chest" alone is the default.
+/// Reads "chest" (the default) or "letter" (published()) with options that change it:
+/// chest:hidden=48-64-32,kernel=5 or chest:gate,zero-padding.
 /// @throws Error(invalid_argument) naming what is wrong and what there is
 NetworkConfig parse_network(const std::string& text);
 

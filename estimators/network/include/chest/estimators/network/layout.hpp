@@ -13,7 +13,7 @@ namespace chest {
 /// Names and dimensions of a network's arrays, in the order in which a fit keeps them; no values.
 std::vector<NamedTensor> network_layout(const NetworkConfig& config);
 
-/// The name that an array of the letter's network has in the authors' code.
+/// The name that an array of NetworkConfig::published() has in its authors' code.
 std::string published_name(const NetworkConfig& config, const std::string& name);
 
 /// Number of values of an array of these dimensions.

@@ -19,7 +19,7 @@ struct NetworkModel {
   arma::uword n_rx = 0, n_tx = 0;
   NetworkConfig network;
   Prediction prediction = Prediction::velocity;
-  /// Of the letter's rules, and of what a network without log_snr is told.
+  /// Of the rules of [Fesl2024a], and of what a network without log_snr is told.
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
   Calibration calibration;

@@ -16,7 +16,7 @@ namespace chest {
 /// What a fit makes small.
 enum class FitObjective {
   nmse,       ///< the mean over noise levels of the log of the error: every SNR counts alike in dB
-  prediction  ///< the mean squared error of the network's output, as the letter
+  prediction  ///< the mean squared error of the network's output, as [Fesl2024a]
 };
 
 FitObjective fit_objective_from_string(const std::string& text);
@@ -51,9 +51,9 @@ struct NetworkFitOptions {
   bool bfloat16 = false;
   std::filesystem::path checkpoint;  ///< written every epoch and resumed from; empty: none
 
-  /// The letter's network and recipe: noise prediction, constant learning rate 1e-4, batches of
-  /// 128.
-  static NetworkFitOptions letter();
+  /// The network and recipe of [Fesl2024a]: noise prediction, constant learning rate 1e-4, batches
+  /// of 128.
+  static NetworkFitOptions published();
   std::string why_invalid() const;
 };
 
