@@ -73,7 +73,7 @@ std::pair<double, double> slices() {
   const double mu = 50.0;
   const arma::cx_mat C = covariance(0);
   const DenoiserPtr of_h = make_gaussian_denoiser(C);
-  const OperatorPtr A = make_dense_observation(rng.cx_normal(4, n_h, 1.0 / n_h));
+  const OperatorPtr A = make_dense_observation(rng.cx_normal(8, n_h, 1.0 / n_h));
   const arma::cx_mat h = draw(C, rng);  // the same in all slices, seen through other noise
   const arma::uword n_each = A->n_obs();
   Observation alone, observation;

@@ -44,7 +44,8 @@ class ModelStore {
     const auto it = values_.find(typed);
     if (it != values_.end()) return std::static_pointer_cast<const Value>(it->second);
     std::shared_ptr<const Value> value = make();
-    values_.emplace(typed, value);
+    // As void: a template of std over a type of chest would be shown by shared libraries.
+    values_.emplace(typed, std::shared_ptr<const void>(value));
     return value;
   }
 
