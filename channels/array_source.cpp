@@ -8,6 +8,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
@@ -316,4 +317,5 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
   return source;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -8,6 +8,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr int format_version = 1;
@@ -181,4 +182,5 @@ void ChannelFileWriter::finish() {
   impl_->archive.commit();
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr int newest_format_version = 1;
@@ -288,4 +289,5 @@ const char* to_string(Normalisation normalisation) {
   return "factor";
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -14,6 +14,7 @@
 #include "kronecker_draw.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 arma::cx_mat toeplitz_factor(const arma::cx_vec& t) {
   arma::cx_mat C = toeplitz(t);
@@ -256,4 +257,5 @@ std::unique_ptr<ChannelGenerator> make_mixture(const GaussianMixture& prior, arm
   return std::make_unique<Mixture>(prior, n_rx, n_tx);
 }
 
+}  // namespace v0
 }  // namespace chest

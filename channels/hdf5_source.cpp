@@ -9,6 +9,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// How pairs of real datasets are named.
@@ -233,4 +234,5 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
   return make_array_source(std::move(array), name, options);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr std::size_t header_bytes_most = std::size_t{1} << 20;
@@ -194,4 +195,5 @@ std::unique_ptr<SampleSource> open_npy(const std::filesystem::path& file,
   return make_array_source(std::move(array), name, options);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include "sample_source.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr std::uint64_t values_per_snapshot_most = std::uint64_t{1} << 26;
@@ -135,4 +136,5 @@ std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveRea
   return std::make_unique<QuadrigaSource>(std::move(archive));
 }
 
+}  // namespace v0
 }  // namespace chest

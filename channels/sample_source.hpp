@@ -12,6 +12,7 @@
 #include <chest/channels/dataset.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Channels as one kind of file stores them, before scaling: what each layout implements.
 class SampleSource {
@@ -75,4 +76,5 @@ std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveRea
 /// "(16, 64, 9000)"
 std::string shape_text(const std::vector<std::uint64_t>& dims);
 
+}  // namespace v0
 }  // namespace chest

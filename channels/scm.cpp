@@ -11,6 +11,7 @@
 #include "kronecker_draw.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr arma::uword points_per_antenna = 100;
@@ -168,4 +169,5 @@ arma::cx_vec scm_covariance(const arma::vec& gains, const arma::vec& angles_deg,
   return checked_side(gains, angles_deg, spread_deg, n_antennas).covariance(gains, angles_deg);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -16,7 +16,9 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 /// What dmse chooses from, at most 50 calls each.
@@ -194,4 +196,6 @@ int calibrate(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

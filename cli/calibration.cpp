@@ -7,7 +7,9 @@
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/metrics.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& control) {
   CalibrationRun run;
@@ -59,4 +61,6 @@ void print(const SolverChoice& choice, std::ostream& out) {
   out.precision(precision);
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -9,7 +9,9 @@
 
 #include "flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// How a calibration runs.
 struct CalibrationRun {
@@ -31,4 +33,6 @@ void print(const Calibration& calibration, std::ostream& out);
 /// One line per SNR: the solver and its NMSE.
 void print(const SolverChoice& choice, std::ostream& out);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

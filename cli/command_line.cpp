@@ -11,7 +11,9 @@
 #include <chest/error.hpp>
 #include <chest/text.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 namespace po = boost::program_options;
@@ -304,4 +306,6 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return near.empty() ? "; there are " + enumerate(known) : "; did you mean " + near + "?";
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -14,7 +14,9 @@
 
 #include "context.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// Words after the command.
 using Args = std::vector<std::string>;
@@ -97,4 +99,6 @@ class CommandLine {
 /// "; did you mean dft?", or "; there are dft and qpsk" when nothing is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <sstream>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table{
@@ -42,4 +44,6 @@ CommandHelp help_of(const Command& command, const Catalog& catalog) {
   return help;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

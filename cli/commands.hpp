@@ -5,7 +5,9 @@
 
 #include "command_line.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// A command of the program: its name, one line on it, and the function that runs it and returns
 /// the exit status.
@@ -34,4 +36,6 @@ int plot(const Args& args, Context& context);
 int merge(const Args& args, Context& context);
 int estimators(const Args& args, Context& context);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

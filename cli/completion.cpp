@@ -6,7 +6,9 @@
 
 #include "commands.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 /// What reads the tables. `word` is the word at the cursor with what bash takes for separators in
@@ -211,4 +213,6 @@ std::string bash_completion(const Catalog& catalog) {
   return out.str();
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -5,7 +5,9 @@
 
 #include "estimator_list.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 struct CommandHelp;
 
@@ -18,4 +20,6 @@ struct Context {
   bool quiet = false;  ///< --quiet: no progress on stderr
 };
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -13,7 +13,9 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 struct EstimateOptions {
@@ -198,4 +200,6 @@ int estimate(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -1,6 +1,8 @@
 #include "estimator_list.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOptions& spec,
                                           EstimatorContext known,
@@ -21,4 +23,6 @@ std::string how_to_get_a_model(const std::string& kind) {
   return "chest fit " + kind + " --channels FILE --out MODEL.h5";
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -7,7 +7,9 @@
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/sim/sweep.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// What `spec` names, for the observation A; all else is as in `known`.
 std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOptions& spec,
@@ -20,4 +22,6 @@ sim::EstimatorFactory estimator_factory(const Catalog& catalog,
 /// The command that makes a model of this kind.
 std::string how_to_get_a_model(const std::string& kind);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

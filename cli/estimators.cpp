@@ -4,7 +4,9 @@
 #include "commands.hpp"
 #include "help_text.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 void print_all(const Catalog& catalog, std::ostream& out) {
@@ -43,4 +45,6 @@ int estimators(const Args& args, Context& context) {
   refuse("there is no estimator '" + name + "'" + did_you_mean(name, names));
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

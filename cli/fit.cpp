@@ -24,7 +24,9 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 struct FitOptions {
@@ -339,4 +341,6 @@ int fit(const Args& args, Context& context) {
   return fits.at(options.kind)(options, line, context);
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

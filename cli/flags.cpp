@@ -8,7 +8,9 @@
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 std::vector<double> parse_range(const std::string& text, const std::string& what) {
   std::vector<double> out;
@@ -133,4 +135,6 @@ void check_output(const std::filesystem::path& file, bool force) {
   }
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

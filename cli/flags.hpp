@@ -11,7 +11,9 @@
 
 #include "command_line.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// Samples first .. end - 1.
 struct SampleRange {
@@ -66,4 +68,6 @@ struct CommonFlags {
 /// @throws Error(io) if it cannot be written there
 void check_output(const std::filesystem::path& file, bool force);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -9,7 +9,9 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 struct GenerateOptions {
@@ -110,4 +112,6 @@ int generate(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -7,7 +7,9 @@
 #include <chest/provenance.hpp>
 #include <chest/text.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 constexpr std::size_t width = 100;
@@ -155,4 +157,6 @@ std::string estimator_text(const CatalogEntry& estimator) {
   return out.str();
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

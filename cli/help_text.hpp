@@ -6,7 +6,9 @@
 
 #include "commands.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// A word and what it means.
 struct Entry {
@@ -39,4 +41,6 @@ std::string version_text();
 /// What `chest estimators NAME` prints.
 std::string estimator_text(const CatalogEntry& estimator);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -7,7 +7,9 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 int import(const Args& args, Context& context) {
   std::string weights, file;
@@ -45,4 +47,6 @@ int import(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

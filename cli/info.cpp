@@ -16,7 +16,9 @@
 #include "commands.hpp"
 #include "flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 // Power is what is asked about, so any power is shown.
@@ -186,4 +188,6 @@ int info(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -5,7 +5,9 @@
 #include "commands.hpp"
 #include "run_flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 int link(const Args& args, Context& context) {
   RunFlags flags;
@@ -37,4 +39,6 @@ int link(const Args& args, Context& context) {
                  });
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

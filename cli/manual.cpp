@@ -12,7 +12,9 @@
 #include "commands.hpp"
 #include "help_text.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 /// Text as man(7) takes it: no escapes, no requests, hyphens that can be copied.
@@ -126,4 +128,6 @@ void write_manual(const std::filesystem::path& folder, const Catalog& catalog) {
   }
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

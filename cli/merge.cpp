@@ -6,7 +6,9 @@
 #include "commands.hpp"
 #include "run_flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 int merge(const Args& args, Context& context) {
   std::vector<std::string> files;
@@ -39,4 +41,6 @@ int merge(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

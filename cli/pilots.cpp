@@ -19,7 +19,9 @@
 #include "commands.hpp"
 #include "flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 using sim::CandidateKind;
@@ -427,4 +429,6 @@ int pilots(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -5,7 +5,9 @@
 #include "commands.hpp"
 #include "flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 int plot(const Args& args, Context& context) {
   std::vector<std::string> files;
@@ -36,4 +38,6 @@ int plot(const Args& args, Context& context) {
   return 0;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -12,7 +12,9 @@
 #include "help_text.hpp"
 #include "manual.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 int run_command(const Command& command, const Args& args, const Catalog& catalog) {
@@ -77,4 +79,6 @@ int run(int argc, char** argv, const Catalog& catalog) {
   return 1;
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -17,7 +17,9 @@
 
 #include "terminal.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 /// Blocks that keep a device busy; on a processor, blocks that stay near its cache.
@@ -177,4 +179,6 @@ void write_csv_and_plot(const sim::Results& results, const std::string& csv,
   if (!plot.empty()) sim::plot({{"", results}}, plot);
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

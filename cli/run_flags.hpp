@@ -8,7 +8,9 @@
 
 #include "flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// What `chest sweep` and `chest link` have in common: channels, models, points, outputs.
 struct RunFlags {
@@ -37,4 +39,6 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
 void write_csv_and_plot(const sim::Results& results, const std::string& csv,
                         const std::string& plot);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -3,7 +3,9 @@
 #include "commands.hpp"
 #include "run_flags.hpp"
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 int sweep(const Args& args, Context& context) {
   RunFlags flags;
@@ -18,4 +20,6 @@ int sweep(const Args& args, Context& context) {
   return execute(line, flags, context, &sim::run_sweep);
 }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -9,7 +9,9 @@
 #include <iostream>
 #include <sstream>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 namespace {
 
 volatile std::sig_atomic_t stop_signal = 0;
@@ -82,4 +84,6 @@ void TerminalControl::report_channels(arma::uword done, arma::uword total) const
 
 void warn(const std::string& text) { std::cerr << "chest: warning: " << text << '\n'; }
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -6,7 +6,9 @@
 
 #include <chest/run_control.hpp>
 
-namespace chest::cli {
+namespace chest {
+inline namespace v0 {
+namespace cli {
 
 /// Progress on stderr: a line that is rewritten on a terminal, plain lines now and then otherwise,
 /// nothing when quiet; stop requests from Ctrl-C and SIGTERM.
@@ -34,4 +36,6 @@ class TerminalControl {
 /// One line on stderr.
 void warn(const std::string& text);
 
-}  // namespace chest::cli
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest

@@ -17,7 +17,9 @@
 
 #include "schedule.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 /// Clock of the timings: CPU time of the calling thread, which other programs do not change, or
@@ -210,6 +212,7 @@ class Run {
         sums.predicted += mse;
       }
       sums.nfe = double(estimate.nfe) * double(h.n_cols);
+      sums.n_reset = double(estimate.n_reset);
       const arma::uword n_modulations = results_.n_modulations();
       double* row = space.sums.data() + i * n_modulations * results_.n_sums;
       for (arma::uword m = 0; m < n_modulations; ++m) sums.write(row + m * results_.n_sums);
@@ -390,4 +393,6 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   return results;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

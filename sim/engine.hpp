@@ -9,7 +9,9 @@
 #include <chest/sim/statistics.hpp>
 #include <chest/sim/sweep.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// One block of channels at one point, as every estimator sees it.
 struct Scene {
@@ -55,4 +57,6 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
 /// depend on its place in a list.
 std::uint64_t snr_stream(double snr_db);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -14,7 +14,9 @@
 #include "engine.hpp"
 #include "link_sums.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 /// Sends data over the channels of a block and detects it with each estimate. All estimators see
@@ -199,4 +201,6 @@ Results run_link(const SampleReader& samples, const CovarianceReader& covariance
   return run_experiment(samples, covariances, make_estimator, options.run, experiment, control);
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -4,7 +4,9 @@
 
 #include <chest/sim/statistics.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// The sums of one series of a link run behind its ErrorSums, as a view.
 struct LinkSums {
@@ -33,4 +35,6 @@ struct LinkFigures {
 LinkFigures link_figures(const LinkSums& sums, double n_channels, double symbols_per_channel,
                          unsigned bits_per_symbol);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

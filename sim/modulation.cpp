@@ -8,7 +8,9 @@
 #include <chest/error.hpp>
 #include <chest/text.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 Modulation::Modulation(const std::string& name) : name_(name) {
   const std::vector<std::string> names{"qpsk", "16qam", "64qam"};
@@ -80,4 +82,6 @@ double bit_loss(bool b, double llr) {
   return (std::max(wrong, 0.0) + std::log1p(std::exp(-std::abs(wrong)))) / std::numbers::ln2;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

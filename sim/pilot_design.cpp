@@ -14,7 +14,9 @@
 #include <chest/sim/pilots.hpp>
 #include <chest/text.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 template <class Kind>
@@ -420,4 +422,6 @@ arma::uvec uniform_choice(arma::uword n_candidates, arma::uword n_pilots) {
   return chosen;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -11,7 +11,9 @@
 #include <chest/random.hpp>
 #include <chest/text.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 constexpr arma::uword most_pilots = 4096;
@@ -208,4 +210,6 @@ std::unique_ptr<ObservationOperator> make_observation(const Pilots& pilots, arma
   return make_kronecker_observation(pilots.P, n_rx);
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

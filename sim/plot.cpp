@@ -14,7 +14,9 @@
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 struct CurvePoint {
@@ -315,4 +317,6 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
   drawn.put_in_place();
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -15,7 +15,9 @@
 
 #include "link_sums.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -54,6 +56,7 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.nfe = sums.nfe / sums.n;
   row.seconds_per_channel = seconds / sums.n;
   row.method = results.methods[i_point * results.estimators.size() + i_estimator];
+  row.n_reset = arma::uword(sums.n_reset);
   row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : nan;
   if (results.kind == ResultKind::link) {
     row.modulation = results.modulations[i_modulation];
@@ -227,4 +230,6 @@ Results merge(const std::vector<Results>& shards) {
   return merged;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

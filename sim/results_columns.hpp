@@ -4,7 +4,9 @@
 
 #include <chest/sim/results.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// A numeric column of the results: the one place that says what stands where.
 struct Column {
@@ -16,4 +18,6 @@ struct Column {
 /// The columns of a sweep or link run, in the order of the CSV.
 const std::vector<Column>& columns(ResultKind kind);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -14,7 +14,9 @@
 
 #include "results_columns.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -189,7 +191,10 @@ Results load_results(const std::filesystem::path& file) {
   results.n_sums = sums.dims[3];
   const arma::uword expected_sums =
       ErrorSums::count + (results.kind == ResultKind::link ? 3 + results.n_tx : 0);
-  if (results.n_sums != expected_sums || n_points == 0 || results.n_series() == 0)
+  // Version 1 did not count resets.
+  const bool counts_resets = results.n_sums != expected_sums - 1;
+  if ((counts_resets && results.n_sums != expected_sums) || n_points == 0 ||
+      results.n_series() == 0)
     throw damaged("axes are empty or sums are missing");
   check("/blocks/sums", {n_points, n_blocks, results.n_series(), results.n_sums});
   check("/blocks/done", {n_points, n_blocks});
@@ -198,6 +203,19 @@ Results load_results(const std::filesystem::path& file) {
   results.methods = methods_of(archive, n_points * results.estimators.size());
   if (results.methods.empty()) throw damaged("dataset /results/method does not fit the axes");
   results.sums = archive.read_all<double>("/blocks/sums");
+  if (!counts_resets) {
+    std::vector<double> all;
+    all.reserve(results.sums.size() / results.n_sums * expected_sums);
+    for (auto row = results.sums.begin(); row != results.sums.end();
+         row += static_cast<std::ptrdiff_t>(results.n_sums)) {
+      all.insert(all.end(), row, row + (ErrorSums::count - 1));
+      all.push_back(0.0);
+      all.insert(all.end(), row + (ErrorSums::count - 1),
+                 row + static_cast<std::ptrdiff_t>(results.n_sums));
+    }
+    results.sums = std::move(all);
+    results.n_sums = expected_sums;
+  }
   results.done = archive.read_all<std::uint32_t>("/blocks/done");
   results.used = archive.read_all<std::uint32_t>("/blocks/used");
   results.seconds = archive.read_all<double>("/timing/seconds");
@@ -218,4 +236,6 @@ Results load_results(const std::filesystem::path& file) {
   return results;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

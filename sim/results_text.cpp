@@ -9,7 +9,9 @@
 
 #include "results_columns.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 /// Empty for NaN.
@@ -38,7 +40,8 @@ const std::vector<Column>& columns(ResultKind kind) {
       {"nmse_per_sample", [](const Row& row) { return row.nmse_per_sample; }},
       {"nfe", [](const Row& row) { return row.nfe; }},
       {"seconds_per_channel", [](const Row& row) { return row.seconds_per_channel; }, true},
-      {"nmse_predicted", [](const Row& row) { return row.nmse_predicted; }}};
+      {"nmse_predicted", [](const Row& row) { return row.nmse_predicted; }},
+      {"n_reset", [](const Row& row) { return double(row.n_reset); }}};
   static const std::vector<Column> of_link = [] {
     std::vector<Column> all = of_sweep;
     const std::vector<Column> link{
@@ -119,7 +122,15 @@ std::string to_table(const Results& results) {
       i_row += per_point;
     }
   }
+  arma::uword n_reset = 0;
+  for (const Row& row : all) n_reset += row.n_reset;
+  if (n_reset > 0) {
+    text += "\n" + std::to_string(n_reset) +
+            " estimates left the range of numbers on the way and were set to 0 there (n_reset)\n";
+  }
   return text;
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

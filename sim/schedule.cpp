@@ -5,7 +5,9 @@
 
 #include <chest/text.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 Schedule::Schedule(Results& results, const SweepOptions& options, const Experiment& experiment,
                    const RunControl& control, std::function<void(const Results&)> write)
@@ -158,4 +160,6 @@ double Schedule::seconds() const {
   return std::chrono::duration<double>(Clock::now() - start_).count();
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

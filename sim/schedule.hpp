@@ -13,7 +13,9 @@
 
 #include "engine.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// The state of a run that its workers share, the order in which they take its blocks, and when the
 /// results are written. Every member may be called from any thread.
@@ -77,4 +79,6 @@ class Schedule {
   double written_ = 0.0, seconds_to_write_ = 0.0;
 };
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

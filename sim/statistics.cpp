@@ -5,7 +5,9 @@
 #include <cmath>
 #include <limits>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 namespace {
 
 /// Quantile of N(0, 1) for a two-sided 95 % interval.
@@ -61,4 +63,6 @@ Interval mean_interval(double n, double sum, double sum_of_squares) {
   return {mean - half, mean + half};
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

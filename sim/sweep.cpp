@@ -2,7 +2,9 @@
 
 #include "engine.hpp"
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 Results run_sweep(const SampleReader& samples, const CovarianceReader& covariances,
                   const EstimatorFactory& make_estimator, const SweepOptions& options,
@@ -14,4 +16,6 @@ Results run_sweep(const SampleReader& samples, const CovarianceReader& covarianc
   return run_experiment(samples, covariances, make_estimator, options, experiment, control);
 }
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 arma::cx_mat dft_matrix(arma::uword n) {
   arma::cx_mat F(n, n, arma::fill::none);
@@ -78,4 +79,5 @@ arma::cx_mat AngularTransform::inverse(const arma::cx_mat& in) const {
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -17,6 +17,7 @@
 #include "hdf5_handles.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 struct ComplexMembers {
@@ -778,4 +779,5 @@ CHEST_INSTANTIATE(std::complex<double>)
 CHEST_INSTANTIATE(std::complex<float>)
 #undef CHEST_INSTANTIATE
 
+}  // namespace v0
 }  // namespace chest

@@ -8,6 +8,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 arma::cx_mat toeplitz(const arma::cx_vec& t) {
   const arma::uword n = t.n_elem;
@@ -80,4 +81,5 @@ arma::cx_mat block_toeplitz_average(const arma::cx_mat& C, arma::uword n_rx, arm
   return 0.5 * (out + out.t());
 }
 
+}  // namespace v0
 }  // namespace chest

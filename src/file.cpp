@@ -22,6 +22,7 @@
 #include <xxhash.h>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 std::string to_hex(XXH128_hash_t hash) {
@@ -204,4 +205,5 @@ void write_text_file(const std::filesystem::path& file, const std::string& text)
   temporary.put_in_place();
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -8,6 +8,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 std::string size_of(const arma::SizeMat& size) {
@@ -415,4 +416,5 @@ GaussianMixture load_gaussian_mixture(const ArchiveReader& archive, const std::s
   return prior;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -10,6 +10,7 @@
 #include <utility>
 
 namespace chest {
+inline namespace v0 {
 
 /// The serial HDF5 library is not always built thread-safe: every call into it happens inside an
 /// Hdf5Scope. The lock orders chest's own calls; a host that calls HDF5 from other threads needs a
@@ -129,4 +130,5 @@ Handle memory_type(const std::string& re = "r", const std::string& im = "i") {
   }
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 namespace {
 
@@ -61,4 +62,5 @@ double nmse(const arma::cx_mat& h_hat, const arma::cx_mat& h) {
 double to_db(double linear) { return 10.0 * std::log10(linear); }
 double from_db(double db) { return std::pow(10.0, db / 10.0); }
 
+}  // namespace v0
 }  // namespace chest

@@ -10,6 +10,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 void check_rows(const ObservationOperator& A, const char* what, arma::uword found,
@@ -475,4 +476,5 @@ std::unique_ptr<ObservationOperator> make_coupled_slices_observation(
   return std::make_unique<CoupledSlicesObservation>(std::move(A), n_slices, coupling);
 }
 
+}  // namespace v0
 }  // namespace chest

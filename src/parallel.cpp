@@ -11,6 +11,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// The two calls of a BLAS library that say how many threads it uses.
@@ -113,4 +114,5 @@ void parallel_for(std::size_t n, unsigned n_threads, const std::function<void(st
   if (failure) std::rethrow_exception(failure);
 }
 
+}  // namespace v0
 }  // namespace chest

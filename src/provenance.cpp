@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 const char* version() { return CHEST_VERSION; }
 const char* commit() { return CHEST_COMMIT; }
@@ -55,4 +56,5 @@ Provenance read_provenance(const ArchiveReader& archive, const std::string& form
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

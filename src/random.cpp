@@ -7,6 +7,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 Rng::Rng(std::uint64_t seed, Stream stream)
     : key_{seed, static_cast<std::uint64_t>(stream.purpose)},
@@ -56,4 +57,5 @@ arma::cx_mat Rng::cx_normal(arma::uword n_rows, arma::uword n_cols, double varia
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

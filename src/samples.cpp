@@ -6,6 +6,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx) {
   if (h.n_rows != n_rx * n_tx) {
@@ -69,4 +70,5 @@ arma::cx_mat sample_covariance(const SampleReader& samples) {
   return C;
 }
 
+}  // namespace v0
 }  // namespace chest

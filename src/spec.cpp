@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Walks over the characters of `text` that stand in no parentheses and no quotes.
@@ -123,4 +124,5 @@ std::vector<NamedOptions> parse_named_options_list(const std::string& text,
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -8,6 +8,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
@@ -88,4 +89,5 @@ unsigned long long to_count(const std::string& text, const std::string& what) {
   return value;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -2,8 +2,9 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <chest/estimators/network.hpp>
-#include <chest/estimators/vae.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
+#include <chest/estimators/nn/network_fit.hpp>
+#include <chest/estimators/nn/vae.hpp>
 #include <chest/observation.hpp>
 #include <chest/random.hpp>
 #include <chest/samples.hpp>

@@ -78,7 +78,7 @@ TEST(AngularLmmse, EqualsTheDenseFilterForAnyObservation) {
       make_dense_observation(rng.cx_normal(7, n_h))};
   for (const auto& A : observations) {
     SCOPED_TRACE(A->name());
-    Observation observation{rng.cx_normal(A->n_obs(), n), 0.2, 0, {}, true};
+    Observation observation{rng.cx_normal(A->n_obs(), n), 0.2, 1, 0, {}, {}, true};
     const AngularLmmse lmmse(A, n_rx, n_tx);
     Estimate found;
     lmmse.estimate(observation, m, c, found);

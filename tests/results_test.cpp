@@ -84,6 +84,8 @@ Results distinct_results(ResultKind kind, const std::vector<std::string>& method
   // Every sum its own value; counts stay whole.
   for (std::size_t i = 0; i < results.sums.size(); ++i)
     results.sums[i] += results.sums[i] > 0.0 ? double(i + 1) : 0.0;
+  for (std::size_t i = ErrorSums::count - 1; i < results.sums.size(); i += results.n_sums)
+    results.sums[i] = double(i + 1);  // n_reset
   for (std::size_t i = 0; i < results.seconds.size(); ++i) results.seconds[i] = double(i + 1);
   results.methods.assign(results.methods.size(), "");
   std::copy(methods.begin(), methods.end(), results.methods.begin());

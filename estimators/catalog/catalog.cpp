@@ -10,6 +10,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// An estimator under the name that the user gave it.
@@ -147,4 +148,5 @@ std::unique_ptr<Estimator> make_estimator(const NamedOptions& spec,
   return catalog.make(spec, context);
 }
 
+}  // namespace v0
 }  // namespace chest

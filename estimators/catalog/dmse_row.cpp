@@ -9,6 +9,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// The solver that the model's calibration names at each noise level.
@@ -104,4 +105,5 @@ void add_dmse_row(Catalog& catalog) {
   catalog.add(std::move(dmse));
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
@@ -96,4 +97,5 @@ void add_fitted_rows(Catalog& catalog) {
       "vae")));
 }
 
+}  // namespace v0
 }  // namespace chest

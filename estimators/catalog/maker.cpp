@@ -10,6 +10,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 std::string size_text(arma::uword n_rx, arma::uword n_tx) {
   return std::to_string(n_rx) + "x" + std::to_string(n_tx);
@@ -95,4 +96,5 @@ std::unique_ptr<Estimator> with_other_snr(const Maker& maker,
   return make_misinformed(std::move(estimator), to_number(text, maker.spec().name + ": snr"));
 }
 
+}  // namespace v0
 }  // namespace chest

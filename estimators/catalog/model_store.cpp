@@ -8,6 +8,7 @@
 #include <chest/provenance.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 ModelStore::Info read_info(const std::filesystem::path& file) {
@@ -51,4 +52,5 @@ ModelStore::Info ModelStore::look_at(const std::filesystem::path& file) {
   return files_.back();
 }
 
+}  // namespace v0
 }  // namespace chest

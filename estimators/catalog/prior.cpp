@@ -12,6 +12,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Errors of an exact denoiser on channels drawn from its own prior.
@@ -100,4 +101,5 @@ DenoiserErrors need_errors(const Maker& maker, const PriorInUse& prior) {
   return *known;
 }
 
+}  // namespace v0
 }  // namespace chest

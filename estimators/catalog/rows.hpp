@@ -13,6 +13,7 @@
 #include <chest/estimators/prior/errors.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Linear, sparse and mixture estimators, and the autoencoder.
 void add_fitted_rows(Catalog& catalog);
@@ -84,4 +85,5 @@ CatalogRow prior_row(const std::string& name, const std::string& summary,
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

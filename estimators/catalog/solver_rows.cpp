@@ -7,6 +7,7 @@
 #include "rows.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// A row that hands A, denoiser and options to a library function.
@@ -75,4 +76,5 @@ void add_solver_rows(Catalog& catalog) {
                          particle_options, make_particles));
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 Observation Observation::columns(const arma::uvec& which) const {
   Observation out;
@@ -69,4 +70,5 @@ std::string Estimator::warning(double) const { return {}; }
 
 std::string Estimator::method(double) const { return {}; }
 
+}  // namespace v0
 }  // namespace chest

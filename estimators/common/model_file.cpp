@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 void write_model_header(ArchiveWriter& archive, const std::string& kind, int version,
                         const ModelHeader& header) {
@@ -42,4 +43,5 @@ ModelHeader read_model_header(const ArchiveReader& archive, const std::string& k
   return header;
 }
 
+}  // namespace v0
 }  // namespace chest

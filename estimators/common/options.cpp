@@ -4,6 +4,7 @@
 #include <cmath>
 
 namespace chest {
+inline namespace v0 {
 
 std::string Range::text() const {
   const bool has_low = std::isfinite(low), has_high = std::isfinite(high);
@@ -55,4 +56,5 @@ void refuse_name(const NamedOptions& spec, const std::string& option, const std:
 
 }  // namespace detail
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/estimators/prior/proper_derivative.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Sigma at one state, and what it takes to solve with it.
 class Covariance {
@@ -80,4 +81,5 @@ class TweedieCovariance final : public Covariance {
   arma::uword& n_calls_;
 };
 
+}  // namespace v0
 }  // namespace chest

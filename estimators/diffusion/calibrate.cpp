@@ -16,6 +16,7 @@
 #include <chest/random.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr arma::uword most_channels = 256;
@@ -117,4 +118,5 @@ double Calibration::mse_ratio_at(double sigma2) const {
   return mse_ratio.is_empty() ? 1.0 : Between(snr_db, -to_db(sigma2)).of(mse_ratio);
 }
 
+}  // namespace v0
 }  // namespace chest

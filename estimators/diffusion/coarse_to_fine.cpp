@@ -12,6 +12,7 @@
 #include <chest/estimators/prior/solver_contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// An ascent whose residual per entry passes this has diverged, and ends.
@@ -93,4 +94,5 @@ std::unique_ptr<Estimator> make_coarse_to_fine(std::shared_ptr<const Observation
   return std::make_unique<CoarseToFine>(std::move(A), std::move(denoiser), options);
 }
 
+}  // namespace v0
 }  // namespace chest

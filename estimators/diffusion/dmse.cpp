@@ -13,6 +13,7 @@
 #include <chest/metrics.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class Dmse final : public Estimator {
@@ -131,4 +132,5 @@ std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> 
   return std::make_unique<Dmse>(std::move(A), std::move(denoiser), options, gain);
 }
 
+}  // namespace v0
 }  // namespace chest

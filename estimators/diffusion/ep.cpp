@@ -13,6 +13,7 @@
 #include <chest/estimators/prior/solver_contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class Ep final : public Estimator {
@@ -126,4 +127,5 @@ std::unique_ptr<Estimator> make_ep(std::shared_ptr<const ObservationOperator> A,
   return std::make_unique<Ep>(std::move(A), std::move(denoiser), options);
 }
 
+}  // namespace v0
 }  // namespace chest

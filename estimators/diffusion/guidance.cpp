@@ -18,6 +18,7 @@
 #include "assumed_covariance.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 bool needs_gradient(VarianceKind kind) {
@@ -390,4 +391,5 @@ std::unique_ptr<Guidance> make_skip_gradient_guidance(std::shared_ptr<const Obse
   return std::make_unique<SkipGradientGuidance>(std::move(A), std::move(denoiser), c);
 }
 
+}  // namespace v0
 }  // namespace chest

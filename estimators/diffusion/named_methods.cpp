@@ -3,6 +3,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 using OperatorPtr = std::shared_ptr<const ObservationOperator>;
@@ -145,4 +146,5 @@ std::unique_ptr<Estimator> make_score(OperatorPtr A, DenoiserPtr denoiser,
   return make_walk(make_flat_guidance(std::move(A), std::move(denoiser), true), walk);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -18,6 +18,7 @@
 #include <chest/estimators/prior/proper_derivative.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// All particles of one channel at one level.
@@ -213,4 +214,5 @@ std::unique_ptr<Estimator> make_particles(std::shared_ptr<const ObservationOpera
   return std::make_unique<Particles>(std::move(A), std::move(denoiser), chosen);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -13,6 +13,7 @@
 #include <chest/estimators/common/column_noise.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class RedDiff final : public Estimator {
@@ -91,4 +92,5 @@ std::unique_ptr<Estimator> make_red_diff(std::shared_ptr<const ObservationOperat
   return std::make_unique<RedDiff>(std::move(A), std::move(denoiser), options);
 }
 
+}  // namespace v0
 }  // namespace chest

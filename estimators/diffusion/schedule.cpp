@@ -8,6 +8,7 @@
 #include <chest/metrics.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 void check_level(const char* who, const char* what, double sigma2) {
@@ -124,4 +125,5 @@ ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps
   return chain;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/metrics.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// What solvers see of pilots: squared singular values and energies per angle, both sorted.
@@ -67,4 +68,5 @@ std::string SolverTable::why_invalid() const {
   return {};
 }
 
+}  // namespace v0
 }  // namespace chest

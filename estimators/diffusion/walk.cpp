@@ -13,6 +13,7 @@
 #include <chest/estimators/diffusion/guidance.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Draws of a walk with a start, apart from those of the start itself.
@@ -219,4 +220,5 @@ std::unique_ptr<Estimator> make_walk(std::shared_ptr<const Guidance> guidance,
   return std::make_unique<WalkEstimator>(std::move(guidance), options);
 }
 
+}  // namespace v0
 }  // namespace chest

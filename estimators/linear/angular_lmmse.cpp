@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 // m <- m + W (y - B m) and c <- diag(C - W B C) for columns m, c.
@@ -77,4 +78,5 @@ void AngularLmmse::estimate(const Observation& observation, const arma::cx_mat& 
   }
 }
 
+}  // namespace v0
 }  // namespace chest

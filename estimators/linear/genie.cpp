@@ -9,6 +9,7 @@
 #include <chest/estimators/common/contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 // A Hermitian Toeplitz C is centro-Hermitian, so Q^H C Q is real symmetric for the fixed unitary
@@ -172,4 +173,5 @@ std::unique_ptr<Estimator> make_genie(std::shared_ptr<const ObservationOperator>
   return std::make_unique<Genie>(std::move(A));
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -11,6 +11,7 @@
 #include <chest/estimators/common/model_file.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class Lmmse final : public Estimator {
@@ -159,4 +160,5 @@ LmmseModel load_lmmse_model(const std::filesystem::path& file) {
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -5,6 +5,7 @@
 #include <chest/estimators/common/contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class Ls final : public Estimator {
@@ -36,4 +37,5 @@ std::unique_ptr<Estimator> make_ls(std::shared_ptr<const ObservationOperator> A)
   return std::make_unique<Ls>(std::move(A));
 }
 
+}  // namespace v0
 }  // namespace chest

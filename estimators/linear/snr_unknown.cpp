@@ -13,6 +13,7 @@
 #include <chest/estimators/common/contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Levels are told in steps of this, so that channels share calls; half of it is forgiven.
@@ -163,4 +164,5 @@ std::unique_ptr<Estimator> make_misinformed(std::shared_ptr<const Estimator> est
   return std::make_unique<Misinformed>(std::move(estimator), error_db);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -14,6 +14,7 @@
 #include <chest/parallel.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 [[noreturn]] void refuse_indefinite(arma::uword k, double sigma2) {
@@ -552,4 +553,5 @@ std::unique_ptr<GmmComponents> make_gmm_components(std::shared_ptr<const Observa
   return std::make_unique<DenseComponents>(std::move(A), prior);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -4,6 +4,7 @@
 #include <utility>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 // Components that count less than this leave no trace in double precision.
@@ -76,4 +77,5 @@ arma::rowvec conditional_mean(const GmmLevel& level, const arma::vec& log_weight
   return std::move(of.log_density);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -15,6 +15,7 @@
 #include <chest/estimators/mixture/conditional_mean.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 constexpr arma::uword block = 256;
@@ -581,4 +582,5 @@ double mean_log_likelihood(const GaussianMixture& prior, const SampleReader& sam
   return share_out(terms, n_threads);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -15,6 +15,7 @@
 #include <chest/estimators/mixture/conditional_mean.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class Gmm final : public Estimator {
@@ -143,4 +144,5 @@ GmmModel load_gmm_model(const std::filesystem::path& file) {
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -15,6 +15,7 @@
 #include "model_parts.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 NetworkConfig NetworkConfig::published() {
   NetworkConfig config;
@@ -141,4 +142,5 @@ NetworkConfig parse_network(const std::string& text) {
   return config;
 }
 
+}  // namespace v0
 }  // namespace chest

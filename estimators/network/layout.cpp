@@ -13,6 +13,7 @@
 #include "settings.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 namespace {
 
@@ -116,4 +117,5 @@ std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::s
   return arranged_weights(layout, weights, ErrorKind::format, archive.file().string());
 }
 
+}  // namespace v0
 }  // namespace chest

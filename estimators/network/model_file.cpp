@@ -16,6 +16,7 @@
 #include "settings.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 // Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code.
@@ -166,4 +167,5 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

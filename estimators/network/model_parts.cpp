@@ -7,6 +7,7 @@
 #include <chest/estimators/network/layout.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Name and member of each field, once for both directions; for a count also the most, and for a
@@ -104,4 +105,5 @@ std::vector<NamedTensor> read_network_weights(const ArchiveReader& archive,
   return weights;
 }
 
+}  // namespace v0
 }  // namespace chest

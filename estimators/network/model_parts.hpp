@@ -13,6 +13,7 @@
 #include "settings.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 // What a model file may ask for, so that a damaged one cannot ask for all memory.
 constexpr std::int64_t most_parameters = std::int64_t{1} << 26;
@@ -43,4 +44,5 @@ std::vector<NamedTensor> read_network_weights(const ArchiveReader& archive,
                                               const std::string& prefix,
                                               const NetworkConfig& config, bool published_names);
 
+}  // namespace v0
 }  // namespace chest

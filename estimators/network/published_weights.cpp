@@ -16,6 +16,7 @@
 #include "settings.hpp"
 
 namespace chest {
+inline namespace v0 {
 
 NetworkModel import_published_weights(const std::filesystem::path& file) {
   const ArchiveReader archive(file);
@@ -107,4 +108,5 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -7,6 +7,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 [[noreturn]] void throw_format(const std::filesystem::path& file, const std::string& what) {
   throw Error(ErrorKind::format, file.string() + ": " + what);
@@ -56,4 +57,5 @@ void Settings::refuse(const std::string& what) const {
   throw_format(file_, "attribute " + attribute_ + what);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -10,6 +10,7 @@
 #include <chest/archive.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 using Json = nlohmann::json;
 
@@ -55,4 +56,5 @@ class Settings {
   Json json_;
 };
 
+}  // namespace v0
 }  // namespace chest

@@ -10,6 +10,7 @@
 #include <chest/estimators/network/vae_layout.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 using Json = nlohmann::json;
@@ -113,4 +114,5 @@ VaeModel load_vae_model(const std::filesystem::path& file) {
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

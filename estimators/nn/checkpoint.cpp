@@ -7,7 +7,9 @@
 
 #include "fit_loop.hpp"
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 namespace {
 
 constexpr int checkpoint_version = 2;
@@ -103,4 +105,6 @@ void load_checkpoint(const std::filesystem::path& file, const std::string& ident
   state.validation_losses.assign(middle, losses.end());
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

@@ -20,6 +20,7 @@
 #include "tensor_bridge.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace nn {
 namespace {
 
@@ -257,4 +258,5 @@ std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
   return std::make_unique<nn::NetworkDenoiser>(model, options);
 }
 
+}  // namespace v0
 }  // namespace chest

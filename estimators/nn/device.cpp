@@ -11,7 +11,9 @@
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 namespace {
 
 std::mutex tf32_mutex;
@@ -61,4 +63,6 @@ FullFloat32::~FullFloat32() {
   if (--n_tf32_scopes == 0) at::globalContext().setAllowTF32CuDNN(tf32_before);
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

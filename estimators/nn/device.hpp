@@ -8,7 +8,9 @@
 #include <chest/error.hpp>
 #include <chest/parallel.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 /// "auto", "cpu", "cuda" or "cuda:N".
 /// @throws Error(invalid_argument) naming `who` if there is no such device; lists those there
@@ -62,4 +64,6 @@ inline std::int64_t cpu_micro_batch(std::int64_t n_h) {
   return std::clamp<std::int64_t>(8192 / n_h, 1, 32);
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

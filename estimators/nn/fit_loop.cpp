@@ -14,7 +14,9 @@
 
 #include "device.hpp"
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -230,4 +232,6 @@ void run_fit(const FitLoop& loop, Objective& objective, FitState& state,
   }
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

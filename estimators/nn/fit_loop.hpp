@@ -12,7 +12,9 @@
 
 #include <chest/run_control.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 /// Adam with PyTorch's defaults: beta 0.9 and 0.999, epsilon 1e-8.
 /// Source: [Kingma2015]
@@ -119,4 +121,6 @@ void save_checkpoint(const std::filesystem::path& file, const std::string& ident
 void load_checkpoint(const std::filesystem::path& file, const std::string& identity,
                      FitState& state);
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

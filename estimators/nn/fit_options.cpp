@@ -9,6 +9,7 @@
 #include <chest/estimators/nn/vae.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 FitObjective fit_objective_from_string(const std::string& text) {
   if (text == "nmse") return FitObjective::nmse;
@@ -86,4 +87,5 @@ std::string VaeFitOptions::why_invalid() const {
   return common.why_invalid();
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -12,7 +12,9 @@
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/layout.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 namespace {
 
 at::Tensor pad_circular(const at::Tensor& x, std::int64_t by) {
@@ -234,4 +236,6 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   return output;
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

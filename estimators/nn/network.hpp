@@ -7,7 +7,9 @@
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 // All weights of a network live in one vector, [n_parameters], in the order of its layout (names
 // and dimensions): optimiser, average, checkpoint and gradient are then single operations.
@@ -68,4 +70,6 @@ class LevelNetwork {
   std::vector<char> relu_;
 };
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 namespace {
 
 // arma's [n_rx n_tx, n] column-major, complex double, is [n, n_tx, n_rx] in C order.
@@ -45,4 +47,6 @@ at::Tensor to_antenna(const at::Tensor& planes) {
   return planes_of(at::fft_ifft2(complex_of(planes), at::nullopt, {1, 2}, "ortho"));
 }
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

@@ -4,7 +4,9 @@
 
 #include <armadillo>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 // Channels as a network sees them ("planes"): float32 [n, 2, n_rx, n_tx], plane 0 = re, plane 1 =
 // im, channels_last in memory, so that the same bytes are complex numbers [n, n_rx, n_tx].
@@ -25,4 +27,6 @@ at::Tensor planes_of(const at::Tensor& complex);
 at::Tensor to_angular(const at::Tensor& planes);
 at::Tensor to_antenna(const at::Tensor& planes);
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

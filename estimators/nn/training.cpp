@@ -22,6 +22,7 @@
 #include "tensor_bridge.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace nn {
 
 namespace {
@@ -402,4 +403,5 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
   return model;
 }
 
+}  // namespace v0
 }  // namespace chest

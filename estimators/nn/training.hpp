@@ -6,7 +6,9 @@
 #include <chest/estimators/network/config.hpp>
 #include <chest/samples.hpp>
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 /// What a micro-batch at one noise level says of the weights.
 struct LevelErrors {
@@ -34,4 +36,6 @@ at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
 /// @throws Error(invalid_argument) if one has no channels or their sizes differ
 void check_samples(const SampleReader& train, const SampleReader& validation);
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

@@ -7,6 +7,7 @@
 #include <chest/estimators/prior/denoiser.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 [[noreturn]] void throw_unavailable(const std::string& who) {
@@ -36,4 +37,5 @@ std::unique_ptr<Estimator> make_vae(std::shared_ptr<const ObservationOperator>, 
   throw_unavailable("vae");
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -23,6 +23,7 @@
 #include "training.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace nn {
 namespace {
 
@@ -310,4 +311,5 @@ std::unique_ptr<Estimator> make_vae(std::shared_ptr<const ObservationOperator> A
   return std::make_unique<nn::VaeEstimator>(std::move(A), model);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -9,7 +9,9 @@
 
 #include "network.hpp"
 
-namespace chest::nn {
+namespace chest {
+inline namespace v0 {
+namespace nn {
 
 /// q(z | y) = N(mean, diag exp(log_variance)), each [n, latent].
 struct Latent {
@@ -50,4 +52,6 @@ at::Tensor log_likelihood(const AngularGaussian& prior, const at::Tensor& h);
 at::Tensor elbo(const Vae& vae, const at::Tensor& inputs, const at::Tensor& h,
                 const at::Tensor& eps);
 
-}  // namespace chest::nn
+}  // namespace nn
+}  // namespace v0
+}  // namespace chest

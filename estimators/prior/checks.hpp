@@ -7,6 +7,7 @@
 #include <chest/error.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What every denoiser asks of its input.
 inline void check_denoiser_input(const char* who, arma::uword n_h, const arma::cx_mat& z, double sigma2) {
@@ -22,4 +23,5 @@ inline void check_denoiser_input(const char* who, arma::uword n_h, const arma::c
   }
 }
 
+}  // namespace v0
 }  // namespace chest

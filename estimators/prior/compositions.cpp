@@ -10,6 +10,7 @@
 #include "checks.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Rows of x that belong to each part of a product.
@@ -175,4 +176,5 @@ std::unique_ptr<Denoiser> make_slice_denoiser(std::shared_ptr<const Denoiser> de
   return std::make_unique<SliceDenoiser>(std::move(denoiser), n_slices);
 }
 
+}  // namespace v0
 }  // namespace chest

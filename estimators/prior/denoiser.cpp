@@ -8,6 +8,7 @@
 #include <chest/random.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 std::unique_ptr<DenoiserLinearization> Denoiser::linearise(const arma::cx_mat&, double) const {
   throw Error(ErrorKind::invalid_argument,
@@ -73,4 +74,5 @@ arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double s
   return arma::clamp(0.5 * sigma2 / static_cast<double>(n_probes) * traces, 0.0, arma::datum::inf);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -13,6 +13,7 @@
 #include <chest/random.hpp>
 
 namespace chest {
+inline namespace v0 {
 double DenoiserErrors::at(double level) const {
   return Between(arma::log(sigma2), std::log(level)).of(mse);
 }
@@ -94,4 +95,5 @@ DenoiserErrors measure_errors(const Denoiser& denoiser, const SampleReader& chan
   return errors;
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -14,6 +14,7 @@
 #include "checks.hpp"
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 class GaussianDenoiser final : public Denoiser {
@@ -224,4 +225,5 @@ std::unique_ptr<Denoiser> make_gaussian_mixture_denoiser(const GaussianMixture& 
   return std::make_unique<GaussianMixtureDenoiser>(prior);
 }
 
+}  // namespace v0
 }  // namespace chest

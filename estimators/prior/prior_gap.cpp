@@ -8,6 +8,7 @@
 #include <chest/metrics.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// n channels of first .. end - 1, evenly spread, in blocks.
@@ -90,4 +91,5 @@ PriorGap measure_prior_gap(const SampleReader& samples, const arma::vec& snr_db)
   return gap;
 }
 
+}  // namespace v0
 }  // namespace chest

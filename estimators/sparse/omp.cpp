@@ -12,6 +12,7 @@
 #include <chest/estimators/common/contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Atoms d_m of the channel, [n_h], and what is seen of them: phi_m = A d_m / ||A d_m||, [n_obs].
@@ -209,4 +210,5 @@ std::unique_ptr<Estimator> make_omp(std::shared_ptr<const ObservationOperator> A
   return std::make_unique<Omp>(std::move(A), n_rx, n_tx, options);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/estimators/common/contract.hpp>
 
 namespace chest {
+inline namespace v0 {
 namespace {
 
 /// Variances below this part of the largest are taken as zero: they do not change an estimate.
@@ -179,4 +180,5 @@ std::unique_ptr<Estimator> make_sbl(std::shared_ptr<const ObservationOperator> A
   return std::make_unique<Sbl>(std::move(A), n_rx, n_tx, options);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -3,6 +3,7 @@
 #include <armadillo>
 
 namespace chest {
+inline namespace v0 {
 
 /// Antenna domain <-> angular domain: the unitary two-dimensional DFT of each channel matrix.
 ///
@@ -36,4 +37,5 @@ arma::cx_mat dft_matrix(arma::uword n);
 /// G[m, k] = exp(j 2 pi m k / (oversampling n)) / sqrt(n).  A path is the channel g_rx g_tx^T.
 arma::cx_mat steering_vectors(arma::uword n, arma::uword oversampling);
 
+}  // namespace v0
 }  // namespace chest

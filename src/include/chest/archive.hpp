@@ -11,6 +11,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// How the values of a stored dataset can be read.
 enum class ValueType {
@@ -141,4 +142,5 @@ class ArchiveWriter {
   std::unique_ptr<Impl> impl_;
 };
 
+}  // namespace v0
 }  // namespace chest

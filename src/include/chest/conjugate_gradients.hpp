@@ -4,6 +4,7 @@
 #include <complex>
 
 namespace chest {
+inline namespace v0 {
 
 /// Conjugate gradients for `times(x) = b`, every column on its own: x holds the start and gets the
 /// solution. `times` is real-linear, symmetric and positive semidefinite in Re<a, b>, as every
@@ -47,4 +48,5 @@ void conjugate_gradients(Operator&& times, const arma::cx_mat& b, arma::cx_mat& 
   }
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -3,6 +3,7 @@
 #include <armadillo>
 
 namespace chest {
+inline namespace v0 {
 
 /// Hermitian Toeplitz matrix from its first column: C[i, j] = t[i - j] for i >= j.
 /// @param t  first column, [n]; t[0] real
@@ -35,4 +36,5 @@ struct ToeplitzKroneckerCovariances {
 /// @throws Error(invalid_argument) if C is not of that size
 arma::cx_mat block_toeplitz_average(const arma::cx_mat& C, arma::uword n_rx, arma::uword n_tx);
 
+}  // namespace v0
 }  // namespace chest

@@ -4,6 +4,7 @@
 #include <string>
 
 namespace chest {
+inline namespace v0 {
 
 /// What went wrong, coarsely: callers branch on it, people read the message.
 enum class ErrorKind {
@@ -31,4 +32,5 @@ class Error : public std::runtime_error {
   throw Error(ErrorKind::invalid_argument, message);
 }
 
+}  // namespace v0
 }  // namespace chest

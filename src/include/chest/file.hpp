@@ -5,6 +5,7 @@
 #include <string>
 
 namespace chest {
+inline namespace v0 {
 
 /// 128-bit XXH3 hash of a file's bytes, as 32 hexadecimal digits: tells whether a result belongs to
 /// these channels and this model. Not cryptographic.
@@ -50,4 +51,5 @@ class TemporaryFile {
   std::filesystem::path target_, path_;
 };
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/random.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What the covariances of a mixture have in common.
 enum class MixtureCovariance {
@@ -75,4 +76,5 @@ void save(ArchiveWriter& archive, const std::string& group, const GaussianMixtur
 /// @throws Error(format) if `group` does not hold a mixture
 GaussianMixture load_gaussian_mixture(const ArchiveReader& archive, const std::string& group);
 
+}  // namespace v0
 }  // namespace chest

@@ -3,6 +3,7 @@
 #include <armadillo>
 
 namespace chest {
+inline namespace v0 {
 
 /// ||h_hat_k - h_k||^2 per column, [n_samples].
 /// @throws Error(invalid_argument) if the sizes differ
@@ -21,4 +22,5 @@ double nmse(const arma::cx_mat& h_hat, const arma::cx_mat& h);
 double to_db(double linear);
 double from_db(double db);
 
+}  // namespace v0
 }  // namespace chest

@@ -7,6 +7,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// The linear map A of y = A h + n, applied and never formed unless it was given as a matrix.
 ///
@@ -83,4 +84,5 @@ std::unique_ptr<ObservationOperator> make_stacked_observation(
 std::unique_ptr<ObservationOperator> make_coupled_slices_observation(
     std::shared_ptr<const ObservationOperator> A, arma::uword n_slices, double coupling);
 
+}  // namespace v0
 }  // namespace chest

@@ -4,6 +4,7 @@
 #include <functional>
 
 namespace chest {
+inline namespace v0 {
 
 /// Keeps the linear algebra below Armadillo in the calling thread while one of these exists: chest
 /// is parallel over samples, and wider teams only wait for each other.
@@ -28,4 +29,5 @@ unsigned available_threads();
 /// exception ends the loop and is rethrown here.
 void parallel_for(std::size_t n, unsigned n_threads, const std::function<void(std::size_t)>& body);
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/archive.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// "0.1.0".
 const char* version();
@@ -31,4 +32,5 @@ void write_provenance(ArchiveWriter& archive, const std::string& format, int for
 Provenance read_provenance(const ArchiveReader& archive, const std::string& format,
                            int newest_format_version);
 
+}  // namespace v0
 }  // namespace chest

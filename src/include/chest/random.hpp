@@ -7,6 +7,7 @@
 #include <cstdint>
 
 namespace chest {
+inline namespace v0 {
 
 /// What a random stream is drawn for. Streams of different purposes never overlap; the numbers are
 /// part of every recorded result, so existing ones do not change.
@@ -65,4 +66,5 @@ class Rng {
   unsigned used_ = 4;
 };
 
+}  // namespace v0
 }  // namespace chest

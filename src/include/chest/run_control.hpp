@@ -4,6 +4,7 @@
 #include <string>
 
 namespace chest {
+inline namespace v0 {
 
 /// State of a long computation, reported now and then.
 struct Progress {
@@ -25,4 +26,5 @@ struct RunControl {
   bool stopped() const { return stop_requested && stop_requested(); }
 };
 
+}  // namespace v0
 }  // namespace chest

@@ -4,6 +4,7 @@
 #include <functional>
 
 namespace chest {
+inline namespace v0 {
 
 // n_h n_samples of real data sets is beyond 32 bits, and sizes go to files and back as 64.
 static_assert(sizeof(arma::uword) == 8,
@@ -34,4 +35,5 @@ SampleReader spread(const SampleReader& samples, arma::uword n);
 /// @throws Error(invalid_argument) if there are no samples
 arma::cx_mat sample_covariance(const SampleReader& samples);
 
+}  // namespace v0
 }  // namespace chest

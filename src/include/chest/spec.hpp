@@ -5,6 +5,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// A name with options, as it is written on the command line and in model files:
 ///
@@ -32,4 +33,5 @@ NamedOptions parse_named_options(const std::string& text);
 std::vector<NamedOptions> parse_named_options_list(const std::string& text,
                                                    const std::vector<std::string>& names = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -4,6 +4,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 std::vector<std::string> split(const std::string& text, char separator);
 /// The candidate nearest in edit distance, empty when none is near: "did you mean ...?".
@@ -16,4 +17,5 @@ std::string number_text(double value);
 double to_number(const std::string& text, const std::string& what);
 unsigned long long to_count(const std::string& text, const std::string& what);
 
+}  // namespace v0
 }  // namespace chest

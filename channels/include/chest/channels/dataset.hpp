@@ -14,6 +14,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// How the power of stored channels is brought to E||h||^2 = n_h. Explicit, and recorded in
 /// results.
@@ -126,4 +127,5 @@ class ChannelFileWriter {
   std::unique_ptr<Impl> impl_;
 };
 
+}  // namespace v0
 }  // namespace chest

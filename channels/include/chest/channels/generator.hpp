@@ -10,6 +10,7 @@
 #include <chest/gaussian_mixture.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Draws channels. Sample i depends on (seed, i) alone, so blocks can be drawn in any order by any
 /// number of threads. E||h||^2 = n_h over the ensemble.
@@ -81,4 +82,5 @@ std::unique_ptr<ChannelGenerator> make_cluster_mixture(const ClusterMixtureOptio
 std::unique_ptr<ChannelGenerator> make_mixture(const GaussianMixture& prior, arma::uword n_rx,
                                                arma::uword n_tx);
 
+}  // namespace v0
 }  // namespace chest

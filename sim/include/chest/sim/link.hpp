@@ -5,7 +5,9 @@
 
 #include <chest/sim/sweep.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// A link: after the pilots, data symbols pass the same channel at the same noise variance and are
 /// detected with the estimate.
@@ -53,4 +55,6 @@ class LinearDetector {
   arma::vec sinr_;
 };
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM.
 ///
@@ -44,4 +46,6 @@ class Modulation {
 /// with these LLRs, right or wrong ones.  Source: [Martinez2009]
 double bit_loss(bool b, double llr);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -10,7 +10,9 @@
 #include <chest/gaussian_mixture.hpp>
 #include <chest/observation.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// Where pilots are chosen from.
 enum class CandidateKind {
@@ -158,4 +160,6 @@ arma::umat random_choice(arma::uword n_candidates, arma::uword n_pilots, arma::u
 /// @throws Error(invalid_argument) if n_pilots is not in 1 .. n_candidates
 arma::uvec uniform_choice(arma::uword n_candidates, arma::uword n_pilots);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

@@ -8,7 +8,9 @@
 
 #include <chest/observation.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// Which pilots are sent: Y = H P + N with P [n_tx, n_pilots].
 enum class PilotKind {
@@ -62,4 +64,6 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
 /// A = P^T kron I_{n_rx}; the identity observation for identity pilots.
 std::unique_ptr<ObservationOperator> make_observation(const Pilots& pilots, arma::uword n_rx);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

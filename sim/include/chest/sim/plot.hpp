@@ -6,7 +6,9 @@
 
 #include <chest/sim/results.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// Results with the name that the legend gives them where several hold the same estimator.
 struct NamedResults {
@@ -42,4 +44,6 @@ std::string plot_script(const std::vector<NamedResults>& results, const std::fil
 void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
           const PlotOptions& options = {});
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

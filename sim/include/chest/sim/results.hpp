@@ -9,7 +9,9 @@
 #include <chest/provenance.hpp>
 #include <chest/sim/pilots.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// What the SNR of every result means: the text of the column `snr_definition`.
 inline constexpr const char* snr_definition =
@@ -94,6 +96,7 @@ struct Row {
   double nfe = 0;                                ///< denoiser calls per channel
   double seconds_per_channel = 0;                ///< thread CPU time of the estimator
   double nmse_predicted = 0;                     ///< from Estimate::mse
+  arma::uword n_reset = 0;  ///< channels that left the range of numbers on the way (Estimate::n_reset)
   std::string method;                            ///< what ran, where the estimator chooses
   // Link runs only:
   std::string modulation;
@@ -126,4 +129,6 @@ std::string difference(const Results& here, const Results& there);
 ///         not finished
 Results merge(const std::vector<Results>& shards);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

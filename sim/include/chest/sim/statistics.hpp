@@ -4,7 +4,9 @@
 #include <array>
 #include <cstddef>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// Sums over channels that one point of an NMSE curve is made of; e = ||h_hat - h||^2, p = ||h||^2.
 /// Only doubles, in the order of `names`: results files store them block by block.
@@ -19,11 +21,12 @@ struct ErrorSums {
   double n_predicted = 0;  ///< channels whose error the estimator predicted
   double predicted = 0;    ///< sum of predicted E||h_hat - h||^2
   double nfe = 0;          ///< sum of denoiser calls
+  double n_reset = 0;      ///< channels that an estimator set to 0 on the way (Estimate::n_reset)
 
-  static constexpr std::size_t count = 12;
+  static constexpr std::size_t count = 13;
   static constexpr std::array<const char*, count> names{
-      "n",     "e",      "p",     "ee",          "pp",        "ep",
-      "ratio", "signal", "noise", "n_predicted", "predicted", "nfe"};
+      "n",      "e",     "p",           "ee",        "pp",  "ep",     "ratio",
+      "signal", "noise", "n_predicted", "predicted", "nfe", "n_reset"};
   /// From and to `count` doubles in that order.
   static ErrorSums read(const double* values);
   void write(double* values) const;
@@ -54,4 +57,6 @@ double nmse_relative_half_width(const ErrorSums& sums);
 /// approximation), NaN for n < 2.
 Interval mean_interval(double n, double sum, double sum_of_squares);
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

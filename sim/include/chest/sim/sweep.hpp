@@ -16,7 +16,9 @@
 #include <chest/sim/pilots.hpp>
 #include <chest/sim/results.hpp>
 
-namespace chest::sim {
+namespace chest {
+inline namespace v0 {
+namespace sim {
 
 /// What a Monte Carlo run over pilots x SNR goes through, and how.
 ///
@@ -78,4 +80,6 @@ Results run_sweep(const SampleReader& samples, const CovarianceReader& covarianc
                   const EstimatorFactory& make_estimator, const SweepOptions& options,
                   const RunControl& control = {});
 
-}  // namespace chest::sim
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

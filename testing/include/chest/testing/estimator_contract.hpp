@@ -16,6 +16,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Parts of expect_estimator_contract().
 namespace contract {
@@ -238,4 +239,5 @@ inline void expect_estimator_contract(const Estimator& estimator, const Observat
   }
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -16,6 +16,7 @@
 #include <chest/spec.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 class Catalog;
 class Maker;
@@ -166,4 +167,5 @@ CatalogRow row(const std::string& name, const std::string& summary, Make make,
   return out;
 }
 
+}  // namespace v0
 }  // namespace chest

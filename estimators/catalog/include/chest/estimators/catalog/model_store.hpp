@@ -12,6 +12,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// Model files of a run. Each is read once, however many estimators share it; what is costly to
 /// prepare from one (a network on its device, an eigendecomposition) is kept too.
@@ -55,4 +56,5 @@ class ModelStore {
   std::map<std::pair<std::type_index, std::string>, std::shared_ptr<const void>> values_;
 };
 
+}  // namespace v0
 }  // namespace chest

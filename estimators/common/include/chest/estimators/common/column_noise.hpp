@@ -9,6 +9,7 @@
 #include <chest/random.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Random numbers for each column of an observation, keyed by its seed and the column's sample number:
 /// a batch is its columns one by one, and another rounding of y draws the same.
@@ -36,4 +37,5 @@ class ColumnNoise {
   std::vector<Rng> rngs_;
 };
 
+}  // namespace v0
 }  // namespace chest

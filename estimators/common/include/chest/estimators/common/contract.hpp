@@ -11,6 +11,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// @throws Error(invalid_argument) if A is null
 inline void check_given(const std::string& who, const ObservationOperator* A) {
@@ -58,4 +59,5 @@ inline std::string outside_fitted_range(double sigma2, double lowest, double hig
          " to " + db_text(lowest) + " that the prior was fitted for: expect a larger error";
 }
 
+}  // namespace v0
 }  // namespace chest

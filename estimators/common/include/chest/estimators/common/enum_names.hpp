@@ -9,6 +9,7 @@
 #include <chest/text.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// A table of the values of an enumeration and how they are written.
 template <class Enum, std::size_t n>
@@ -35,4 +36,5 @@ Enum value_of(const EnumNames<Enum, n>& table, const std::string& what, const st
               what + " '" + text + "' is unknown; there are " + enumerate(names));
 }
 
+}  // namespace v0
 }  // namespace chest

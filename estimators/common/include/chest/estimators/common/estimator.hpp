@@ -9,6 +9,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Pilots received over n_samples channels, one per column.
 struct Observation {
@@ -76,4 +77,5 @@ class Estimator {
   virtual void do_estimate(const Observation& observation, Estimate& out) const = 0;
 };
 
+}  // namespace v0
 }  // namespace chest

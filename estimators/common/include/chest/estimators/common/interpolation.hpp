@@ -5,6 +5,7 @@
 #include <cmath>
 
 namespace chest {
+inline namespace v0 {
 
 /// Where a value lies on an ascending axis: the points around it, and the share of the upper one.
 /// Outside, the end.
@@ -28,4 +29,5 @@ struct Between {
   }
 };
 
+}  // namespace v0
 }  // namespace chest

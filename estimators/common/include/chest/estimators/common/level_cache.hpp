@@ -8,6 +8,7 @@
 #include <utility>
 
 namespace chest {
+inline namespace v0 {
 
 /// What an estimator prepares per noise level, kept for the levels used last. Threads that ask for
 /// the same new level wait for one of them to prepare it.
@@ -61,4 +62,5 @@ class LevelCache {
   mutable std::list<std::pair<double, std::shared_future<Value>>> entries_;
 };
 
+}  // namespace v0
 }  // namespace chest

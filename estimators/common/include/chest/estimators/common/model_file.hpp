@@ -7,6 +7,7 @@
 #include <chest/provenance.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What every model file says of itself, as attributes of its root.
 struct ModelHeader {
@@ -38,4 +39,5 @@ void write_model_header(ArchiveWriter& archive, const std::string& kind, int ver
 ModelHeader read_model_header(const ArchiveReader& archive, const std::string& kind,
                               int newest_version);
 
+}  // namespace v0
 }  // namespace chest

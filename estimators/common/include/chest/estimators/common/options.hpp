@@ -30,6 +30,7 @@
 /// refusals, help, the tables of docs/estimators.md and the JSON of provenance come from the table,
 /// defaults from OmpOptions{}.
 namespace chest {
+inline namespace v0 {
 
 /// Values that an option may have.
 struct Range {
@@ -336,4 +337,5 @@ constexpr OptionTable<Options, Entries...> options_of(Entries... entries) {
   return OptionTable<Options, Entries...>(entries...);
 }
 
+}  // namespace v0
 }  // namespace chest

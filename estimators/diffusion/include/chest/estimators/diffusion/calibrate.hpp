@@ -8,6 +8,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Number of calls and predicted error per noise level, from validation channels.
 struct Calibration {
@@ -31,4 +32,5 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
                       unsigned n_threads, arma::uword max_steps = 3,
                       const RunControl& control = {});
 
+}  // namespace v0
 }  // namespace chest

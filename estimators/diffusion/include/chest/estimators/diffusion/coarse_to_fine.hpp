@@ -11,6 +11,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct CoarseToFineOptions {
   double step = 0.05;                 ///< h0, first share of the residual that is taken, (0, 1]
@@ -38,4 +39,5 @@ std::unique_ptr<Estimator> make_coarse_to_fine(std::shared_ptr<const Observation
                                                std::shared_ptr<const Denoiser> denoiser,
                                                const CoarseToFineOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

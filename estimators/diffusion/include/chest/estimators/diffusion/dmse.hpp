@@ -13,6 +13,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Which chain a DMSE estimator runs.
 enum class ReverseRule {
@@ -71,4 +72,5 @@ std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> 
                                      std::shared_ptr<const Denoiser> denoiser,
                                      const DmseOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

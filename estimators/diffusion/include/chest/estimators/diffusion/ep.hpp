@@ -11,6 +11,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct EpOptions {
   arma::uword n_iterations = 20;  ///< denoiser calls, >= 1
@@ -44,4 +45,5 @@ std::unique_ptr<Estimator> make_ep(std::shared_ptr<const ObservationOperator> A,
                                    std::shared_ptr<const Denoiser> denoiser,
                                    const EpOptions& options);
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// The covariance of h given z that guidance assumes, Sigma.
 enum class VarianceKind {
@@ -131,4 +132,5 @@ std::unique_ptr<Guidance> make_skip_gradient_guidance(std::shared_ptr<const Obse
                                                       std::shared_ptr<const Denoiser> denoiser,
                                                       double c = 0.0);
 
+}  // namespace v0
 }  // namespace chest

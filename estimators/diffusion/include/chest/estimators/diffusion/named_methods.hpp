@@ -19,6 +19,7 @@
 /// Error(invalid_argument) if A or the denoiser is null, their sizes differ, options are invalid or the
 /// denoiser lacks what the method needs.
 namespace chest {
+inline namespace v0 {
 
 /// The walk that most of them make unless told otherwise.
 WalkOptions walk_of(WalkUpdate update, arma::uword n_levels);
@@ -178,4 +179,5 @@ std::unique_ptr<Estimator> make_score(std::shared_ptr<const ObservationOperator>
                                       std::shared_ptr<const Denoiser> denoiser,
                                       const ScoreOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

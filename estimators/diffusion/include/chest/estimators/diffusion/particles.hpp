@@ -13,6 +13,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What a particle at z is taken to say of y.
 enum class ParticlePotential {
@@ -54,4 +55,5 @@ std::unique_ptr<Estimator> make_particles(std::shared_ptr<const ObservationOpera
                                           std::shared_ptr<const Denoiser> denoiser,
                                           const ParticleOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

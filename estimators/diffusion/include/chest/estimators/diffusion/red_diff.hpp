@@ -11,6 +11,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct RedDiffOptions {
   arma::uword n_iterations = 150;  ///< denoiser calls, >= 1
@@ -38,4 +39,5 @@ std::unique_ptr<Estimator> make_red_diff(std::shared_ptr<const ObservationOperat
                                          std::shared_ptr<const Denoiser> denoiser,
                                          const RedDiffOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -7,6 +7,7 @@
 #include <chest/estimators/prior/denoiser.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Noise levels of a trained diffusion model: x_i = sqrt(abar_i) h + sqrt(1 - abar_i) eps, index
 /// i = 0 (cleanest) .. n_steps - 1. In VE coordinates z = x / sqrt(abar), sigma2 = (1 - abar) /
@@ -62,4 +63,5 @@ ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
 /// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.
 ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps);
 
+}  // namespace v0
 }  // namespace chest

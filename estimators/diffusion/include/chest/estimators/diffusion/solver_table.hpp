@@ -5,6 +5,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// The solver that validation channels found best, per SNR, for one pilot matrix.
 struct SolverChoice {
@@ -33,4 +34,5 @@ struct SolverTable {
   std::string why_invalid() const;
 };
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include <chest/estimators/diffusion/guidance.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// How a walk goes from level tau2 to the next one, s2, given m.
 enum class WalkUpdate {
@@ -92,4 +93,5 @@ arma::vec walk_levels(const WalkOptions& options,
 std::unique_ptr<Estimator> make_walk(std::shared_ptr<const Guidance> guidance,
                                      const WalkOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// LMMSE where every channel has a prior of its own, white in the angular domain:
 ///
@@ -35,4 +36,5 @@ class AngularLmmse {
   arma::cx_mat B_;     ///< of one receive angle, [n_pilots, n_tx]; of all for a dense A
 };
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// LMMSE with the covariance that each channel was drawn with, Observation::genie: a lower bound
 /// that no estimator without that knowledge reaches, not a method.
@@ -22,4 +23,5 @@ namespace chest {
 /// Source: [Neumann2018]; reference values in tests/golden/estimators.h5
 std::unique_ptr<Estimator> make_genie(std::shared_ptr<const ObservationOperator> A);
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct LmmseOptions {
   /// Added to the diagonal of C, relative to tr(C) / n_h. A sample covariance of few samples is too
@@ -68,4 +69,5 @@ void save(const std::filesystem::path& file, const LmmseModel& model);
 /// @throws Error(io) or Error(format) if the file is not an LMMSE model or is damaged
 LmmseModel load_lmmse_model(const std::filesystem::path& file);
 
+}  // namespace v0
 }  // namespace chest

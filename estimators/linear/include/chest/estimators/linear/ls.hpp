@@ -6,6 +6,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Least squares, the minimum-norm solution when there are fewer pilots than antennas.
 ///
@@ -18,4 +19,5 @@ namespace chest {
 /// Source: [Kay1993, ch. 8]
 std::unique_ptr<Estimator> make_ls(std::shared_ptr<const ObservationOperator> A);
 
+}  // namespace v0
 }  // namespace chest

@@ -6,6 +6,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Estimates without being told the noise variance: it is fitted to each observation by maximum
 /// likelihood under the estimator's own prior, as the fixed point of the EM step
@@ -27,4 +28,5 @@ std::unique_ptr<Estimator> make_noise_blind(std::shared_ptr<const ObservationOpe
 std::unique_ptr<Estimator> make_misinformed(std::shared_ptr<const Estimator> estimator,
                                             double error_db);
 
+}  // namespace v0
 }  // namespace chest

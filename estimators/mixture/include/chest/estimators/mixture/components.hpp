@@ -7,6 +7,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// The components of a mixture as A shows them at one noise level:
 /// y ~ CN(A m_k, S_k), S_k = A C_k A^H + sigma2 I. Const, so threads share one.
@@ -58,4 +59,5 @@ std::unique_ptr<GmmComponents> make_gmm_components(std::shared_ptr<const Observa
                                                    const GaussianMixture& prior,
                                                    NoiseLevels levels = NoiseLevels::many);
 
+}  // namespace v0
 }  // namespace chest

@@ -5,6 +5,7 @@
 #include <chest/estimators/mixture/components.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Columns of logarithms of weights, in place: columns of probabilities.
 /// @return ln of the sums of the weights, [1, n_columns]
@@ -45,4 +46,5 @@ arma::rowvec conditional_mean(const GmmLevel& level, const arma::vec& log_weight
                               const arma::cx_mat& y, const arma::vec& errors, arma::cx_mat& h,
                               arma::vec& mse);
 
+}  // namespace v0
 }  // namespace chest

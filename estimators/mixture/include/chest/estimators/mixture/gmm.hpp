@@ -14,6 +14,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Conditional mean for a Gaussian-mixture prior: the MMSE estimator where that prior is the truth.
 ///
@@ -116,4 +117,5 @@ void save(const std::filesystem::path& file, const GmmModel& model);
 /// @throws Error(io) or Error(format) if the file is not a mixture model or is damaged
 GmmModel load_gmm_model(const std::filesystem::path& file);
 
+}  // namespace v0
 }  // namespace chest

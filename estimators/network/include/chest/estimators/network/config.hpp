@@ -6,6 +6,7 @@
 #include <vector>
 
 namespace chest {
+inline namespace v0 {
 
 /// A named array of a network, float32, C order.
 struct NamedTensor {
@@ -59,4 +60,5 @@ struct NetworkConfig {
 /// @throws Error(invalid_argument) naming what is wrong and what there is
 NetworkConfig parse_network(const std::string& text);
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/estimators/network/config.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Names and dimensions of a network's arrays, in the order in which a fit keeps them; no values.
 std::vector<NamedTensor> network_layout(const NetworkConfig& config);
@@ -34,4 +35,5 @@ std::vector<NamedTensor> read_weights(const ArchiveReader& archive, const std::s
 /// {"hidden": [..], ..}: in model files, checkpoints and provenance.
 std::string to_json(const NetworkConfig& config);
 
+}  // namespace v0
 }  // namespace chest

@@ -13,6 +13,7 @@
 #include <chest/provenance.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// A fitted diffusion model: what `chest fit dmse` writes and the DMSE estimator runs.
 struct NetworkModel {
@@ -40,4 +41,5 @@ NetworkModel load_network_model(const std::filesystem::path& file);
 /// @throws Error(format) if weights are missing or of a wrong shape
 NetworkModel import_published_weights(const std::filesystem::path& file);
 
+}  // namespace v0
 }  // namespace chest

@@ -10,6 +10,7 @@
 #include <chest/provenance.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Layers of a variational autoencoder: 3x3 convolutions with periodic edges and ReLU.
 ///
@@ -46,4 +47,5 @@ void save(const std::filesystem::path& file, const VaeModel& model);
 /// @throws Error(io) or Error(format) if the file is not a VAE model or is damaged
 VaeModel load_vae_model(const std::filesystem::path& file);
 
+}  // namespace v0
 }  // namespace chest

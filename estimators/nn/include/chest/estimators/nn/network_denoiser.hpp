@@ -8,6 +8,7 @@
 #include <chest/estimators/prior/denoiser.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Where a network runs.
 struct NetworkRunOptions {
@@ -25,4 +26,5 @@ struct NetworkRunOptions {
 std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
                                                 const NetworkRunOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

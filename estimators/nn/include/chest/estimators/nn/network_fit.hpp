@@ -12,6 +12,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What a fit makes small.
 enum class FitObjective {
@@ -72,4 +73,5 @@ struct NetworkFitOptions {
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
                          const NetworkFitOptions& options, const RunControl& control = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -12,6 +12,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct VaeFitOptions {
   VaeConfig network;
@@ -52,4 +53,5 @@ VaeModel fit_vae(const SampleReader& train, const SampleReader& validation,
 std::unique_ptr<Estimator> make_vae(std::shared_ptr<const ObservationOperator> A,
                                     const VaeModel& model);
 
+}  // namespace v0
 }  // namespace chest

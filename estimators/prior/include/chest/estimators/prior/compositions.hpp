@@ -7,6 +7,7 @@
 #include <chest/estimators/prior/denoiser.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Independent priors of several signals, x = [x_1; x_2; ...]: the denoiser for
 /// make_stacked_observation().
@@ -19,4 +20,5 @@ std::unique_ptr<Denoiser> make_product_denoiser(std::vector<std::shared_ptr<cons
 std::unique_ptr<Denoiser> make_slice_denoiser(std::shared_ptr<const Denoiser> denoiser,
                                               arma::uword n_slices);
 
+}  // namespace v0
 }  // namespace chest

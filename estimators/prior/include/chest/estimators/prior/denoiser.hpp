@@ -11,6 +11,7 @@
 #include <chest/estimators/common/column_noise.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// One step of a noise-free reverse chain in variance-exploding (VE) coordinates:
 ///
@@ -91,4 +92,5 @@ class Denoiser {
 arma::vec probed_error(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
                        arma::uword n_probes, ColumnNoise& noise, const arma::cx_mat& D = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Errors of a denoiser over noise levels, seen on channels: the optimal covariances of h given z
 /// in the likelihood sense.  Source: [Bao2022], [Peng2024]
@@ -36,4 +37,5 @@ DenoiserErrors measure_errors(const Denoiser& denoiser, const SampleReader& chan
                               const arma::vec& levels, std::uint64_t seed, ErrorDetail detail,
                               unsigned n_threads = 1);
 
+}  // namespace v0
 }  // namespace chest

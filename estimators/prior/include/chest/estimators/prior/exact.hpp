@@ -7,6 +7,7 @@
 #include <chest/gaussian_mixture.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// D of a Gaussian prior CN(0, C): the LMMSE filter of h + noise.
 /// @throws Error(invalid_argument) if C is not square
@@ -19,4 +20,5 @@ std::unique_ptr<Denoiser> make_gaussian_denoiser(const arma::cx_mat& C);
 /// @throws Error(numeric) if a covariance that is decomposed has a negative eigenvalue
 std::unique_ptr<Denoiser> make_gaussian_mixture_denoiser(const GaussianMixture& prior);
 
+}  // namespace v0
 }  // namespace chest

@@ -5,6 +5,7 @@
 #include <chest/samples.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// Can a learned prior pay on these channels? Two estimators that know different things, at each
 /// SNR on channels that were not used to prepare them:
@@ -28,4 +29,5 @@ struct PriorGap {
 /// @throws Error(invalid_argument) if there are fewer than 10 samples
 PriorGap measure_prior_gap(const SampleReader& samples, const arma::vec& snr_db);
 
+}  // namespace v0
 }  // namespace chest

@@ -5,6 +5,7 @@
 #include <chest/estimators/prior/denoiser.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// J^H w alone, without K^T conj(w): two backward passes.
 inline arma::cx_mat proper_pull_back(const DenoiserLinearization& at, const arma::cx_mat& w) {
@@ -15,4 +16,5 @@ inline arma::cx_mat proper_pull_back(const DenoiserLinearization& at, const arma
   return 0.5 * (straight - i * turned);
 }
 
+}  // namespace v0
 }  // namespace chest

@@ -8,6 +8,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 /// What every solver with a denoiser asks of its parts.
 /// @throws Error(invalid_argument) if one is null or their sizes differ
@@ -32,4 +33,5 @@ inline void check_gradient(const std::string& who, const Denoiser& denoiser) {
                   " has no gradient; use a method that needs none, as ep or diffpir");
 }
 
+}  // namespace v0
 }  // namespace chest

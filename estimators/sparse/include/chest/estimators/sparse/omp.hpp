@@ -9,6 +9,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct OmpOptions {
   /// Angles of the dictionary per antenna, on each side.
@@ -52,4 +53,5 @@ inline constexpr auto omp_options = options_of<OmpOptions>(
 std::unique_ptr<Estimator> make_omp(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const OmpOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest

@@ -9,6 +9,7 @@
 #include <chest/observation.hpp>
 
 namespace chest {
+inline namespace v0 {
 
 struct SblOptions {
   /// Updates of the variances, from the periodogram on; more follow the noise.
@@ -56,4 +57,5 @@ inline constexpr auto sbl_options = options_of<SblOptions>(
 std::unique_ptr<Estimator> make_sbl(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const SblOptions& options = {});
 
+}  // namespace v0
 }  // namespace chest
