@@ -80,6 +80,7 @@ void read_options(const std::string& list, NamedOptions& out) {
 NamedOptions parse_named_options(const std::string& text) {
   NamedOptions out;
   out.text = text;
+  scan(text, 0, [](std::size_t) { return false; });  // all of it closes
   std::string rest = text;
   if (const std::size_t at = find_outside(text, "@"); at < text.size()) {
     out.file = unquoted(text.substr(at + 1));

@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <chest/archive.hpp>
-#include <chest/spec.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/file.hpp>
+#include <chest/spec.hpp>
 
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
@@ -63,48 +63,44 @@ class CatalogTest : public testing::Test {
 };
 
 TEST_F(CatalogTest, SuggestsTheNearestNameOrOption) {
-  const std::string all =
-      "ls, lmmse, genie, gmm, omp, sbl, dmse, ep, diffpir, ddnm, dds, dmps, pigdm, dps, opc, "
-      "flowchef, score, red-diff, coarse-to-fine, smc and vae";
-  EXPECT_EQ(error_of("lmse"),
-            "estimator 'lmse' is unknown (did you mean lmmse?); there are " + all);
-  EXPECT_EQ(error_of("banana"), "estimator 'banana' is unknown; there are " + all);
-  EXPECT_EQ(
-      error_of("dmse:step=3"),
-      "dmse:step=3: option 'step' is unknown (did you mean steps?); dmse has steps, published, "
-      "prior, probes, bfloat16 and snr");
+  const auto says = [&](const std::string& spec, const std::string& part) {
+    EXPECT_NE(error_of(spec).find(part), std::string::npos) << error_of(spec);
+  };
+  says("lmse", "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, ");
+  says("banana", "estimator 'banana' is unknown; there are ls, lmmse, ");
+  says("dmse:step=3", "option 'step' is unknown (did you mean steps?); dmse has steps, ");
+  says("dmse:published,lmmmse", "option 'lmmmse' is unknown (did you mean lmmse?)");
   EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
 }
 
 TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("dmse:steps=0"), "dmse:steps=0: steps is 0, it must be 1 .. 100000");
-  EXPECT_EQ(error_of("dmse:steps=two"), "dmse: steps: 'two' is not a whole number, 0 or more");
+  EXPECT_EQ(error_of("dmse:steps=two"),
+            "dmse:steps=two: steps: 'two' is not a whole number, 0 or more");
   EXPECT_EQ(error_of("dmse:published=half"),
-            "dmse:published=half: published is 'half', it stands alone or is 'full'");
+            "dmse:published=half: published is 'half', there are no value and full");
   EXPECT_EQ(error_of("dmse:published,steps=2"),
             "dmse:published,steps=2: published and steps exclude each other");
-  EXPECT_EQ(
-      error_of("dmse:prior=gmn"),
-      "dmse:prior=gmn: prior 'gmn' is unknown (did you mean gmm?); there are network, gmm and "
-      "lmmse");
+  EXPECT_EQ(error_of("dmse:prior=gmn"),
+            "dmse:prior=gmn: prior is 'gmn', there are network, gmm and lmmse (did you mean gmm?)");
   EXPECT_EQ(error_of("dmse:bfloat16,prior=gmm"),
-            "dmse:bfloat16,prior=gmm: bfloat16 is for prior=network; an exact prior is computed in "
-            "double");
-  EXPECT_EQ(error_of("lmmse:loading=-1"),
-            "lmmse: diagonal_loading is -1.000000, it must be finite and not negative");
-  EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse: loading: 'x' is not a number");
+            "dmse:bfloat16,prior=gmm: bfloat16 has no effect here, it is for prior=network; an "
+            "exact prior is computed in double");
+  EXPECT_EQ(error_of("lmmse:loading=-1"), "lmmse:loading=-1: loading is -1, it must be >= 0");
+  EXPECT_EQ(error_of("lmmse:loading=x"), "lmmse:loading=x: loading: 'x' is not a number");
   EXPECT_EQ(error_of("omp:oversampling=65"),
             "omp:oversampling=65: oversampling is 65, it must be 1 .. 64");
   EXPECT_EQ(error_of("omp:false_discovery=0"),
-            "omp: false_discovery is 0.000000, it must be above 0 and below 1");
+            "omp:false_discovery=0: false_discovery is 0, it must be > 0 and < 1");
   EXPECT_EQ(error_of("omp:sparsity=3,false_discovery=0.5"),
-            "omp:sparsity=3,false_discovery=0.5: sparsity and false_discovery exclude each other");
-  EXPECT_EQ(error_of("sbl:iterations=0"),
-            "sbl:iterations=0: iterations is 0, it must be 1 .. 100000");
-  EXPECT_EQ(error_of("sbl:penalty=-1"),
-            "sbl: penalty is -1.000000, it must be finite and not negative");
+            "omp:sparsity=3,false_discovery=0.5: false_discovery has no effect here, it is for "
+            "sparsity=0");
+  EXPECT_EQ(error_of("sbl:iterations=100001"),
+            "sbl:iterations=100001: iterations is 100001, it must be 0 .. 100000");
+  EXPECT_EQ(error_of("sbl:penalty=-1"), "sbl:penalty=-1: penalty is -1, it must be >= 0");
   EXPECT_EQ(error_of("ls@model.h5"), "ls@model.h5: ls takes no model file");
-  EXPECT_EQ(error_of("dmse:probes=0"), "dmse:probes=0: probes is 0, it must be 1 .. 10000");
+  EXPECT_EQ(error_of("dmse:probes=10001"),
+            "dmse:probes=10001: probes is 10001, it must be 0 .. 10000");
 }
 
 TEST_F(CatalogTest, TakesAnSnrThatIsUnknownOrOff) {

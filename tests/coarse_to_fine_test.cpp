@@ -121,8 +121,8 @@ TEST(CoarseToFine, KeepsTheContractOfEstimators) {
   };
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.step = 0.0; }); }, "step is 0"));
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.noise = 1.5; }); }, "noise is 1.5"));
-  EXPECT_TRUE(refused([&] { with([](auto& o) { o.last_tau = 0.0; }); }, "last_tau is 0"));
-  EXPECT_TRUE(refused([&] { with([](auto& o) { o.most_iterations = 0; }); }, "most_iterations is"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.last_tau = 0.0; }); }, "last is 0"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.most_iterations = 0; }); }, "iterations is 0"));
   EXPECT_TRUE(
       refused([&] { make_coarse_to_fine(scene.A, make_gaussian_denoiser(prior.covariances[0])); },
               "must be told the noise level"));

@@ -152,6 +152,7 @@ class TellingDenoiser final : public Denoiser {
     of_->denoise(z, sigma2, out);
   }
   bool predicts_error() const override { return true; }
+  bool predicts_angular_error() const override { return !angular_.is_empty(); }
   void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
                           DenoiserError& error) const override {
     of_->denoise_with_error(z, sigma2, out, error);

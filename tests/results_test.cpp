@@ -9,6 +9,7 @@
 
 #include <chest/sim/link.hpp>
 #include <chest/sim/results.hpp>
+#include <chest/sim/statistics.hpp>
 
 #include <chest/text.hpp>
 
@@ -288,11 +289,12 @@ TEST(Results, CsvHasTheColumnsOfTheManual) {
   EXPECT_EQ(
       lines[0],
       "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,nmse,nmse_db,"
-      "nmse_ci95_low,nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,seed,"
+      "nmse_ci95_low,nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,"
+      "n_reset,seed,"
       "snr_definition,method");
   EXPECT_EQ(lines[1].rfind("ls,dft:4,4,0,", 0), 0u);
   // An estimator that predicts no error leaves the field empty; the seed is exact.
-  EXPECT_NE(lines[2].find(",,18446744073709551615,snr_db = "), std::string::npos);
+  EXPECT_NE(lines[2].find(",,0,18446744073709551615,snr_db = "), std::string::npos);
   EXPECT_NE(lines[1].find(",3.010299957,30,"), std::string::npos);  // effective SNR: 4 pilots for 2
 }
 
@@ -307,7 +309,8 @@ TEST(Results, CsvOfALinkRunHasBerAndRate) {
       lines[0],
       "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,modulation,"
       "ser,ber,ber_ci95_low,ber_ci95_high,rate_bits_per_use,n_bits,nmse,nmse_db,nmse_ci95_low,"
-      "nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,seed,"
+      "nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,"
+      "n_reset,seed,"
       "snr_definition,method");
   EXPECT_EQ(lines[2].rfind("perfect,identity,2,0,", 0), 0u);
 }

@@ -50,7 +50,11 @@ void refuse_effect(const NamedOptions& spec, const std::string& name, const char
 void refuse_name(const NamedOptions& spec, const std::string& option, const std::string& value,
                  const std::vector<std::string>& names) {
   const std::string near = nearest(value, names);
-  refuse(spec.text + ": " + option + " is '" + value + "', there are " + enumerate(names) +
+  std::vector<std::string> shown = names;
+  for (std::string& name : shown) {
+    if (name.empty()) name = "no value";
+  }
+  refuse(spec.text + ": " + option + " is '" + value + "', there are " + enumerate(shown) +
          (near.empty() ? "" : " (did you mean " + near + "?)"));
 }
 

@@ -70,7 +70,7 @@ class Dmse final : public Estimator {
       error.angular *= ratio;
     }
     if (!error.mse.is_empty()) out.mse = error.mse;
-    out.angular_mse = std::move(error.angular);
+    if (observation.per_angle) out.angular_mse = std::move(error.angular);
   }
 
   ReverseChain chain_for(double sigma2) const {

@@ -73,7 +73,7 @@ class CovarianceGuidance : public GuidanceBase {
              (std::isfinite(variance.switch_tau2) && variance.above == kind);
     };
     if (uses(VarianceKind::tweedie) || uses(VarianceKind::tweedie_proper)) need_gradient();
-    if (uses(VarianceKind::head) && !denoiser_->predicts_error()) {
+    if (uses(VarianceKind::head) && !denoiser_->predicts_angular_error()) {
       refuse(name_ + ": " + denoiser_->name() +
              " does not predict its error per angle, variance=head needs that");
     }
@@ -147,10 +147,6 @@ class CovarianceGuidance : public GuidanceBase {
         state.Sigma = std::make_unique<FullCovariance>(variance_.errors.full_at(tau2));
         break;
       case VarianceKind::head:
-        if (error.angular.n_rows != n_h()) {
-          refuse(name_ + ": " + denoiser_->name() +
-                 " does not predict its error per angle, variance head does");
-        }
         state.Sigma = std::make_unique<AngularCovariance>(
             *angular_, arma::clamp(error.angular, 1e-9, arma::datum::inf));
         break;

@@ -137,6 +137,7 @@ class NetworkDenoiser final : public Denoiser {
   }
 
   bool predicts_error() const override { return config_.variance; }
+  bool predicts_angular_error() const override { return config_.variance; }
 
   bool differentiable() const override { return true; }
 

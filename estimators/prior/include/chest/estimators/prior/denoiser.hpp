@@ -59,6 +59,8 @@ class Denoiser {
   virtual void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
                                   DenoiserError& error) const;
   virtual bool predicts_error() const { return false; }
+  /// Whether DenoiserError::angular is filled too.
+  virtual bool predicts_angular_error() const { return false; }
   /// Runs a reverse chain in place. The default calls denoise() step by step; a network keeps z on
   /// its device between steps.
   /// @param error  of the first step, where it is wanted and predicts_error()
