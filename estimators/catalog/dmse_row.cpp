@@ -93,10 +93,9 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
 }  // namespace
 
 void add_dmse_row(Catalog& catalog) {
-  CatalogRow dmse = row("dmse",
-                        "diffusion prior: one to three calls for orthogonal pilots, otherwise the "
-                        "calibrated solver",
-                        make_dmse_from, "dmse");
+  CatalogRow dmse =
+      row("dmse", "diffusion prior: a few calls, or for few pilots the calibrated solver",
+          make_dmse_from, "dmse");
   dmse.entry.options = dmse_options.describe();
   for (OptionInfo& option : prior_options.describe()) {
     dmse.entry.options.push_back(std::move(option));

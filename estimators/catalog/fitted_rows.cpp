@@ -72,9 +72,9 @@ void add_fitted_rows(Catalog& catalog) {
             }
             return make_genie(maker.context().A);
           }));
-  catalog.add(with_snr(
-      row("gmm", "conditional mean of a Gaussian mixture, from a model or from the channel file",
-          make_gmm_from, "gmm")));
+  catalog.add(
+      with_snr(row("gmm", "conditional mean of a Gaussian mixture, fitted or of the channel file",
+                   make_gmm_from, "gmm")));
   catalog.add(row("omp", "orthogonal matching pursuit over angles, without a fitted model",
                   omp_options, [](const Maker& maker, const OmpOptions& options) {
                     const EstimatorContext& context = maker.context();
@@ -87,8 +87,7 @@ void add_fitted_rows(Catalog& catalog) {
             return make_sbl(context.A, context.n_rx, context.n_tx, options);
           })));
   catalog.add(with_snr(row(
-      "vae",
-      "LMMSE with the Gaussian that a fitted variational autoencoder gives for each observation",
+      "vae", "LMMSE with a Gaussian per observation, from a variational autoencoder",
       [](const Maker& maker) {
         const auto model = maker.need("vae", "chest fit vae --channels FILE --out MODEL",
                                       [](const auto& file) { return load_vae_model(file); });
