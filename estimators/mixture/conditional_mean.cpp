@@ -28,6 +28,10 @@ arma::rowvec normalise_log_weights(arma::mat& columns) {
 Responsibilities responsibilities(const GmmLevel& level, const arma::vec& log_weights,
                                   const arma::cx_mat& y) {
   Responsibilities out;
+  if (y.n_cols == 0) {  // a matrix without columns has no rows to write to
+    out.shares.set_size(log_weights.n_elem, 0);
+    return out;
+  }
   out.shares = level.log_densities(y);
   out.shares.each_col() += log_weights;
   out.log_density = normalise_log_weights(out.shares);
