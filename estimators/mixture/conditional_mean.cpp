@@ -40,6 +40,7 @@ Responsibilities responsibilities(const GmmLevel& level, const arma::vec& log_we
 }
 
 arma::uvec members_of(arma::uword k, const arma::mat& shares) {
+  if (shares.n_cols == 0) return {};
   arma::uvec columns(shares.n_cols, arma::fill::none);
   arma::uword n = 0;
   for (arma::uword j = 0; j < shares.n_cols; ++j) {
