@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/text.hpp>
@@ -38,15 +40,6 @@ class Named final : public Estimator {
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
   const std::string near = nearest(word, candidates);
   return near.empty() ? "" : " (did you mean " + near + "?)";
-}
-
-std::string json_text(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + '"';
 }
 
 void check_options(const NamedOptions& spec, const CatalogEntry& entry,
@@ -106,6 +99,7 @@ std::vector<NamedOptions> Catalog::parse(const std::string& list) const {
 }
 
 std::string Catalog::options_json(const NamedOptions& spec) const {
+  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
   std::string out;
   for (const OptionInfo& option : find(spec.name).entry.options) {
     const auto it = spec.options.find(option.name);
@@ -114,7 +108,7 @@ std::string Catalog::options_json(const NamedOptions& spec) const {
     const std::string value = is_switch ? (given ? "on" : "off")
                               : given   ? it->second
                                         : option.default_text;
-    out += (out.empty() ? "" : ", ") + json_text(option.name) + ": " + json_text(value);
+    out += (out.empty() ? "" : ", ") + quoted(option.name) + ": " + quoted(value);
   }
   return "{" + out + "}";
 }

@@ -23,18 +23,5 @@ const char* name_of(const EnumNames<Enum, n>& table, Enum value) {
   return "";
 }
 
-/// @param what  "walk": for the message
-/// @throws Error(invalid_argument) naming those there are
-template <class Enum, std::size_t n>
-Enum value_of(const EnumNames<Enum, n>& table, const std::string& what, const std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& [each, name] : table) {
-    if (text == name) return each;
-    names.emplace_back(name);
-  }
-  throw Error(ErrorKind::invalid_argument,
-              what + " '" + text + "' is unknown; there are " + enumerate(names));
-}
-
 }  // namespace v0
 }  // namespace chest
