@@ -6,7 +6,7 @@ set -euo pipefail
 out=$(realpath -m "${1:-demo-out}")
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
-cmake --preset release -DCHEST_BUILD_TESTS=OFF -DCHEST_BUILD_BENCH=OFF -DCHEST_BUILD_EXAMPLES=OFF
+configure release -DCHEST_BUILD_TESTS=OFF -DCHEST_BUILD_BENCH=OFF -DCHEST_BUILD_EXAMPLES=OFF
 cmake --build --preset release --target chest
 chest=$PWD/build/release/cli/chest
 models=$PWD/models

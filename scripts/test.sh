@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 preset=${1:-dev}
-cmake --preset "$preset"
+configure "$preset"
 cmake --build --preset "$preset"
 if [ "$preset" = dev ]; then
   # Each public header by itself, as C++17.

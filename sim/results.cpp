@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -19,8 +18,6 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
            arma::uword i_modulation) {
@@ -57,7 +54,7 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.seconds_per_channel = seconds / sums.n;
   row.method = results.methods[i_point * results.estimators.size() + i_estimator];
   row.n_reset = arma::uword(sums.n_reset);
-  row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : nan;
+  row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : arma::datum::nan;
   if (results.kind == ResultKind::link) {
     row.modulation = results.modulations[i_modulation];
     const LinkSums link(total.data(), results.n_tx);

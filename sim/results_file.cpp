@@ -1,7 +1,6 @@
 // The results file, docs/results.md.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -19,7 +18,6 @@ inline namespace v0 {
 namespace sim {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 // Version 1 left out the first lines of /results/method while they were empty.
 constexpr int format_version = 2;
 
@@ -107,7 +105,8 @@ void save(const std::filesystem::path& file, const Results& results) {
   for (const Column& column : columns(results.kind)) {
     std::size_t i_row = 0;
     for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = results.used[i / results.n_series()] ? column.value(all[i_row++]) : nan;
+      values[i] =
+          results.used[i / results.n_series()] ? column.value(all[i_row++]) : arma::datum::nan;
     archive.write<double>(std::string(column.timing ? "/timing/" : "/results/") + column.name, dims,
                           values.data());
   }

@@ -1,6 +1,7 @@
 #include <chest/sim/statistics.hpp>
 
 #include <algorithm>
+#include <armadillo>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -12,8 +13,6 @@ namespace {
 
 /// Quantile of N(0, 1) for a two-sided 95 % interval.
 constexpr double z_95 = 1.959963984540054;
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
@@ -41,7 +40,7 @@ void add_errors(const arma::vec& e, const arma::vec& p, ErrorSums& sums) {
 double nmse(const ErrorSums& sums) { return sums.e / sums.p; }
 
 Interval nmse_interval(const ErrorSums& sums) {
-  if (sums.n < 2) return {nan, nan};
+  if (sums.n < 2) return {arma::datum::nan, arma::datum::nan};
   const double r = nmse(sums);
   const double squares = std::max(0.0, sums.ee - 2.0 * r * sums.ep + r * r * sums.pp);
   const double mean_p = sums.p / sums.n;
@@ -56,7 +55,7 @@ double nmse_relative_half_width(const ErrorSums& sums) {
 }
 
 Interval mean_interval(double n, double sum, double sum_of_squares) {
-  if (n < 2) return {nan, nan};
+  if (n < 2) return {arma::datum::nan, arma::datum::nan};
   const double mean = sum / n;
   const double variance = std::max(0.0, sum_of_squares - n * mean * mean) / (n - 1.0);
   const double half = z_95 * std::sqrt(variance / n);

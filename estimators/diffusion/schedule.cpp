@@ -91,7 +91,7 @@ ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool 
   const double snr = 1.0 / sigma2;
   const arma::uword start = schedule.nearest(snr);
   const arma::uword n_calls = start + (include_start ? 1 : 0);
-  // The letter scales the observation to x = sqrt(SNR / (1 + SNR)) y and calls that x at its first
+  // [Fesl2024a] scales the observation to x = sqrt(SNR / (1 + SNR)) y and calls that x at its first
   // index; in VE coordinates z = x / sqrt(abar). Without a call x itself is returned.
   ReverseChain chain;
   chain.start_scale = std::sqrt(snr / (1.0 + snr));

@@ -8,7 +8,7 @@ inline namespace v0 {
 namespace {
 
 // Components that count less than this leave no trace in double precision.
-constexpr double negligible_share = 1e-17;
+constexpr double negligible_posterior = 1e-17;
 
 }  // namespace
 
@@ -35,7 +35,7 @@ Responsibilities responsibilities(const GmmLevel& level, const arma::vec& log_we
   out.shares = level.log_densities(y);
   out.shares.each_col() += log_weights;
   out.log_density = normalise_log_weights(out.shares);
-  out.shares.clean(negligible_share);
+  out.shares.clean(negligible_posterior);
   return out;
 }
 

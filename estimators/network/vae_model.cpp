@@ -9,6 +9,8 @@
 #include <chest/estimators/network/layout.hpp>
 #include <chest/estimators/network/vae_layout.hpp>
 
+#include "model_parts.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace {
@@ -106,7 +108,6 @@ VaeModel load_vae_model(const std::filesystem::path& file) {
   }
   model.weights =
       read_weights(archive, "/weights/", vae_layout(model.network, model.n_rx, model.n_tx));
-  constexpr std::uint64_t most_epochs = 10'000'000;
   for (const auto& [name, losses] : {std::pair("/losses/train", &model.train_losses),
                                      std::pair("/losses/validation", &model.validation_losses)}) {
     if (archive.has(name)) *losses = arma::vec(archive.read_all<double>(name, most_epochs));

@@ -19,8 +19,8 @@ inline namespace v0 {
 enum class ReverseRule {
   calibrated,     ///< log-SNR grid, number of calls from the calibration (3 without one)
   fixed_steps,    ///< log-SNR grid with n_steps calls
-  published,      ///< the letter's loop
-  published_full  ///< the letter's loop with the call at i*
+  published,      ///< the loop of [Fesl2024a]
+  published_full  ///< the loop of [Fesl2024a] with the call at i*
 };
 
 inline constexpr std::pair<ReverseRule, const char*> published_rule_names[] = {
@@ -29,8 +29,8 @@ inline constexpr std::pair<ReverseRule, const char*> published_rule_names[] = {
 struct DmseOptions {
   ReverseRule rule = ReverseRule::calibrated;
   arma::uword n_steps = 3;  ///< for fixed_steps, and for calibrated without a calibration; >= 1
-  /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the letter's
-  /// schedule.
+  /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the schedule
+  /// of [Fesl2024a].
   double sigma2_end = 1e-4;
   Calibration calibration;
   /// Random directions for the predicted error of a denoiser that does not predict it

@@ -14,7 +14,7 @@ inline namespace v0 {
 /// abar.
 class NoiseSchedule {
  public:
-  /// beta linear from first to last, the schedule of the letter (100, 9.999000099991662e-5, 0.1).
+  /// beta linear from first to last, the schedule of [Fesl2024a] (100, 9.999000099991662e-5, 0.1).
   static NoiseSchedule linear(arma::uword n_steps, double beta_first, double beta_last);
   /// @throws Error(invalid_argument) if a beta lies outside (0, 1)
   explicit NoiseSchedule(arma::vec betas);
@@ -24,7 +24,7 @@ class NoiseSchedule {
   const arma::vec& abar() const { return abar_; }
   double sigma2(arma::uword i) const { return (1.0 - abar_(i)) / abar_(i); }
   double snr(arma::uword i) const { return 1.0 / sigma2(i); }
-  /// argmin_i |snr(i) - snr| on the linear scale: the start index of the letter.
+  /// argmin_i |snr(i) - snr| on the linear scale: the start index of [Fesl2024a].
   arma::uword nearest(double snr) const;
   /// Index at noise level sigma2, interpolated linearly in log SNR between the trained levels, and
   /// extrapolated not at all: clamped to 0 .. n_steps - 1.
@@ -52,10 +52,10 @@ struct ReverseChain {
   std::vector<ReverseStep> steps;
 };
 
-/// The letter's loop bit for bit: start index i* = nearest(1 / sigma2), network calls at
-/// i* - 1 .. 0. (The letter's equation starts at i*; the published code and results do not, and at
+/// The loop of [Fesl2024a] bit for bit: start index i* = nearest(1 / sigma2), network calls at
+/// i* - 1 .. 0. (The equation there starts at i*; the published code and results do not, and at
 /// 40 dB it makes no call.)  Source: [Fesl2024a] and its code
-/// @param include_start  also call at i*, as the letter's equation reads
+/// @param include_start  also call at i*, as the equation there reads
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
                              bool include_start = false);
 
