@@ -1,5 +1,6 @@
 #include <chest/cli/run.hpp>
 
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -61,6 +62,10 @@ int run_words(const Args& words, const Catalog& catalog, std::string& running) {
 }  // namespace
 
 int run(int argc, char** argv, const Catalog& catalog) {
+  // A file at the limit of its size and a pipe without a reader fail like a full disk, with a
+  // sentence, and after what was computed is saved.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   const OneBlasThread one_blas_thread;
   std::string running = "chest";
   try {

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
@@ -271,6 +273,17 @@ Spoken run_shell(const std::string& command) {
   return spoken;
 }
 
+/// Whether a figure has its end: gnuplot takes no notice of a full disk.
+bool is_whole(const std::filesystem::path& file, const std::string& ending) {
+  const std::string mark = ending == ".svg"   ? "</svg>\n"
+                           : ending == ".png" ? "IEND\xAE\x42\x60\x82"
+                                              : "%%EOF\n";
+  std::ifstream in(file, std::ios::binary);
+  in.seekg(-32, std::ios::end);
+  const std::string end(std::istreambuf_iterator<char>(in), {});
+  return end.find(mark) != std::string::npos;
+}
+
 void check_ending(const std::string& ending, const std::filesystem::path& file) {
   if (ending != ".svg" && ending != ".png" && ending != ".pdf")
     throw Error(ErrorKind::invalid_argument,
@@ -307,12 +320,24 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
   TemporaryFile drawn(file);
   std::filesystem::path commands = drawn.path();
   commands += ".gp";
-  write_text_file(commands, script(results, drawn.path(), ending_of(file), options));
+  try {
+    write_text_file(commands, script(results, drawn.path(), ending_of(file), options));
+  } catch (const Error& error) {
+    // Under the name that the user knows.
+    throw Error(error.kind(),
+                file.string() + std::string(error.what()).substr(commands.string().size()));
+  }
   const Spoken gnuplot = run_shell("gnuplot " + shell_quoted(commands.string()));
   std::error_code ignored;
   std::filesystem::remove(commands, ignored);
   if (gnuplot.status != 0) {
-    throw Error(ErrorKind::io, file.string() + ": cannot be drawn, gnuplot said: " + gnuplot.text);
+    throw Error(ErrorKind::io,
+                file.string() + ": cannot be drawn, gnuplot " +
+                    (gnuplot.text.empty() ? "ended without a word" : "said: " + gnuplot.text));
+  }
+  if (!is_whole(drawn.path(), ending_of(file))) {
+    throw Error(ErrorKind::io,
+                file.string() + ": writing failed, gnuplot left out the end; is the disk full?");
   }
   drawn.put_in_place();
 }

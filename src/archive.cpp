@@ -1,5 +1,9 @@
 #include <chest/archive.hpp>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -15,6 +19,7 @@
 #include <chest/text.hpp>
 
 #include "hdf5_handles.hpp"
+#include "hdf5_output.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -234,6 +239,30 @@ struct ArchiveReader::Impl {
   }
 };
 
+namespace {
+
+/// Opens a file that HDF5 could not lock because its disk has no locks.
+/// @throws Error(io) if another program holds it
+Handle open_in_spite_of_locks(const std::filesystem::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return {};
+  const bool can_lock = ::flock(descriptor, LOCK_SH | LOCK_NB) == 0;
+  const bool is_held = !can_lock && errno == EWOULDBLOCK;
+  ::close(descriptor);
+  if (is_held) {
+    throw Error(ErrorKind::io,
+                file.string() + ": is held open for writing by another program; close it there");
+  }
+  if (can_lock) return {};
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), &H5Pclose);
+#if H5_VERSION_GE(1, 10, 7)
+  H5Pset_file_locking(access.get(), false, true);
+#endif
+  return Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access.get()), &H5Fclose);
+}
+
+}  // namespace
+
 ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
   const Hdf5Scope scope;
   impl_->file = file;
@@ -243,6 +272,9 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::mak
   }
   if (std::filesystem::is_directory(file, error)) {
     throw Error(ErrorKind::io, file.string() + ": is a folder, expected an HDF5 file");
+  }
+  if (!std::filesystem::is_regular_file(file, error)) {
+    throw Error(ErrorKind::io, file.string() + ": is a pipe or a device, expected an HDF5 file");
   }
   char head[128] = {};
   {
@@ -266,6 +298,7 @@ ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::mak
   // The library does not survive every damage to what it decodes.
   if (!checksum_holds(file)) impl_->fail("is damaged: its content does not match its checksum");
   impl_->handle = Handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), &H5Fclose);
+  if (!impl_->handle) impl_->handle = open_in_spite_of_locks(file);
   if (!impl_->handle)
     impl_->fail("is an HDF5 file that cannot be opened; it is truncated or damaged");
 }
@@ -578,16 +611,18 @@ struct ArchiveWriter::Impl {
 
   std::filesystem::path file;
   TemporaryFile temporary;  // outlives the handles below
+  std::shared_ptr<WriteState> state = std::make_shared<WriteState>();
   Handle handle;
   Handle create_groups;  // link creation: parents are made as needed
 
   [[noreturn]] void fail(const std::string& what) const {
-    std::error_code error;
-    const auto space = std::filesystem::space(
-        file.parent_path().empty() ? std::filesystem::path(".") : file.parent_path(), error);
-    const bool full = !error && space.available < (std::uintmax_t{1} << 16);
-    throw Error(ErrorKind::io,
-                file.string() + ": " + what + (full ? ": no space is left on the device" : ""));
+    const std::string reason =
+        state->error != 0 ? ": " + std::string(std::strerror(state->error)) : "";
+    throw Error(ErrorKind::io, file.string() + ": " + what + reason);
+  }
+  /// HDF5 itself is told that every write succeeded.
+  void check_written(const std::string& what) const {
+    if (state->error != 0) fail("writing " + what + " failed");
   }
   Handle create_dataset(const std::string& path, const std::vector<std::uint64_t>& dims, hid_t type,
                         bool compress) const;
@@ -599,9 +634,10 @@ struct ArchiveWriter::Impl {
 ArchiveWriter::ArchiveWriter(const std::filesystem::path& file)
     : impl_(std::make_unique<Impl>(file)) {
   const Hdf5Scope scope;
+  const Handle access = output_access(impl_->state);
   errno = 0;
   impl_->handle =
-      Handle(H5Fcreate(impl_->temporary.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+      Handle(H5Fcreate(impl_->temporary.path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()),
              &H5Fclose);
   if (!impl_->handle) {
     throw Error(ErrorKind::io, file.string() + ": cannot be created" +
@@ -667,6 +703,7 @@ void ArchiveWriter::write_block(const std::string& dataset, const Hyperslab& sla
                H5P_DEFAULT, values) < 0) {
     impl_->fail("writing dataset " + dataset + " failed");
   }
+  impl_->check_written("dataset " + dataset);
 }
 
 template <class T>
@@ -679,6 +716,7 @@ void ArchiveWriter::write(const std::string& dataset, const std::vector<std::uin
   if (H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
     impl_->fail("writing dataset " + dataset + " failed");
   }
+  impl_->check_written("dataset " + dataset);
 }
 
 void ArchiveWriter::write(const std::string& dataset, const arma::cx_mat& values) {
@@ -699,6 +737,7 @@ void ArchiveWriter::write_text(const std::string& dataset, const std::string& te
   if (H5Dwrite(handle.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()) < 0) {
     impl_->fail("writing dataset " + dataset + " failed");
   }
+  impl_->check_written("dataset " + dataset);
 }
 
 void ArchiveWriter::Impl::write_attribute(const std::string& object, const std::string& name,
@@ -720,6 +759,7 @@ void ArchiveWriter::Impl::write_attribute(const std::string& object, const std::
   if (!attribute || H5Awrite(attribute.get(), type, value) < 0) {
     fail("writing attribute " + name + " of " + object + " failed");
   }
+  check_written("attribute " + name + " of " + object);
 }
 
 void ArchiveWriter::attribute(const std::string& object, const std::string& name,
@@ -755,11 +795,8 @@ void ArchiveWriter::commit() {
   impl_->create_groups.reset();
   if (H5Fflush(impl_->handle.get(), H5F_SCOPE_GLOBAL) < 0) impl_->fail("writing failed");
   if (impl_->handle.reset() < 0) impl_->fail("closing failed");
-  try {
-    append_checksum(impl_->temporary.path());
-  } catch (const Error&) {
-    impl_->fail("writing to the device failed");
-  }
+  if (impl_->state->error != 0) impl_->fail("writing failed");
+  append_checksum(impl_->temporary.path(), impl_->file);
   impl_->temporary.put_in_place();
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include <chest/error.hpp>
@@ -35,6 +37,12 @@ std::string to_hex(XXH128_hash_t hash) {
 constexpr const char* checksum_start = "\nchest xxh3-128 ";
 constexpr const char* part_mark = ".part-";
 constexpr std::uintmax_t most_checked_bytes = std::uintmax_t{256} << 20;
+
+/// With errno for the reason.
+Error writing_failed(const std::filesystem::path& file) {
+  const std::string reason = errno != 0 ? std::string(": ") + std::strerror(errno) : "";
+  return Error(ErrorKind::io, file.string() + ": writing failed" + reason);
+}
 
 /// Hash of the first n bytes of a file, or of all when it has fewer.
 std::string hash_start(const std::filesystem::path& file, std::uintmax_t n) {
@@ -64,14 +72,16 @@ std::string hash_file(const std::filesystem::path& file) {
   return hash_start(file, std::numeric_limits<std::uintmax_t>::max());
 }
 
-void append_checksum(const std::filesystem::path& file) {
+void append_checksum(const std::filesystem::path& file, const std::filesystem::path& name) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) throw Error(ErrorKind::io, file.string() + ": cannot be read: " + error.message());
+  if (error) throw Error(ErrorKind::io, name.string() + ": cannot be read: " + error.message());
   if (size > most_checked_bytes) return;
+  const std::string line = checksum_start + hash_file(file) + "\n";
+  errno = 0;
   std::ofstream out(file, std::ios::binary | std::ios::app);
-  out << checksum_start << hash_file(file) << '\n' << std::flush;
-  if (!out) throw Error(ErrorKind::io, file.string() + ": writing failed");
+  out << line << std::flush;
+  if (!out) throw writing_failed(name);
 }
 
 bool checksum_holds(const std::filesystem::path& file) {
@@ -157,9 +167,31 @@ bool synchronise(const std::filesystem::path& file) {
 
 }  // namespace
 
-TemporaryFile::TemporaryFile(const std::filesystem::path& target) : target_(target) {
+std::filesystem::path link_target(const std::filesystem::path& file) {
+  std::filesystem::path target = file;
+  std::error_code error;
+  // As many links in a row as Linux follows.
+  for (int i = 0; i < 40 && std::filesystem::is_symlink(target, error); ++i) {
+    std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error) break;
+    next = target.parent_path() / next;  // an absolute one replaces it
+    // The links of /proc to pipes lead to no path.
+    if (std::filesystem::exists(target, error) && !std::filesystem::exists(next, error)) break;
+    target = next;
+  }
+  return target;
+}
+
+TemporaryFile::TemporaryFile(const std::filesystem::path& file)
+    : name_(file), target_(link_target(file)) {
+  struct stat there {};
+  const bool replaces = ::stat(target_.c_str(), &there) == 0;
+  if (replaces && !S_ISREG(there.st_mode)) {
+    throw Error(ErrorKind::io, file.string() + ": cannot be created: it is " +
+                                   (S_ISDIR(there.st_mode) ? "a folder" : "no file on a disk"));
+  }
   const std::string here = owner_here();
-  remove_leftovers(target, here);
+  remove_leftovers(target_, here);
   const std::string owner = (here.empty() ? "0" : here) + "-" + std::to_string(::getpid()) + "-" +
                             start_of(::getpid()) + "-";
   std::random_device random;
@@ -167,10 +199,12 @@ TemporaryFile::TemporaryFile(const std::filesystem::path& target) : target_(targ
   for (int attempt = 0; attempt < 16; ++attempt) {
     char draw[9];
     std::snprintf(draw, sizeof draw, "%08x", static_cast<unsigned>(random()));
-    path_ = target;
+    path_ = target_;
     path_ += part_mark + owner + draw;
     const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor >= 0) {
+      // Whoever may read the file that it replaces may read this one.
+      if (replaces) std::ignore = ::fchmod(descriptor, there.st_mode & 07777);
       ::close(descriptor);
       return;
     }
@@ -178,7 +212,7 @@ TemporaryFile::TemporaryFile(const std::filesystem::path& target) : target_(targ
   }
   const std::string reason = std::strerror(errno);
   path_.clear();
-  throw Error(ErrorKind::io, target.string() + ": cannot be created: " + reason);
+  throw Error(ErrorKind::io, file.string() + ": cannot be created: " + reason);
 }
 
 TemporaryFile::~TemporaryFile() {
@@ -187,9 +221,8 @@ TemporaryFile::~TemporaryFile() {
 }
 
 void TemporaryFile::put_in_place() {
-  if (!synchronise(path_) || std::rename(path_.c_str(), target_.c_str()) != 0) {
-    throw Error(ErrorKind::io, target_.string() + ": cannot be written: " + std::strerror(errno));
-  }
+  if (!synchronise(path_) || std::rename(path_.c_str(), target_.c_str()) != 0)
+    throw writing_failed(name_);
   path_.clear();
 }
 
@@ -199,9 +232,7 @@ void write_text_file(const std::filesystem::path& file, const std::string& text)
   std::ofstream out(temporary.path(), std::ios::binary);
   out << text;
   out.close();
-  if (!out) {
-    throw Error(ErrorKind::io, file.string() + ": cannot be written: " + std::strerror(errno));
-  }
+  if (!out) throw writing_failed(file);
   temporary.put_in_place();
 }
 

@@ -1,8 +1,10 @@
 #include <chest/archive.hpp>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +33,17 @@ std::atomic<bool> device_fails{false};
 extern "C" int fsync(int descriptor) {
   if (!device_fails) return static_cast<int>(::syscall(SYS_fsync, descriptor));
   errno = EIO;
+  return -1;
+}
+
+// A disk without locks, for HDF5 too.
+namespace {
+std::atomic<bool> has_no_locks{false};
+}
+extern "C" __attribute__((visibility("default"))) int flock(int descriptor,
+                                                            int operation) noexcept {
+  if (!has_no_locks) return static_cast<int>(::syscall(SYS_flock, descriptor, operation));
+  errno = ENOLCK;
   return -1;
 }
 
@@ -311,6 +324,33 @@ TEST_F(ArchiveTest, MovedAndDestroyedArchivesCloseUnderTheLock) {
     closer.join();
     EXPECT_TRUE(done);
   }
+}
+
+TEST_F(ArchiveTest, NeedsNoLocks) {
+  has_no_locks = true;
+  {
+    ArchiveWriter writer(file_);
+    writer.write_text("text", "x");
+    writer.commit();
+  }
+  EXPECT_EQ(ArchiveReader(file_).read_text("text"), "x");
+  has_no_locks = false;
+}
+
+TEST_F(ArchiveTest, HeldByAWriterIsNamed) {
+  {
+    ArchiveWriter writer(file_);
+    writer.write_text("text", "x");
+    writer.commit();
+  }
+  const Hdf5Scope scope;
+  const int held = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::flock(held, LOCK_EX | LOCK_NB), 0);
+  EXPECT_NE(message_of_opening().find("is held open for writing by another program"),
+            std::string::npos)
+      << message_of_opening();
+  ::close(held);
+  EXPECT_EQ(message_of_opening(), "");
 }
 
 TEST(TemporaryFiles, AreMadeExclusively) {

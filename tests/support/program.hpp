@@ -4,8 +4,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -22,7 +24,9 @@ inline std::string text_of(const std::filesystem::path& file) {
 /// The chest program at work, with its output in files.
 class Program {
  public:
-  explicit Program(const std::vector<std::string>& words) {
+  /// @param in_child  what the process does before it becomes the program; its output is in place
+  explicit Program(const std::vector<std::string>& words,
+                   const std::function<void()>& in_child = {}) {
     const std::string out = (folder_ / "out").string(), err = (folder_ / "err").string();
     std::vector<char*> argv{const_cast<char*>(CHEST_PROGRAM)};
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
@@ -31,6 +35,7 @@ class Program {
     if (process_ != 0) return;
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
     ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+    if (in_child) in_child();
     ::execv(argv[0], argv.data());
     ::_exit(127);
   }
