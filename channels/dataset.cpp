@@ -264,15 +264,19 @@ SampleReader Dataset::samples() const {
 std::pair<std::filesystem::path, std::string> split_dataset_name(const std::string& text) {
   std::error_code error;
   if (std::filesystem::exists(text, error)) return {text, ""};
-  std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return {text, ""};
+  const auto parts = [&text](std::size_t colon) {
+    return std::pair<std::filesystem::path, std::string>(text.substr(0, colon),
+                                                         text.substr(colon + 1));
+  };
   for (std::size_t at = text.find(':'); at != std::string::npos; at = text.find(':', at + 1)) {
-    if (std::filesystem::exists(text.substr(0, at), error)) {
-      colon = at;
-      break;
-    }
+    const std::filesystem::path file = text.substr(0, at);
+    if (std::filesystem::exists(file, error) && !std::filesystem::is_directory(file, error))
+      return parts(at);
   }
-  return {text.substr(0, colon), text.substr(colon + 1)};
+  // There is no such file. Without an ending before the colon it is part of a path: C:\a.mat.
+  const std::size_t last = text.rfind(':');
+  if (last == std::string::npos || !parts(last).first.has_extension()) return {text, ""};
+  return parts(last);
 }
 
 const char* to_string(Normalisation normalisation) {

@@ -367,7 +367,9 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   // Written before the work starts: a place that cannot be written is found now.
   if (!options.out.empty()) save(options.out, results);
   const ChannelSource source(samples, covariances, results, options.cache_bytes);
-  const unsigned n_workers = options.n_threads ? options.n_threads : available_threads();
+  // No more than there are blocks: each worker has buffers of its own.
+  const unsigned n_workers = static_cast<unsigned>(
+      std::min<arma::uword>(options.n_threads ? options.n_threads : available_threads(), n_cells));
   std::function<void(const Results&)> write;
   if (!options.out.empty()) write = [&](const Results& now) { save(options.out, now); };
   Schedule schedule(results, options, experiment, control, write);

@@ -1,5 +1,6 @@
 #include <chest/sim/pilots.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -17,6 +18,7 @@ namespace sim {
 namespace {
 
 constexpr arma::uword most_pilots = 4096;
+const std::string file_start = "file=";
 
 struct KindName {
   PilotKind kind;
@@ -120,13 +122,24 @@ arma::cx_mat stored_pilots(const PilotSpec& spec, arma::uword n_tx) {
   return P;
 }
 
+/// Whether "file=FILE" or "file=FILE:DATASET" names a file that exists.
+bool is_there(const std::string& item) {
+  std::error_code error;
+  return std::filesystem::exists(split_dataset_name(item.substr(file_start.size())).first, error);
+}
+
 }  // namespace
 
 PilotSpec parse_pilots(const std::string& text) {
   PilotSpec spec;
-  if (text.rfind("file=", 0) == 0) {
+  if (text.rfind(file_start, 0) == 0) {
     spec.kind = PilotKind::file;
-    std::tie(spec.file, spec.dataset) = split_dataset_name(text.substr(5));
+    std::string name = text.substr(file_start.size());
+    if (const std::size_t end = name.find('"', 1); !name.empty() && name[0] == '"') {
+      if (end == std::string::npos) refuse("pilots: '" + text + "': a quotation is not closed");
+      name = name.substr(1, end - 1) + name.substr(end + 1);
+    }
+    std::tie(spec.file, spec.dataset) = split_dataset_name(name);
     if (spec.file.empty())
       throw Error(ErrorKind::invalid_argument,
                   "pilots: '" + text + "' names no file, expected file=FILE or file=FILE:DATASET");
@@ -146,7 +159,11 @@ PilotSpec parse_pilots(const std::string& text) {
     throw Error(ErrorKind::invalid_argument,
                 "pilots: unknown kind '" + name + "'" +
                     (near.empty() ? "" : ", did you mean " + near + "?") + " Known are " +
-                    enumerate(names) + ".");
+                    enumerate(names) + "." +
+                    (name.find('.') == std::string::npos
+                         ? ""
+                         : " A comma separates pilots; a file name that holds one stands in "
+                           "quotes, file=\"a,b.h5\"."));
   }
   spec.kind = found->kind;
   if (colon != std::string::npos) {
@@ -157,6 +174,24 @@ PilotSpec parse_pilots(const std::string& text) {
                                                    " pilots, expected 1 .. 4096");
   }
   return spec;
+}
+
+std::vector<PilotSpec> parse_pilots_list(const std::string& text) {
+  std::vector<std::string> items;
+  for (const std::string& part : split(text, ',')) {
+    // A quotation that is open, or a file that is there only with what follows the comma.
+    const bool goes_on = !items.empty() && items.back().rfind(file_start, 0) == 0 &&
+                         (std::count(items.back().begin(), items.back().end(), '"') % 2 == 1 ||
+                          (!is_there(items.back()) && is_there(items.back() + "," + part)));
+    if (goes_on) {
+      items.back() += "," + part;
+    } else {
+      items.push_back(part);
+    }
+  }
+  std::vector<PilotSpec> specs;
+  for (const std::string& item : items) specs.push_back(parse_pilots(item));
+  return specs;
 }
 
 double Pilots::gain() const { return arma::accu(arma::square(arma::abs(P))) / double(P.n_rows); }

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -108,7 +110,12 @@ void parallel_for(std::size_t n, unsigned n_threads, const std::function<void(st
   };
   {
     std::vector<std::jthread> workers;
-    for (unsigned t = 1; t < n_threads && t < n; ++t) workers.emplace_back(work);
+    try {
+      for (unsigned t = 1; t < n_threads && t < n; ++t) workers.emplace_back(work);
+    } catch (const std::system_error&) {
+      // The machine has no more threads: those that run do the work.
+    } catch (const std::bad_alloc&) {
+    }
     work();
   }
   if (failure) std::rethrow_exception(failure);

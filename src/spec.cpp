@@ -1,6 +1,7 @@
 #include <chest/spec.hpp>
 
 #include <algorithm>
+#include <filesystem>
 
 #include <chest/error.hpp>
 
@@ -75,6 +76,17 @@ void read_options(const std::string& list, NamedOptions& out) {
   }
 }
 
+/// Whether the last item is a name @FILE whose file name goes on behind the comma.
+bool goes_on_as_file(const std::vector<std::string>& items, const std::string& part) {
+  if (items.empty()) return false;
+  const std::string& item = items.back();
+  const std::size_t at = find_outside(item, "@");
+  if (at >= item.size()) return false;
+  const std::string file = item.substr(at + 1);
+  std::error_code error;
+  return !std::filesystem::exists(file, error) && std::filesystem::exists(file + "," + part, error);
+}
+
 }  // namespace
 
 NamedOptions parse_named_options(const std::string& text) {
@@ -103,6 +115,17 @@ NamedOptions parse_named_options(const std::string& text) {
   return out;
 }
 
+std::vector<std::string> files_of(const NamedOptions& spec) {
+  std::vector<std::string> files;
+  if (!spec.file.empty()) files.push_back(spec.file);
+  for (const auto& [option, value] : spec.options) {
+    if (value.find('@') == std::string::npos) continue;
+    const std::vector<std::string> more = files_of(parse_named_options(value));
+    files.insert(files.end(), more.begin(), more.end());
+  }
+  return files;
+}
+
 std::vector<NamedOptions> parse_named_options_list(const std::string& text,
                                                    const std::vector<std::string>& names) {
   std::vector<std::string> items;
@@ -114,7 +137,7 @@ std::vector<NamedOptions> parse_named_options_list(const std::string& text,
     const bool takes_options = !items.empty() &&
                                find_outside(items.back(), "@") == items.back().size() &&
                                find_outside(items.back(), ":") < items.back().size();
-    if ((is_option || is_word) && takes_options) {
+    if (((is_option || is_word) && takes_options) || goes_on_as_file(items, part)) {
       items.back() += "," + part;
     } else {
       items.push_back(part);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <optional>
 
 #include <chest/error.hpp>
 
@@ -19,6 +21,12 @@ std::vector<std::string> split(const std::string& text, char separator) {
     if (end == std::string::npos) return parts;
     start = end + 1;
   }
+}
+
+std::string trimmed(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\r");
+  if (first == std::string::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
@@ -48,6 +56,12 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
   return best;
 }
 
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
+  if (known.empty()) return "; there are none";
+  const std::string near = nearest(word, known);
+  return near.empty() ? "; there are " + enumerate(known) : "; did you mean " + near + "?";
+}
+
 std::string enumerate(const std::vector<std::string>& words) {
   std::string out;
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -67,24 +81,57 @@ std::string number_text(double value) {
   return std::string(text, end.ptr);
 }
 
-double to_number(const std::string& text, const std::string& what) {
+namespace {
+
+/// The whole text as a finite number.
+std::optional<double> number_in(const std::string& text) {
   double value = 0.0;
   const char* end = text.data() + text.size();
   const char* begin = text.data() + (text.size() > 1 && text[0] == '+' && text[1] != '-' ? 1 : 0);
   const auto [rest, error] = std::from_chars(begin, end, value);
-  if (text.empty() || error != std::errc{} || rest != end || !std::isfinite(value)) {
-    throw Error(ErrorKind::invalid_argument, what + ": '" + text + "' is not a number");
-  }
+  if (text.empty() || error != std::errc{} || rest != end || !std::isfinite(value)) return {};
   return value;
+}
+
+/// What may have been meant by a text that is no number; empty: nothing that shows.
+std::string number_meant(std::string text) {
+  const auto replace = [&text](const std::string& from, const std::string& to) {
+    const std::size_t at = text.find(from);
+    if (at != std::string::npos) text.replace(at, from.size(), to);
+  };
+  replace("\u2212", "-");  // the minus sign of typesetting, and a dash
+  replace("\u2013", "-");
+  replace(",", ".");
+  // A unit: "10dB", "10 %".
+  const std::size_t end = text.find_last_of("0123456789.");
+  const bool is_percent = !text.empty() && text.back() == '%';
+  if (end != std::string::npos) text.resize(end + 1);
+  const std::optional<double> value = number_in(text);
+  if (!value) return {};
+  return is_percent ? number_text(*value / 100.0) : text;
+}
+
+}  // namespace
+
+double to_number(const std::string& text, const std::string& what) {
+  const std::optional<double> value = number_in(text);
+  if (!value) {
+    const std::string meant = number_meant(text);
+    refuse(what + ": '" + text + "' is not a number" + (meant.empty() ? "" : "; write " + meant));
+  }
+  return *value;
 }
 
 unsigned long long to_count(const std::string& text, const std::string& what) {
   unsigned long long value = 0;
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range && rest == end) {
+    refuse(what + " is " + text + ", expected at most " +
+           std::to_string(std::numeric_limits<unsigned long long>::max()));
+  }
   if (text.empty() || error != std::errc{} || rest != end) {
-    throw Error(ErrorKind::invalid_argument,
-                what + ": '" + text + "' is not a whole number, 0 or more");
+    refuse(what + ": '" + text + "' is not a whole number, 0 or more");
   }
   return value;
 }

@@ -66,11 +66,13 @@ TEST_F(CatalogTest, SuggestsTheNearestNameOrOption) {
   const auto says = [&](const std::string& spec, const std::string& part) {
     EXPECT_NE(error_of(spec).find(part), std::string::npos) << error_of(spec);
   };
-  says("lmse", "estimator 'lmse' is unknown (did you mean lmmse?); there are ls, lmmse, ");
+  says("lmse", "estimator 'lmse' is unknown; did you mean lmmse?");
   says("banana", "estimator 'banana' is unknown; there are ls, lmmse, ");
-  says("dmse:step=3", "option 'step' is unknown (did you mean steps?); dmse has steps, ");
-  says("dmse:published,lmmmse", "option 'lmmmse' is unknown (did you mean lmmse?)");
-  EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' is unknown; ls has none");
+  says("dmse:step=3", "option 'step' of dmse is unknown; did you mean steps?");
+  says("dmse:banana=3", "option 'banana' of dmse is unknown; there are steps, ");
+  says("dmse:published,lmmmse", "option 'lmmmse' of dmse is unknown; did you mean lmmse?");
+  says("m,1.h5", "a comma separates estimators");
+  EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' of ls is unknown; there are none");
 }
 
 TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {

@@ -95,7 +95,7 @@ TEST_F(Options, OutsideTheirRangeAreRefused) {
   expect_refusal("opc:prior=gmm,variance=full", "variance is 'full', there are zero");
   expect_refusal("opc:prior=gmm,variance=head", "does not predict its error per angle");
   expect_refusal("diffpir:prior=gmm,start=diffpir", "diffpir cannot be used by diffpir");
-  expect_refusal("diffpir:prior=gmm,start=omq", "estimator 'omq' is unknown (did you mean omp?)");
+  expect_refusal("diffpir:prior=gmm,start=omq", "estimator 'omq' is unknown; did you mean omp?");
 }
 
 TEST_F(Options, NestedSpecificationsReachTheirEstimator) {

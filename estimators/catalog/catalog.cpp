@@ -37,11 +37,6 @@ class Named final : public Estimator {
   std::unique_ptr<Estimator> estimator_;
 };
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
-  const std::string near = nearest(word, candidates);
-  return near.empty() ? "" : " (did you mean " + near + "?)";
-}
-
 void check_options(const NamedOptions& spec, const CatalogEntry& entry,
                    const std::vector<std::string>& estimators) {
   std::vector<std::string> options;
@@ -51,8 +46,8 @@ void check_options(const NamedOptions& spec, const CatalogEntry& entry,
     std::vector<std::string> candidates = options;
     // "dmse:published,lmmmse": a single word may have been meant as the next estimator.
     if (value.empty()) candidates.insert(candidates.end(), estimators.begin(), estimators.end());
-    refuse(spec.text + ": option '" + option + "' is unknown" + did_you_mean(option, candidates) +
-           "; " + spec.name + " has " + (options.empty() ? "none" : enumerate(options)));
+    refuse(spec.text + ": option '" + option + "' of " + spec.name + " is unknown" +
+           did_you_mean(option, candidates));
   }
   if (!spec.file.empty() && entry.model.empty()) {
     refuse(spec.text + ": " + spec.name + " takes no model file");
@@ -88,8 +83,11 @@ const CatalogRow& Catalog::find(const std::string& name) const {
   for (const CatalogRow& row : rows_) {
     if (row.entry.name == name) return row;
   }
-  refuse("estimator '" + name + "' is unknown" + did_you_mean(name, names()) + "; there are " +
-         enumerate(names()));
+  const bool is_file = name.find_first_of("./\\") != std::string::npos;
+  refuse("estimator '" + name + "' is unknown" + did_you_mean(name, names()) +
+         (is_file ? "; a comma separates estimators, a file name that holds one stands in quotes: "
+                    "dmse@\"a,b.h5\""
+                  : ""));
 }
 
 const CatalogEntry& Catalog::entry(const std::string& name) const { return find(name).entry; }

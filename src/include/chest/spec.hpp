@@ -27,9 +27,13 @@ struct NamedOptions {
 ///         options behind a colon, and more options after it)
 NamedOptions parse_named_options(const std::string& text);
 
+/// The files that a name and the names in its options stand with: a.h5 and b.h5 of
+/// "ep(fallback=dmse@a.h5)@b.h5".
+std::vector<std::string> files_of(const NamedOptions& spec);
+
 /// Splits "ls,dmse:prior=gmm,steps=1,published,lmmse" at its commas. A part that is only an option,
 /// "steps=1", belongs to the name before it; so does a single word that is none of `names`, "published",
-/// behind a name that has options.
+/// behind a name that has options; and the rest of a file name, "dmse@a,b.h5", where there is such a file.
 std::vector<NamedOptions> parse_named_options_list(const std::string& text,
                                                    const std::vector<std::string>& names = {});
 

@@ -85,7 +85,8 @@ class Dataset {
   std::unique_ptr<Impl> impl_;
 };
 
-/// "FILE" or "FILE:DATASET" (a colon that is part of an existing file name is kept).
+/// "FILE" or "FILE:DATASET" (a colon that is part of an existing file name is kept, and of one that
+/// is not there all but the last behind an ending: messages name the whole of C:\a.mat).
 std::pair<std::filesystem::path, std::string> split_dataset_name(const std::string& text);
 
 const char* to_string(Normalisation normalisation);

@@ -35,6 +35,10 @@ struct PilotSpec {
 /// @throws Error(invalid_argument) naming the nearest kind, or the number of pilots that is not in
 ///         1 .. 4096
 PilotSpec parse_pilots(const std::string& text);
+/// Splits "dft:4,file=a.h5" at its commas. A comma inside a file name is seen where there is such a
+/// file, and in quotes: file="a,b.h5".
+/// @throws Error(invalid_argument) as parse_pilots()
+std::vector<PilotSpec> parse_pilots_list(const std::string& text);
 
 /// Pilots in use, with the name that results carry.
 struct Pilots {
