@@ -4,11 +4,11 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
-#include <chest/spec.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/file.hpp>
 #include <chest/sim/sweep.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
 
 #include "calibration.hpp"
@@ -82,11 +82,11 @@ struct CalibrateOptions {
 
 void declare(CommandLine& line, CalibrateOptions& o) {
   line.flag("model", &o.file, "FILE", "model of kind dmse; the word after calibrate");
-  line.flag("out", &o.to, "FILE", "where to write it; left out: MODEL itself");
+  line.output("out", &o.to, "where to write it; left out: MODEL itself");
   line.flag("force", &o.force, "replaces an existing file --out");
   o.channels.add(line);
   line.section("choice of solvers");
-  line.flag("pilots", &o.pilots, "LIST",
+  line.flag("pilots", &o.pilots, "PILOTS",
             "as in chest sweep; none: no solvers; left out: qpsk and dft with a quarter, half and "
             "three quarters of n_tx slots, and qpsk with n_tx");
   line.flag("snr", &o.snr, "RANGE", "SNRs of the choice, in dB");
@@ -116,10 +116,7 @@ sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pi
   sim::SweepOptions options;
   options.snr_db = parse_range(o.snr, "--snr");
   options.estimators = candidates_of(o, catalog);
-  options.pilots.clear();
-  for (const std::string& text : split(pilots, ',')) {
-    options.pilots.push_back(sim::parse_pilots(text));
-  }
+  options.pilots = sim::parse_pilots_list(pilots);
   options.seed = o.common.seed;
   options.n_threads = o.common.threads;
   options.block = 16;

@@ -1,15 +1,18 @@
 #include "command_line.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
+#include <cctype>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
 #include <chest/text.hpp>
+
+#include "files.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -47,9 +50,9 @@ std::string default_of(const Field& field) {
 }
 
 template <class T>
-T whole_number(const std::string& text, const std::string& flag) {
+T whole_number(const std::string& text, const std::string& flag, std::uint64_t most) {
   const unsigned long long value = to_count(text, flag);
-  const auto most = static_cast<unsigned long long>(std::numeric_limits<T>::max());
+  most = std::min(most, static_cast<std::uint64_t>(std::numeric_limits<T>::max()));
   if (value > most) refuse(flag + " is " + text + ", expected at most " + std::to_string(most));
   return static_cast<T>(value);
 }
@@ -90,9 +93,9 @@ void assign(const Flag& flag, const po::variable_value& given) {
         } else if constexpr (std::is_same_v<T, double>) {
           *value = to_number(given.as<std::string>(), name);
         } else if constexpr (std::is_same_v<T, std::optional<arma::uword>>) {
-          *value = whole_number<arma::uword>(given.as<std::string>(), name);
+          *value = whole_number<arma::uword>(given.as<std::string>(), name, flag.most);
         } else {
-          *value = whole_number<T>(given.as<std::string>(), name);
+          *value = whole_number<T>(given.as<std::string>(), name, flag.most);
         }
       },
       flag.field);
@@ -149,13 +152,6 @@ po::options_description boost_flags(const CommandHelp& help) {
   return out;
 }
 
-/// The flag that an error of Boost is about: "--snr" of "--snr=...".
-std::string flag_of(const po::error_with_option_name& error) {
-  std::string name = error.get_option_name();
-  name = name.substr(0, name.find('='));
-  return name.rfind('-', 0) == 0 ? name : "--" + name;
-}
-
 [[noreturn]] void refuse_unknown(const std::string& flag, const CommandHelp& help) {
   std::vector<std::string> names;
   for (const Section& section : help.sections)
@@ -163,6 +159,66 @@ std::string flag_of(const po::error_with_option_name& error) {
   const std::string near = nearest(flag, names);
   refuse("unknown option " + flag +
          (near.empty() ? "; see chest " + help.name + " --help" : "; did you mean " + near + "?"));
+}
+
+/// The text of a file of flags, without a byte order mark.
+std::string config_text(const std::string& file) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error))
+    throw Error(ErrorKind::io, "--config " + file + " is a folder, expected a file");
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw Error(ErrorKind::io, "--config " + file + " cannot be read");
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (text.rfind("\xEF\xBB\xBF", 0) == 0) text.erase(0, 3);
+  if (text.rfind("\xFF\xFE", 0) == 0 || text.rfind("\xFE\xFF", 0) == 0 ||
+      text.find('\0') != std::string::npos)
+    refuse("--config " + file + " is UTF-16 or no text; save it as UTF-8");
+  return text;
+}
+
+/// What stands behind the '=': the text in quotes, or all before a remark, " # ...".
+/// @return empty also where something follows the quotes
+std::string config_value(const std::string& text) {
+  if (text.empty() || text[0] == '#') return {};
+  if (text[0] != '"' && text[0] != '\'')
+    return trimmed(text.substr(0, std::min(text.find(" #"), text.find("\t#"))));
+  const std::size_t end = text.find(text[0], 1);
+  if (end == std::string::npos) return {};
+  const std::string rest = trimmed(text.substr(end + 1));
+  return rest.empty() || rest[0] == '#' ? text.substr(1, end - 1) : "";
+}
+
+/// Lines name=value, as if they had been typed as --name=value. A value may stand in quotes.
+po::parsed_options parsed_config(const std::string& file, const po::options_description& flags,
+                                 const CommandHelp& help) {
+  po::parsed_options parsed(&flags);
+  std::size_t n_line = 0;
+  for (const std::string& each : split(config_text(file), '\n')) {
+    ++n_line;
+    const std::string line = trimmed(each);
+    if (line.empty() || line[0] == '#' || line[0] == ';') continue;
+    const std::size_t equals = line.find('=');
+    const std::string name = trimmed(line.substr(0, equals));
+    const std::string value =
+        equals == std::string::npos ? "" : config_value(trimmed(line.substr(equals + 1)));
+    if (line[0] == '[' || value.empty() || name.find_first_of(" \t") != std::string::npos)
+      refuse("--config " + file + ": invalid line " + std::to_string(n_line) + ", '" + line +
+             "'; expected name=value" + (line[0] == '[' ? ", without sections" : ""));
+    po::option option;
+    option.string_key = name.rfind("--", 0) == 0 ? name.substr(2) : name;
+    if (flags.find_nothrow(option.string_key, false) == nullptr)
+      refuse_unknown("--" + option.string_key, help);
+    option.value = {value};
+    parsed.options.push_back(std::move(option));
+  }
+  return parsed;
+}
+
+/// The flag that an error of Boost is about: "--snr" of "--snr=...".
+std::string flag_of(const po::error_with_option_name& error) {
+  std::string name = error.get_option_name();
+  name = name.substr(0, name.find('='));
+  return name.rfind('-', 0) == 0 ? name : "--" + name;
 }
 
 [[noreturn]] void refuse_syntax(const po::invalid_syntax& error, const CommandHelp& help) {
@@ -197,12 +253,24 @@ void CommandLine::section(const std::string& title) {
 
 Flag& CommandLine::flag(const std::string& name, Field field, const std::string& placeholder,
                         const std::string& help) {
-  help_.sections.back().flags.push_back({name, placeholder, help, default_of(field), field});
+  Flag added;
+  added.name = name;
+  added.placeholder = placeholder;
+  added.help = help;
+  added.default_text = default_of(field);
+  added.field = field;
+  help_.sections.back().flags.push_back(std::move(added));
   return help_.sections.back().flags.back();
 }
 
 Flag& CommandLine::flag(const std::string& name, bool* field, const std::string& help) {
   return flag(name, Field(field), "", help);
+}
+
+Flag& CommandLine::output(const std::string& name, std::string* field, const std::string& help) {
+  Flag& added = flag(name, field, "FILE", help);
+  added.is_output = true;
+  return added;
 }
 
 void CommandLine::positional(const std::string& name, int most) {
@@ -236,10 +304,7 @@ CommandLine::Values CommandLine::read(const Args& args, const CommandHelp& all) 
                   .run(),
               values);
     if (values.count("config") && !values["help"].as<bool>()) {
-      const std::string file = values["config"].as<std::string>();
-      std::ifstream in(file);
-      if (!in) throw Error(ErrorKind::io, "--config " + file + " cannot be read");
-      po::store(po::parse_config_file(in, flags), values);
+      po::store(parsed_config(values["config"].as<std::string>(), flags, all), values);
     }
   } catch (const po::unknown_option& error) {
     refuse_unknown(flag_of(error), all);
@@ -275,6 +340,7 @@ bool CommandLine::parse(const Args& args, Context& context) {
       if (!says_how) put(json, flag);
     }
   }
+  check_files(all, context.catalog);
   options_json_ = json.dump();
   context.quiet = context.quiet || quiet_;
   return true;
@@ -299,11 +365,6 @@ Provenance CommandLine::provenance(std::uint64_t seed) const {
   out.seed = seed;
   out.options = options_json_;
   return out;
-}
-
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest(word, known);
-  return near.empty() ? "; there are " + enumerate(known) : "; did you mean " + near + "?";
 }
 
 }  // namespace cli

@@ -2,6 +2,8 @@
 
 #include <armadillo>
 #include <boost/program_options.hpp>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -9,8 +11,8 @@
 #include <vector>
 
 #include <chest/error.hpp>
-#include <chest/text.hpp>
 #include <chest/provenance.hpp>
+#include <chest/text.hpp>
 
 #include "context.hpp"
 
@@ -29,11 +31,14 @@ using Field = std::variant<bool*, std::string*, std::vector<std::string>*, doubl
 struct Flag {
   std::string name;  ///< "snr", without dashes
   /// FILE, N, DB ..., or the words it takes: a|b|c, of which one must be given. Empty: a switch.
-  /// Completion offers files where FILE is in it, and estimators for ESTIMATOR and ESTIMATORS.
+  /// Completion offers files where FILE is in it, and estimators for ESTIMATOR and ESTIMATORS. The
+  /// files of FILE, FILE[:DATASET], PILOTS, ESTIMATOR and ESTIMATORS are read, see is_output.
   std::string placeholder;
   std::string help;
   std::string default_text;  ///< the field's value when the flag was declared; empty: none to show
   Field field;
+  bool is_output = false;                                          ///< the file is written
+  std::uint64_t most = std::numeric_limits<std::uint64_t>::max();  ///< of a whole number
 };
 
 /// Flags that --help shows together.
@@ -64,12 +69,15 @@ class CommandLine {
   Flag& flag(const std::string& name, Field field, const std::string& placeholder,
              const std::string& help);
   Flag& flag(const std::string& name, bool* field, const std::string& help);
+  /// Declares a flag for a file that the command writes.
+  Flag& output(const std::string& name, std::string* field, const std::string& help);
   /// Takes words without a flag as values of the flag `name`, at most `most` of them; -1: any
   /// number.
   void positional(const std::string& name, int most);
 
   /// Fills the fields and context.quiet. False when --help was asked for and shown.
   /// @throws Error(invalid_argument) naming the flag, with the nearest one when it is unknown
+  /// @throws what check_files() throws: no command writes what it reads
   bool parse(const Args& args, Context& context);
 
   /// Whether the flag was given, here or in the configuration file.
@@ -95,9 +103,6 @@ class CommandLine {
   std::string options_json_, config_;
   bool quiet_ = false, asked_for_help_ = false;
 };
-
-/// "; did you mean dft?", or "; there are dft and qpsk" when nothing is near.
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace cli
 }  // namespace v0

@@ -2,11 +2,11 @@
 #include <ostream>
 
 #include <chest/error.hpp>
-#include <chest/spec.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilots.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
 
 #include "commands.hpp"
@@ -47,7 +47,7 @@ void declare(CommandLine& line, EstimateOptions& o) {
             "which, with options; chest estimators lists them");
   line.flag("model", &o.models, "FILE", "model file; may be repeated");
   line.section("output");
-  line.flag("out", &o.out, "FILE", "file to write (HDF5)");
+  line.output("out", &o.out, "file to write (HDF5)");
   line.flag("per-angle", &o.per_angle,
             "also the error variance of every angular entry, /err_var_angular [n, n_rx, n_tx]");
   line.flag("compress", &o.compress, "gzips the estimates");

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
-#include <chest/spec.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
@@ -17,6 +16,7 @@
 #include <chest/estimators/nn/vae.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
 
 #include "calibration.hpp"
@@ -288,15 +288,15 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("augment", &options.augmentation, "none|phase|mirror",
             "random phases; mirror: also antennas in reverse order and conjugates, for uniform "
             "linear arrays in symmetric surroundings");
-  line.flag("checkpoint", &options.checkpoint, "FILE",
-            "written every epoch, and continued from; left out: MODEL.checkpoint");
+  line.output("checkpoint", &options.checkpoint,
+              "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,
             "convolves in bfloat16, up to 3 times faster where the processor can");
 }
 
 void declare(CommandLine& line, FitOptions& options) {
   line.flag("kind", &options.kind, "lmmse|gmm|dmse|vae", "the kind of model; the word after fit");
-  line.flag("out", &options.out, "FILE", "model file to write (HDF5)");
+  line.output("out", &options.out, "model file to write (HDF5)");
   line.flag("force", &options.force, "replaces an existing model");
   options.channels.add(line);
   line.flag("validation", &options.validation, "FIRST:END",

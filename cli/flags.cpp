@@ -5,16 +5,26 @@
 #include <cmath>
 
 #include <chest/error.hpp>
+#include <chest/file.hpp>
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
+
+#include "terminal.hpp"
 
 namespace chest {
 inline namespace v0 {
 namespace cli {
+namespace {
+
+/// More are a slip of the hand; each holds blocks of channels.
+constexpr unsigned most_threads = 1024;
+
+}  // namespace
 
 std::vector<double> parse_range(const std::string& text, const std::string& what) {
   std::vector<double> out;
-  for (const std::string& part : split(text, ',')) {
+  for (const std::string& item : split(text, ',')) {
+    const std::string part = trimmed(item);
     const std::vector<std::string> numbers = split(part, ':');
     if (numbers.size() == 1) {
       out.push_back(to_number(part, what));
@@ -30,6 +40,15 @@ std::vector<double> parse_range(const std::string& text, const std::string& what
     if (step == 0.0 || n < 0.0 || n > 1e5) {
       refuse(what + ": the range '" + part +
              "' is empty or endless; write first:step:last, for example -10:5:20");
+    }
+    const std::string reached = number_text(first + n * step);
+    if (n == 0.0 && first != last) {
+      refuse(what + ": the range '" + part + "' holds " + reached + " alone, its step is " +
+             number_text(step) + "; write first:step:last, for example -10:5:20");
+    }
+    if (std::abs(first + n * step - last) > 1e-6 * std::abs(step)) {
+      warn(what + ": the range '" + part + "' (first:step:last) ends at " + reached + ", before " +
+           number_text(last));
     }
     // Multiplied, not accumulated: the same values as a list of them.
     for (double i = 0.0; i <= n; ++i) out.push_back(first + i * step);
@@ -109,7 +128,8 @@ void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n
 void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks networks) {
   line.section("running");
   line.flag("seed", &seed, "N", seed_help);
-  line.flag("threads", &threads, "N", "worker threads; 0: one for each processor");
+  line.flag("threads", &threads, "N", "worker threads; 0: one for each processor").most =
+      most_threads;
   if (networks == Networks::yes) {
     line.flag("device", &device, "cpu|cuda|cuda:N|auto", "where networks run");
   }
@@ -119,13 +139,24 @@ unsigned CommonFlags::n_threads() const { return threads == 0 ? available_thread
 
 void check_output(const std::filesystem::path& file, bool force) {
   std::error_code error;
-  if (std::filesystem::is_directory(file, error)) {
+  // A link stays; what it leads to is written.
+  const std::filesystem::path target = link_target(file);
+  const std::filesystem::file_status there = std::filesystem::status(target, error);
+  if (std::filesystem::is_directory(there)) {
     refuse(file.string() + ": is a folder, expected a file name");
   }
-  if (!force && std::filesystem::exists(file, error)) {
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    refuse(file.string() +
+           ": is a device or a pipe, which is written from start to end; expected a "
+           "file name");
+  }
+  if (!force && std::filesystem::exists(there)) {
     refuse(file.string() + ": exists; give --force to replace it, or another name");
   }
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (std::filesystem::exists(there) && ::access(target.c_str(), W_OK) != 0) {
+    throw Error(ErrorKind::io, file.string() + ": is write-protected");
+  }
+  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
   if (!std::filesystem::is_directory(folder, error)) {
     throw Error(ErrorKind::io, file.string() + ": there is no folder " + folder.string());
   }

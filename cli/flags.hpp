@@ -24,7 +24,7 @@ struct SampleRange {
   std::string text() const { return std::to_string(first) + ":" + std::to_string(end); }
 };
 
-/// "-10:5:20" (first:step:last) or "-10,0,10" or one number.
+/// "-10:5:20" (first:step:last) or "-10,0,10" or one number. Warns where a range ends before its last.
 /// @throws Error(invalid_argument) naming `what`
 std::vector<double> parse_range(const std::string& text, const std::string& what);
 
@@ -64,7 +64,7 @@ struct CommonFlags {
   unsigned n_threads() const;
 };
 
-/// @throws Error(invalid_argument) if the file exists and `force` is false
+/// @throws Error(invalid_argument) if the file exists and `force` is false, or is no file on a disk
 /// @throws Error(io) if it cannot be written there
 void check_output(const std::filesystem::path& file, bool force);
 

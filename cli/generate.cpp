@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <ostream>
 
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
+#include <chest/file.hpp>
 #include <chest/parallel.hpp>
+#include <chest/text.hpp>
 
 #include "commands.hpp"
 #include "flags.hpp"
@@ -13,6 +17,9 @@ namespace chest {
 inline namespace v0 {
 namespace cli {
 namespace {
+
+/// A side of an array; n_rx n_tx stays a number that fits.
+constexpr std::uint64_t most_antennas = 65'536;
 
 struct GenerateOptions {
   std::string kind, out;
@@ -33,28 +40,45 @@ std::unique_ptr<ChannelGenerator> make_generator(const GenerateOptions& o) {
       {o.n_rx, o.n_tx, o.n_components, o.spread_rx_deg, o.spread_tx_deg, o.common.seed});
 }
 
+std::string gigabytes(double bytes) { return number_text(std::ceil(bytes / 1e8) / 10) + " GB"; }
+
 void declare(CommandLine& line, GenerateOptions& o) {
   line.flag("kind", &o.kind, "scm|rayleigh|kronecker|gmm",
             "the channel model; the word after generate");
-  line.flag("n-rx", &o.n_rx, "N", "receive antennas (base station), rows of H");
-  line.flag("n-tx", &o.n_tx, "N", "transmit antennas (mobile station), columns of H");
-  line.flag("n-samples", &o.n_samples, "N", "channels");
+  line.flag("n-rx", &o.n_rx, "N", "receive antennas (base station), rows of H").most =
+      most_antennas;
+  line.flag("n-tx", &o.n_tx, "N", "transmit antennas (mobile station), columns of H").most =
+      most_antennas;
+  line.flag("n-samples", &o.n_samples, "N", "channels").most = 1'000'000'000'000;
   line.section("channel models");
-  line.flag("n-paths", &o.n_paths, "N", "scm: clusters per channel");
+  line.flag("n-paths", &o.n_paths, "N", "scm: clusters per channel").most = 10'000;
   line.flag("spread-rx-deg", &o.spread_rx_deg, "DEGREES", "scm, gmm: angular spread, receive side");
   line.flag("spread-tx-deg", &o.spread_tx_deg, "DEGREES",
             "scm, gmm: angular spread, transmit side");
   line.flag("rho-rx", &o.rho_rx, "X", "kronecker: correlation of neighbours, receive side");
   line.flag("rho-tx", &o.rho_tx, "X", "kronecker: correlation of neighbours, transmit side");
-  line.flag("n-components", &o.n_components, "N", "gmm: components of the mixture");
+  line.flag("n-components", &o.n_components, "N", "gmm: components of the mixture").most = 100'000;
   line.section("output");
-  line.flag("out", &o.out, "FILE", "file to write (HDF5)");
+  line.output("out", &o.out, "file to write (HDF5)");
   line.flag("double", &o.double_precision, "stores complex128, not complex64");
   line.flag("compress", &o.compress, "gzips the channels");
   line.flag("force", &o.force, "replaces an existing file");
   o.common.add(line, "same seed, same channels, for any number of threads",
                CommonFlags::Networks::no);
   line.positional("kind", 1);
+}
+
+/// @throws Error(io) if the channels will not fit on the disk
+void check_space(const GenerateOptions& o) {
+  std::error_code error;
+  const auto folder = link_target(o.out).parent_path();
+  const auto space = std::filesystem::space(folder.empty() ? "." : folder, error);
+  const double bytes =
+      double(o.n_samples) * double(o.n_rx) * double(o.n_tx) * (o.double_precision ? 16.0 : 8.0);
+  if (error || bytes < double(space.available)) return;
+  throw Error(ErrorKind::io, o.out + ": " + std::to_string(o.n_samples) + " channels take " +
+                                 gigabytes(bytes) + ", the disk has " +
+                                 gigabytes(double(space.available)) + " left");
 }
 
 }  // namespace
@@ -75,6 +99,7 @@ int generate(const Args& args, Context& context) {
   const arma::uword n_h = options.n_rx * options.n_tx;
   const arma::uword block = std::clamp<arma::uword>((1 << 18) / n_h, 1, 1024);
   const unsigned threads = options.common.n_threads();
+  if (!options.compress) check_space(options);
 
   ChannelFileOptions file;
   file.n_rx = options.n_rx;

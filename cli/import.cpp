@@ -21,7 +21,7 @@ int import(const Args& args, Context& context) {
                    "sim_params) into a model file. With channels, the number of calls per SNR is "
                    "calibrated on them; without, dmse runs 3 calls at every SNR.");
   line.flag("weights", &weights, "FILE", "HDF5 file with the weights; the word after import");
-  line.flag("out", &file, "FILE", "model file to write (HDF5)");
+  line.output("out", &file, "model file to write (HDF5)");
   line.flag("force", &force, "replaces an existing model");
   channels.add(line);
   common.add(line, "of the noise that the calibration adds");

@@ -18,10 +18,10 @@ int merge(const Args& args, Context& context) {
                    "Puts the shards of a sweep or link run together. The file equals that of the "
                    "run in one piece, timings aside.");
   line.flag("files", &files, "FILE", "results of all shards; the words without a flag");
-  line.flag("out", &merged_file, "FILE", "results file to write");
-  line.flag("csv", &csv, "FILE", "also the results as CSV");
-  line.flag("plot", &plot_file, "FILE",
-            "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.output("out", &merged_file, "results file to write");
+  line.output("csv", &csv, "also the results as CSV");
+  line.output("plot", &plot_file,
+              "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
   line.flag("force", &force, "replaces existing files");
   line.positional("files", -1);
   if (!line.parse(args, context)) return 0;

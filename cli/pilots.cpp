@@ -6,7 +6,6 @@
 #include <ostream>
 
 #include <chest/archive.hpp>
-#include <chest/spec.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
@@ -14,6 +13,7 @@
 #include <chest/metrics.hpp>
 #include <chest/sim/pilot_design.hpp>
 #include <chest/sim/pilots.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
 
 #include "commands.hpp"
@@ -266,7 +266,7 @@ void declare(CommandLine& line, PilotsFlags& flags) {
   line.flag("n-channels", &flags.n_channels, "N",
             "channels that --prior mixture takes the mean over");
   line.section("output");
-  line.flag("out", &flags.out, "FILE", "where to write P, for --pilots file=P.h5");
+  line.output("out", &flags.out, "where to write P, for --pilots file=P.h5");
   line.flag("force", &flags.force, "replaces an existing file");
   line.flag("compare", &flags.compare,
             "a table of LMMSE with these and other pilots: predicted, and measured on --test");

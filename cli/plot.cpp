@@ -18,7 +18,7 @@ int plot(const Args& args, Context& context) {
                    "Draws results with gnuplot: the NMSE (or the BER of a link run) over SNR, a "
                    "panel per choice of pilots, or over the number of pilots, a panel per SNR.");
   line.flag("files", &files, "FILE", "results files; the words without a flag");
-  line.flag("out", &drawing, "FILE", "a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.output("out", &drawing, "a name in .svg, .png, .pdf, or .gp for gnuplot commands");
   line.flag("x", &x, "snr|n_pilots", "what the figure is over");
   line.flag("title", &options.title, "TEXT", "above all panels");
   line.flag("force", &force, "replaces an existing file");

@@ -25,11 +25,19 @@ namespace {
 /// Blocks that keep a device busy; on a processor, blocks that stay near its cache.
 constexpr arma::uword block_on_device = 512, block_on_cpu = 64;
 
-bool is_own_csv(const std::string& file) {
-  std::ifstream in(file);
-  std::string start(17, '\0');
-  in.read(start.data(), std::streamsize(start.size()));
-  return start == "estimator,pilots,";
+/// Whether a table holds nothing but lines of these results: an earlier part of the same run.
+bool is_of_results(const std::string& csv, const std::string& results_file) {
+  sim::Results results;
+  try {
+    results = sim::load_results(results_file);
+  } catch (const Error&) {
+    return true;  // the run will say that it cannot continue from them
+  }
+  const std::vector<std::string> known = split(sim::to_csv(results), '\n');
+  std::ifstream in(csv);
+  for (std::string line; std::getline(in, line);)
+    if (std::find(known.begin(), known.end(), line) == known.end()) return false;
+  return true;
 }
 
 /// What the numbers come from, by content: names may change, hashes do not.
@@ -43,11 +51,12 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
                       {"axes", info.axes},
                       {"normalisation", to_string(info.normalisation)},
                       {"scale", info.scale}};
+  nlohmann::ordered_json options;
+  for (const NamedOptions& spec : estimators)
+    options[spec.text] = nlohmann::ordered_json::parse(catalog.options_json(spec));
   for (const std::string& model : models) json["models"].push_back(hash_file(model));
   json["device"] = device;
-  for (const NamedOptions& spec : estimators)
-    json["estimator_options"][spec.text] =
-        nlohmann::ordered_json::parse(catalog.options_json(spec));
+  json["estimator_options"] = std::move(options);
   return json.dump();
 }
 
@@ -55,9 +64,7 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
 void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catalog) {
   sim::SweepOptions& options = flags.options;
   options.snr_db = parse_range(flags.snr, "--snr");
-  options.pilots.clear();
-  for (const std::string& text : split(flags.pilots, ','))
-    options.pilots.push_back(sim::parse_pilots(text));
+  options.pilots = sim::parse_pilots_list(flags.pilots);
   options.estimators.clear();
   for (const NamedOptions& spec : catalog.parse(flags.estimators))
     options.estimators.push_back(spec.text);
@@ -71,24 +78,38 @@ void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catal
   options.out = flags.out;
 }
 
-void check_outputs(const RunFlags& flags) {
+/// @return whether the figure is drawn: that of a run that continues is drawn at its end, so one
+///         that is there is of the finished run, or not of this one at all
+bool check_outputs(const RunFlags& flags) {
   const bool force = flags.options.force;
+  std::error_code error;
   // The results file itself is checked by its content: it may be this command's unfinished run.
-  const bool may_continue = !force && !flags.out.empty() && std::filesystem::exists(flags.out);
+  const bool may_continue =
+      !force && !flags.out.empty() && std::filesystem::exists(flags.out, error);
   if (!flags.out.empty()) check_output(flags.out, force || may_continue);
-  if (!flags.csv.empty()) check_output(flags.csv, force || (may_continue && is_own_csv(flags.csv)));
-  if (!flags.plot.empty()) {
-    check_output(flags.plot, force || may_continue);
-    sim::check_plot(flags.plot);
+  if (!flags.csv.empty()) {
+    const bool is_own = may_continue && std::filesystem::is_regular_file(flags.csv, error) &&
+                        is_of_results(flags.csv, flags.out);
+    if (may_continue && !is_own && std::filesystem::is_regular_file(flags.csv, error))
+      refuse(flags.csv + ": exists and holds other lines than " + flags.out +
+             "; give another name, or take it away");
+    check_output(flags.csv, force || is_own);
   }
+  if (flags.plot.empty()) return false;
+  check_output(flags.plot, force || may_continue);
+  sim::check_plot(flags.plot);
+  if (!may_continue || !std::filesystem::exists(flags.plot, error)) return true;
+  warn(flags.plot + " exists and stays as it is; chest plot " + flags.out + " --out " + flags.plot +
+       " --force draws it again");
+  return false;
 }
 
 /// The model files of --model, and those that estimators name themselves.
 std::vector<std::string> all_models(const RunFlags& flags, const Catalog& catalog) {
   std::vector<std::string> models = flags.models;
   for (const NamedOptions& spec : catalog.parse(flags.estimators))
-    if (!spec.file.empty() && std::find(models.begin(), models.end(), spec.file) == models.end())
-      models.push_back(spec.file);
+    for (const std::string& file : files_of(spec))
+      if (std::find(models.begin(), models.end(), file) == models.end()) models.push_back(file);
   return models;
 }
 
@@ -116,7 +137,7 @@ void RunFlags::add(CommandLine& line) {
             "chest estimators NAME shows the options of one");
   line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
   line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
-  line.flag("pilots", &pilots, "LIST",
+  line.flag("pilots", &pilots, "PILOTS",
             "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]");
   line.flag("pilot-power", &options.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("stop-rel", &options.stop_rel, "X",
@@ -125,13 +146,14 @@ void RunFlags::add(CommandLine& line) {
   line.flag("shard", &shard, "I/N",
             "the I-th of N parts of the run; chest merge puts them together");
   line.section("output");
-  line.flag("out", &out, "FILE", "results file (HDF5); an unfinished run continues from it");
-  line.flag("csv", &csv, "FILE", "also the results as CSV");
-  line.flag("plot", &plot, "FILE",
-            "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
+  line.output("csv", &csv, "also the results as CSV");
+  line.output("plot", &plot,
+              "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
   line.flag("force", &options.force, "replaces existing files");
   common.add(line, "same seed, same numbers, for any number of threads and shards");
-  line.flag("block", &block, "N", "samples per block; 0: 64, or 512 on a device");
+  line.flag("block", &block, "N", "samples per block; 0: 64, or 512 on a device").most =
+      1'000'000'000;
 }
 
 int execute(const CommandLine& line, RunFlags& flags, Context& context,
@@ -141,7 +163,7 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   line.require("channels", "the file with the channels");
   sim::SweepOptions& options = flags.options;
   fill_options(flags, line, context.catalog);
-  check_outputs(flags);
+  const bool draws = check_outputs(flags);
   const Dataset dataset = flags.channels.open();
   const SampleRange range = flags.channels.range(dataset);
   options.first = range.first;
@@ -164,7 +186,7 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
     results = run(dataset.samples(), covariances, estimator_factory(context.catalog, known),
                   options, control);
   }
-  write_csv_and_plot(results, flags.csv, results.finished() ? flags.plot : "");
+  write_csv_and_plot(results, flags.csv, draws && results.finished() ? flags.plot : "");
   context.out << sim::to_table(results);
   if (results.finished()) return 0;
   throw Error(ErrorKind::interrupted,

@@ -2,6 +2,8 @@
 // that it cannot use.
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <regex>
 #include <set>
 #include <sstream>
@@ -220,8 +222,7 @@ TEST_F(Flags, WrongWordsAreExplained) {
   expect(sweep({"--seed", "1", "--seed", "2"}), "--seed is given more than once");
   expect(sweep({"--seed", "abc"}), "--seed: 'abc' is not a whole number, 0 or more");
   expect(sweep({"--pilot-power", "much"}), "--pilot-power: 'much' is not a number");
-  expect(sweep({"--threads", "99999999999"}),
-         "--threads is 99999999999, expected at most 4294967295");
+  expect(sweep({"--threads", "99999999999"}), "--threads is 99999999999, expected at most 1024");
   expect({"fit"}, "the word after fit is missing: lmmse, gmm, dmse or vae; see chest fit --help");
   expect({"generate", "scmm"}, "--kind is 'scmm', expected scm, rayleigh, kronecker or gmm");
   expect(sweep({"--device", "gpu"}), "--device is 'gpu', expected cpu, cuda, cuda:N or auto");
@@ -248,6 +249,121 @@ TEST_F(Flags, TheFileOfFlagsIsCheckedLikeTheFlags) {
             "chest sweep: --seed: 'many' is not a whole number, 0 or more\n");
   EXPECT_EQ(message(1, sweep({"--config", file("none.ini")})),
             "chest sweep: --config " + file("none.ini") + " cannot be read\n");
+}
+
+TEST_F(Flags, NumbersThatDoNotFitAreNamed) {
+  const auto refused = [](const Words& more, const std::string& sentence) {
+    EXPECT_EQ(message(2, sweep(more)), "chest sweep: " + sentence + "\n");
+  };
+  refused({"--threads", "-1"}, "--threads: '-1' is not a whole number, 0 or more");
+  refused({"--threads", "100000"}, "--threads is 100000, expected at most 1024");
+  refused({"--block", "-1"}, "--block: '-1' is not a whole number, 0 or more");
+  refused({"--seed", "18446744073709551616"},
+          "--seed is 18446744073709551616, expected at most 18446744073709551615");
+  refused({"--seed", "1.5"}, "--seed: '1.5' is not a whole number, 0 or more");
+  refused({"--snr", "10dB"}, "--snr: '10dB' is not a number; write 10");
+  refused({"--snr", "\u221210"}, "--snr: '\u221210' is not a number; write -10");
+  refused({"--snr", "nan"}, "--snr: 'nan' is not a number");
+  refused({"--snr", "0:inf:20"}, "--snr: 'inf' is not a number");
+  refused({"--pilot-power", "0,5"}, "--pilot-power: '0,5' is not a number; write 0.5");
+  refused({"--stop-rel", "2%"}, "--stop-rel: '2%' is not a number; write 0.02");
+  refused({"--block", "18446744073709551615"},
+          "--block is 18446744073709551615, expected at most 1000000000");
+  EXPECT_EQ(message(2, {"generate", "rayleigh", "--n-rx", "4294967296", "--n-tx", "4294967296",
+                        "--out", file("large.h5")}),
+            "chest generate: --n-rx is 4294967296, expected at most 65536\n");
+  refused({"--snr=-10:20:5"},
+          "--snr: the range '-10:20:5' holds -10 alone, its step is 20; write first:step:last, for "
+          "example -10:5:20");
+  EXPECT_TRUE(
+      holds(message(0, sweep({"--quiet", "--snr", "20:-10:-5"})),
+            "warning: --snr: the range '20:-10:-5' (first:step:last) ends at 0, before -5"));
+  EXPECT_EQ(message(0, sweep({"--quiet", "--snr", "-1:0.1:1"})), "");
+  EXPECT_EQ(output(sweep({"--quiet", "--snr", "0, 10"})), output(sweep({"--snr", "0,10"})));
+  // More threads than the machine gives, and than there is work.
+  EXPECT_EQ(output(sweep({"--quiet", "--snr", "0", "--threads", "1024"})),
+            output(sweep({"--snr", "0", "--threads", "1"})));
+  EXPECT_TRUE(holds(message(1, {"generate", "rayleigh", "--n-samples", "1000000000000", "--out",
+                                file("large.h5")}),
+                    " channels take "));
+}
+
+TEST_F(Flags, ThreadsThatCannotBeStartedAreDoneWithout) {
+  Program few(sweep({"--snr=0:1:20", "--threads", "64", "--block", "1"}), [] {
+    const rlimit space{rlim_t{1} << 30, rlim_t{1} << 30};
+    ::setrlimit(RLIMIT_AS, &space);
+  });
+  // Where even the program does not fit, there is nothing to see.
+  EXPECT_GE(few.status(), 0);
+  if (few.status() != 0) GTEST_SKIP() << few.err();
+  EXPECT_EQ(few.out(), output(sweep({"--snr=0:1:20", "--threads", "1", "--block", "1"})));
+}
+
+TEST_F(Flags, PathsAreTakenWhole) {
+  EXPECT_EQ(message(1, {"sweep", "--channels", "C:\\Users\\me\\channels.mat"}),
+            "chest sweep: C:\\Users\\me\\channels.mat: there is no such file\n");
+  EXPECT_EQ(message(1, {"sweep", "--channels", "C:\\Users\\me\\channels.mat:/H"}),
+            "chest sweep: C:\\Users\\me\\channels.mat: there is no such file\n");
+  EXPECT_EQ(message(1, {"info", "server:/data/H.h5"}),
+            "chest info: server:/data/H.h5: there is no such file\n");
+  output({"fit", "lmmse", "--channels", file("channels.h5"), "--out", file("m.h5")});
+  output({"pilots", "--channels", file("channels.h5"), "--n-pilots", "2", "--out", file("P.h5")});
+  std::filesystem::create_directory(file("a:1, b"));
+  for (const std::string odd : {"a,b", "a:b", "a:1, b/x", "a'b", "\u03b1\u03b2", "a@b", "#1"}) {
+    for (const char* name : {"channels.h5", "m.h5", "P.h5"})
+      std::filesystem::copy_file(file(name), file(odd + name));
+    output(sweep({"--snr", "0", "--model", file(odd + "m.h5"), "--estimators", "lmmse"}));
+    output({"info", file(odd + "channels.h5") + ":/channels"});
+    output(sweep({"--snr", "0", "--pilots", "dft:1,file=" + file(odd + "P.h5") + ",dft:2"}));
+    output(sweep({"--snr", "0", "--pilots", "file=" + file(odd + "P.h5") + ":/pilots"}));
+    output(sweep({"--snr", "0", "--pilots", "file=\"" + file(odd + "P.h5") + "\":/pilots,dft:2"}));
+    const bool has_quote = odd.find('\'') != std::string::npos;
+    if (!has_quote) {
+      output(sweep({"--snr", "0", "--estimators", "ls,lmmse@" + file(odd + "m.h5") + ",omp"}));
+    }
+    output(sweep({"--snr", "0", "--estimators", "lmmse@\"" + file(odd + "m.h5") + "\""}));
+  }
+  EXPECT_TRUE(holds(message(2, sweep({"--pilots", "file=none,1.h5"})), "A comma separates pilots"));
+  EXPECT_TRUE(holds(message(2, sweep({"--estimators", "lmmse@none,1.h5"})),
+                    "a comma separates estimators"));
+}
+
+TEST_F(Flags, TheFileOfFlagsIsReadInEveryForm) {
+  const std::string expected = output(sweep({"--quiet", "--snr", "0,10"}));
+  const auto reads = [&](const std::string& text) {
+    write_text_file(file("form.ini"), text);
+    EXPECT_EQ(output(sweep({"--config", file("form.ini")})), expected) << text;
+  };
+  reads("\xEF\xBB\xBFsnr=0,10\nquiet=true\n");
+  reads("snr = 0,10\r\nquiet = true\r\n");
+  reads("\tsnr\t=\t0,10\t# a remark\n\n ; another\n#\n");
+  reads("snr = \"0,10\"  # a remark\nestimators='ls'");
+  reads("--snr=0,10");
+  std::filesystem::copy_file(file("channels.h5"), file("a #1=b.h5"));
+  write_text_file(file("form.ini"), "channels = \"" + file("a #1=b.h5") + "\"\nsnr=0,10\n");
+  EXPECT_EQ(output({"sweep", "--config", file("form.ini")}), expected);
+
+  const auto refused = [&](const std::string& text, const std::string& sentence) {
+    write_text_file(file("form.ini"), text);
+    EXPECT_EQ(message(2, sweep({"--config", file("form.ini")})), "chest sweep: " + sentence + "\n");
+  };
+  const std::string name = "--config " + file("form.ini");
+  const std::string invalid = name + ": invalid line ";
+  refused("seed=1\nsnr: 0\n", invalid + "2, 'snr: 0'; expected name=value");
+  refused("--snr 0\n", invalid + "1, '--snr 0'; expected name=value");
+  refused("[sweep]\nsnr=0\n", invalid + "1, '[sweep]'; expected name=value, without sections");
+  refused("{\"snr\": 0}\n", invalid + "1, '{\"snr\": 0}'; expected name=value");
+  refused("snr=\n", invalid + "1, 'snr='; expected name=value");
+  refused("snr=\"0\" 1\n", invalid + "1, 'snr=\"0\" 1'; expected name=value");
+  refused("seed=1\nseed=2\n", "--seed is given more than once");
+  refused("quiet=perhaps\n",
+          "the argument ('perhaps') for option 'quiet' is invalid. Valid "
+          "choices are 'on|off', 'yes|no', '1|0' and 'true|false'");
+  refused(std::string("\xFF\xFEs\0n\0r\0", 8), name + " is UTF-16 or no text; save it as UTF-8");
+  refused(std::string("\xFE\xFF\0s\0n\0r", 8), name + " is UTF-16 or no text; save it as UTF-8");
+  refused(std::string("s\0n\0r\0=\0", 8), name + " is UTF-16 or no text; save it as UTF-8");
+  EXPECT_EQ(message(1, sweep({"--config", file("")})),
+            "chest sweep: --config " + file("") + " is a folder, expected a file\n");
 }
 
 TEST_F(Flags, FilesRecordAllOfThem) {
