@@ -38,9 +38,7 @@ std::string default_axes(const std::vector<std::uint64_t>& dims, const StoredArr
   if (array.parts == ComplexParts::axis) {
     if (extent.size() < 3 || extent.back() != 2)
       fail(name,
-           "holds " + name.type_name + " " + shape_text(array.dims) +
-               ", complex values are needed; name the axis of real and imaginary part as c, for "
-               "example --axes ncrt");
+           "holds " + name.type_name + " " + shape_text(array.dims) + ", " + complex_values_needed);
     extent.pop_back();
     end = "c";
   }
@@ -247,6 +245,18 @@ std::string shape_text(const std::vector<std::uint64_t>& dims) {
   for (std::size_t d = 0; d < dims.size(); ++d)
     text += (d > 0 ? ", " : "") + std::to_string(dims[d]);
   return text + ")";
+}
+
+std::string axes_of_elements(const std::vector<std::uint64_t>& dims, const ArrayName& name) {
+  std::string axes = "n";
+  for (std::size_t d = 1; d + 2 < dims.size(); ++d) {
+    if (dims[d] != 1)
+      fail(name, "holds elements of more than two axes, " + shape_text(dims) +
+                     " with n first; name each axis with --axes, for example n" +
+                     std::string(dims.size() - 3, '0') + "tr");
+    axes += '0';
+  }
+  return axes + "tr";
 }
 
 std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> array,

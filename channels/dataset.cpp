@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/file_kind.hpp>
 #include <chest/text.hpp>
 
 #include "sample_source.hpp"
@@ -28,7 +28,7 @@ std::string format_power(double power) {
 
 struct Dataset::Impl {
   DatasetInfo info;
-  std::shared_ptr<const ArchiveReader> archive;  // null for .npy
+  std::shared_ptr<const ArchiveReader> archive;  // null for other files than HDF5
   std::unique_ptr<const SampleSource> source;
 
   [[noreturn]] void fail(ErrorKind kind, const std::string& what) const {
@@ -41,16 +41,31 @@ struct Dataset::Impl {
     if (!std::filesystem::exists(info.file, error)) fail(ErrorKind::io, "there is no such file");
     if (std::filesystem::is_directory(info.file, error))
       fail(ErrorKind::io, "is a folder, expected a file of channels");
-    std::string head(6, '\0');
-    std::ifstream(info.file, std::ios::binary).read(head.data(), 6);
-    if (head == "\x93NUMPY") {
-      source = open_npy(info.file, options);
-    } else if (head.rfind("PK\x03\x04", 0) == 0) {
-      fail(ErrorKind::format,
-           "is a .npz or another zip archive; save the one array of channels with np.save");
-    } else {
-      archive = std::make_shared<ArchiveReader>(info.file);
-      open_archive(options);
+    switch (file_kind(info.file)) {
+      case FileKind::npy:
+        source = open_npy(info.file, options);
+        break;
+      case FileKind::zip:
+        source = open_npz(info.file, options);
+        break;
+      case FileKind::matlab_5:
+      case FileKind::matlab_4:
+        source = open_mat(info.file, options);
+        break;
+      case FileKind::hdf5:
+        archive = std::make_shared<ArchiveReader>(info.file);
+        open_archive(options);
+        break;
+      case FileKind::other: {
+        const std::string what = describe_foreign_file(info.file);
+        fail(ErrorKind::format,
+             !what.empty()
+                 ? what
+                 : "is of no kind that chest reads: HDF5 (MATLAB -v7.3, h5py, Octave -hdf5, "
+                   "quadriga-lib), MATLAB v4 to v7 .mat, NumPy .npy and .npz. Raw numbers become "
+                   ".npy in Python: np.save('channels.npy', np.fromfile(FILE, "
+                   "np.complex64).reshape(n, n_rx, n_tx))");
+      }
     }
     info.dataset = source->dataset;
     if (info.kind.empty()) info.kind = source->kind;

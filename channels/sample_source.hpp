@@ -65,6 +65,12 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
 /// NumPy .npy.
 std::unique_ptr<SampleSource> open_npy(const std::filesystem::path& file,
                                        const DatasetOptions& options);
+/// NumPy .npz: the array is found, or the one named in the options.
+std::unique_ptr<SampleSource> open_npz(const std::filesystem::path& file,
+                                       const DatasetOptions& options);
+/// MATLAB v4 to v7: the variable is found, or the one named in the options.
+std::unique_ptr<SampleSource> open_mat(const std::filesystem::path& file,
+                                       const DatasetOptions& options);
 /// HDF5 of chest, MATLAB, h5py or Octave: the dataset is found, or the one named in the options.
 std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
                                         const DatasetOptions& options);
@@ -72,6 +78,17 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
 bool is_quadriga_lib(const ArchiveReader& archive);
 /// HDF5 of quadriga-lib: one sample per snapshot, the sum over its paths.
 std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive);
+
+/// What to say of real values where no axis holds their two parts.
+inline constexpr const char* complex_values_needed =
+    "complex values are needed; where real and imaginary part are an axis of length 2, name it as "
+    "c, for example --axes ncrt; where they alternate along an axis (I, Q, I, Q), take them apart "
+    "first, in Python: H = x[..., 0::2] + 1j * x[..., 1::2]";
+
+/// Axes of matrices [n_rx, n_tx] of MATLAB that are the elements of a cell array or array of structs: dims n first,
+/// then those of an element in C order.
+/// @throws Error(format) if an element is more than a matrix
+std::string axes_of_elements(const std::vector<std::uint64_t>& dims, const ArrayName& name);
 
 /// "(16, 64, 9000)"
 std::string shape_text(const std::vector<std::uint64_t>& dims);

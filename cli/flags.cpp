@@ -81,7 +81,7 @@ void ChannelFlags::add(CommandLine& line) {
   line.section("channels");
   line.flag(
       "channels", &channels, "FILE[:DATASET]",
-      "channels, in a file of chest, MATLAB v7.3, h5py, Octave, quadriga-lib or NumPy (.npy)");
+      "channels, in a file of chest, MATLAB, h5py, Octave, quadriga-lib or NumPy (.npy, .npz)");
   line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
       .default_text = "all";
   line.flag("normalise", &normalise, "none|dataset|sample|X",

@@ -10,6 +10,7 @@
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/vae_model.hpp>
 #include <chest/estimators/prior/prior_gap.hpp>
+#include <chest/file_kind.hpp>
 #include <chest/metrics.hpp>
 
 #include "calibration.hpp"
@@ -171,7 +172,8 @@ int info(const Args& args, Context& context) {
 
   std::ostream& out = context.out;
   const std::filesystem::path file = split_dataset_name(flags.channels).first;
-  if (file.extension() != ".npy") {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(file, error) && file_kind(file) == FileKind::hdf5) {
     const ArchiveReader archive(file);
     const std::string format = archive.text_attribute("/", "format").value_or("");
     if (format == "chest-model") {

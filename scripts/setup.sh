@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config
   libarmadillo-dev libopenblas-dev libhdf5-dev libtorch-dev
-  libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
+  zlib1g-dev libzip-dev libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   gnuplot-nox python3-h5py python3-numpy octave hdf5-tools
 )

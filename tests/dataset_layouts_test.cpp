@@ -47,6 +47,7 @@ std::vector<Layout> layouts() {
       {"h5py_group_pair.h5", "", "", 0, "h5py", "/h", "nrt", h},
       {"h5py_group_pair.h5", "h", "", 0, "h5py", "/h", "nrt", h},
       {"h5py_trailing_two.h5", "", "", 0, "h5py", "/h", "nrtc", h},
+      {"big_endian.npy", "", "", 0, "npy", "", "nrt", h},
       {"h5py_planes.h5", "h", "ncrt", 0, "h5py", "/h", "ncrt", h},
       {"octave_double.h5", "", "", 0, "Octave", "/H", "trn", h},
       {"octave_double.h5", "H", "", 0, "Octave", "/H", "trn", h},

@@ -13,13 +13,16 @@
 
 namespace chest::fuzz {
 
+/// A file of this process. With a name: HDF5 resolves the path, so that a descriptor alone will not do.
+inline std::string path_of_bytes() {
+  return (std::filesystem::temp_directory_path() / ("chest_fuzz_" + std::to_string(::getpid())))
+      .string();
+}
+
 /// Opens the bytes as a file of channels and reads some of it. Whatever the bytes are, nothing but
 /// an Error may come of it.
 inline void open_and_read(const std::string& bytes) {
-  // A file with a name: HDF5 resolves the path, so that a descriptor alone will not do.
-  static const std::string path =
-      (std::filesystem::temp_directory_path() / ("chest_fuzz_" + std::to_string(::getpid())))
-          .string();
+  static const std::string path = path_of_bytes();
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   DatasetOptions options;
   options.normalisation = Normalisation::factor;

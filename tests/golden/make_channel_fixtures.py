@@ -127,13 +127,55 @@ octave("save -hdf5 octave_double.h5 H")
 # Octave 7 reports an error when it saves complex single, and leaves zeros.
 octave("H = single(H); try, save -hdf5 octave_single.h5 H, catch, end")
 octave("save -v7 matlab_v7.mat H")
+# Octave writes the formats of MATLAB v4, v6 and v7.
+octave("H = H(:, :, 1); save -v4 matlab_v4.mat H")
+octave("H = single(H); save -v6 matlab_v6.mat H")
+octave("s.H = H; s.fc = 3.5e9; s.name = 'UMa'; save -v7 matlab_v7_struct.mat s")
+octave(f"for k = {N}:-1:1, u(k).H = squeeze(H(k, :, :)); u(k).id = k; end; save -v7 matlab_v7_array.mat u")
+octave(f"for k = 1:{N}, c{{k + (k > 3)}} = squeeze(H(k, :, :)); end; save -v7 matlab_v7_cell.mat c; "
+       "save -hdf5 octave_cell.tmp c; c{1} = 1i; save -v7 matlab_v7_uneven.mat c")
+octave("H_re = real(H); H_im = imag(H); save -v7 matlab_v7_pair.mat H_re H_im")
+octave("I = int16(round(1000 * cat(4, real(H), imag(H)))); save -v7 matlab_v7_int16.mat I")
+octave("S = sparse(H(:, :)); x = 1; save -v7 matlab_v7_sparse.mat S x")
+octave("a = H; b = H; e = []; u = uint8(ones(3, 3, 2)); save -v7 matlab_v7_several.mat a b e u")
 for name in ("octave_double.h5", "octave_single.h5"):  # copied: Octave notes who wrote the file
     (FOLDER / name).rename(FOLDER / "octave.tmp")
     with h5py.File(FOLDER / "octave.tmp") as written, h5py.File(FOLDER / name, "w") as out:
         written.copy("H", out)
     (FOLDER / "octave.tmp").unlink()
 
+
+def matlab_references(name, uneven=False):
+    """A cell array and an array of structs: datasets of references into /#refs#."""
+    path = FOLDER / name
+    with h5py.File(path, "w", userblock_size=512) as out:
+        refs = out.create_group("#refs#")
+        cell = np.empty((N + 1, 1), h5py.ref_dtype)
+        for k in range(N + 1):
+            if k == N:  # an empty cell: its dims in place of its values
+                stored = refs.create_dataset(f"x{k}", data=np.zeros(2, np.uint64), track_times=False)
+                stored.attrs["MATLAB_empty"] = np.uint8(1)
+            else:
+                h = H[k, :2] if uneven and k == 1 else H[k]
+                packed = np.empty(h.T.shape, [("real", "<f8"), ("imag", "<f8")])
+                packed["real"], packed["imag"] = h.T.real, h.T.imag
+                stored = refs.create_dataset(f"x{k}", data=packed, track_times=False)
+            stored.attrs["MATLAB_class"] = np.bytes_("double")
+            cell[k, 0] = stored.ref
+        for where, key in ((out, "C"), (out.create_group("u"), "H")):
+            stored = where.create_dataset(key, data=cell, dtype=h5py.ref_dtype, track_times=False)
+            if key == "C":
+                stored.attrs["MATLAB_class"] = np.bytes_("cell")
+    with open(path, "r+b") as out:
+        out.write(MATLAB_HEADER.ljust(124) + b"\x00\x02IM")
+
+
 quadriga_lib("quadriga_lib.h5")
+matlab_references("matlab_cells.mat")
+matlab_references("matlab_cells_uneven.mat", uneven=True)
+with h5py.File(FOLDER / "octave_cell.tmp") as written, h5py.File(FOLDER / "octave_cell.h5", "w") as out:
+    written.copy("c", out)
+(FOLDER / "octave_cell.tmp").unlink()
 
 npy("c64_v1.npy", single, (1, 0))
 npy("c128_v2.npy", H, (2, 0))
@@ -144,6 +186,11 @@ npy("vectorised.npy", vectorised)
 npy("vectorised_fortran.npy", np.asfortranarray(vectorised))
 npy("stacked.npy", np.stack([single[:, :, 0], 9 * single[:, :, 0]]))
 npy("trailing_two.npy", np.stack([single.real, single.imag], axis=-1))
+np.savez(FOLDER / "stored.npz", H=H, positions=np.ones((N, 3)))
+np.savez_compressed(FOLDER / "deflated.npz", H=np.asfortranarray(single), names=np.array(["a", "b"]))
+np.savez(FOLDER / "pair.npz", H_re=H.real, H_im=H.imag, gain=np.ones(N))
+np.savez(FOLDER / "several.npz", up=H, down=H)
+np.savez(FOLDER / "no_channels.npz", positions=np.ones((N, 3)))
 npy("real.npy", np.ones((N, N_RX), np.float32))
 npy("integer.npy", np.ones((N, N_RX), np.int32))
 npy("big_endian.npy", single.astype(">c8"))

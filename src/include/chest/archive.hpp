@@ -17,9 +17,10 @@ inline namespace v0 {
 enum class ValueType {
   real,     ///< float or double
   integer,  ///< any integer
-  complex,  ///< compound of two floating-point members: real/imag, r/i, re/im (any case)
-  string,   ///< text
-  other     ///< references, other compounds, opaque ...: not read by chest
+  complex,  ///< compound of two numbers named as complex_pair() has it, r/i or real/imag for example, or an
+            ///< array of two
+  string,  ///< text
+  other    ///< references, other compounds, opaque ...: not read by chest
 };
 /// "real", "complex" ...: for messages.
 const char* to_string(ValueType type);
@@ -30,9 +31,10 @@ struct StoredDataset {
   std::vector<std::uint64_t> chunk;  ///< chunk dimensions; empty when contiguous
   ValueType type = ValueType::other;
   std::size_t bytes_per_value = 0;  ///< size of one value before compression
-  std::uint64_t stored_bytes = 0;   ///< what the file holds of it, compressed
-  std::string type_name;            ///< for messages: "compound {real, imag} float32"
-  std::uint64_t n_values() const;   ///< product of dims
+  bool fits_float = false;  ///< numbers, or parts of complex values: float holds all of their type
+  std::uint64_t stored_bytes = 0;  ///< what the file holds of it, compressed
+  std::string type_name;           ///< for messages: "compound {real, imag} float32"
+  std::uint64_t n_values() const;  ///< product of dims
 };
 
 /// A block of a stored dataset: first index and count in each dimension, C order.
@@ -49,7 +51,8 @@ struct Hyperslab {
 class ArchiveReader {
  public:
   /// @throws Error(io)      if the file cannot be opened
-  /// @throws Error(format)  if it is not HDF5 (a v5/v7 .mat and a truncated file are named as such)
+  /// @throws Error(format)  if it is not HDF5 (what it is instead is named), locked by a writer or not closed by
+  ///                        it, truncated, or newer than the HDF5 library
   explicit ArchiveReader(const std::filesystem::path& file);
   ~ArchiveReader();
   ArchiveReader(ArchiveReader&&) noexcept;
@@ -64,8 +67,16 @@ class ArchiveReader {
   /// Paths of all datasets below a group, depth first, at most `most`.
   std::vector<std::string> list_datasets(const std::string& group = "/",
                                          std::size_t most = 1000) const;
+  /// A sentence for every link below the root that leads nowhere.
+  std::vector<std::string> list_broken_links() const;
+  /// Paths of the objects that a dataset of references names, as MATLAB has them for cells and arrays of structs; empty
+  /// for what is neither in the root nor in /#refs#.
+  /// @throws Error(format) if it holds no references, or more than `most`
+  std::vector<std::string> read_references(const std::string& dataset,
+                                           std::uint64_t most = std::uint64_t{1} << 20) const;
 
-  /// @throws Error(format) if there is no such dataset; the message lists those there
+  /// @throws Error(format) if there is no such dataset; the message lists those there, or names the link that leads
+  ///                       nowhere
   StoredDataset info(const std::string& dataset) const;
   /// Reads a block into `out`, which holds the product of `slab.count` values.
   /// @throws Error(format) if the type does not fit T, the block lies outside, or the data is

@@ -39,11 +39,11 @@ struct DatasetOptions {
 struct DatasetInfo {
   std::filesystem::path file;
   std::string dataset;    ///< path inside the file, empty for .npy
-  std::string kind;       ///< "chest", "MATLAB v7.3", "h5py", "Octave", "quadriga-lib", "npy"
+  std::string kind;       ///< "chest", "MATLAB v7.3" (also "v5 to v7", "v4"), "h5py", "Octave", "quadriga-lib", "npy", "npz"
   std::string axes;       ///< assumed or given; "ptr" in quadriga-lib, p being the summed paths
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
-  arma::uword n_skipped = 0;  ///< empty snapshots left out (quadriga-lib)
+  arma::uword n_skipped = 0;  ///< empty snapshots (quadriga-lib) or cells left out
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;
   bool has_covariances = false;
@@ -52,8 +52,8 @@ struct DatasetInfo {
 };
 
 /// Channels stored in one file, read a block at a time (docs/formats.md). HDF5 in the forms of
-/// chest, MATLAB v7.3, h5py, Octave and quadriga-lib, and NumPy .npy. Reading is safe from several
-/// threads.
+/// chest, MATLAB v7.3, h5py, Octave and quadriga-lib, MATLAB v4 to v7, NumPy .npy and .npz. Reading is
+/// safe from several threads.
 class Dataset {
  public:
   /// @throws Error(io)      if the file cannot be read
