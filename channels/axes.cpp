@@ -207,27 +207,34 @@ std::string gigabytes_text(std::uint64_t n_h) {
   return text;
 }
 
-/// "--axes trn reads 24 channels of 8x4 (written column-major)"
-std::string alternative(const Dims& dims, const std::string& letters, const std::string& note) {
-  return "--axes " + letters + " reads " + sizes_text(dims, letters) + " (" + note + ")";
-}
-
-/// What else an array of samples and two sides could be, most likely first.
+/// What else an array of samples and two sides can be, most likely first.
 std::string other_readings(const Dims& dims, const StoredArray& array, const ArrayName& name,
                            const std::string& letters) {
-  const auto other = [&](const char* order, const char* note) {
-    return alternative(dims, permuted(letters, order), note);
+  struct Reading {
+    const char* order;
+    const char* note;
   };
-  if (array.axis_order == AxisOrder::slices) return other("trn", "samples in the rows of the cube");
-  if (array.axis_order == AxisOrder::column_major) {
-    const std::string last = other("ntr", "samples in the last axis of the writer");
-    return name.doubt.empty() ? last : last + ", " + other("nrt", "written row-major");
+  std::vector<Reading> readings;
+  if (array.axis_order == AxisOrder::slices) {
+    readings = {{"trn", "samples in the rows of the cube"}};
+    if (!name.doubt.empty()) readings.push_back({"nrt", "written row-major"});
+  } else if (array.axis_order == AxisOrder::column_major) {
+    readings = {{"ntr", "samples in the last axis of the writer"}};
+    if (!name.doubt.empty()) readings.push_back({"nrt", "written row-major"});
+  } else {
+    if (!name.dataset.empty()) readings.push_back({"trn", "written column-major, as by Julia"});
+    if (!name.doubt.empty()) readings.push_back({"ntr", "the same with the samples last"});
+    readings.push_back({"rtn", "samples last"});
   }
-  if (name.dataset.empty()) return other("rtn", "samples last");
-  const std::string column_major = other("trn", "written column-major, as by Julia");
-  return column_major + ", " +
-         (name.doubt.empty() ? other("rtn", "samples last")
-                             : other("ntr", "column-major with the samples last"));
+  std::string text;
+  for (const Reading& reading : readings) {
+    const std::string other = permuted(letters, reading.order);
+    // A remedy of far fewer channels than antennas is none.
+    if (2 * length(other, dims, 'n') < std::max(length(other, dims, 'r'), length(other, dims, 't')))
+      continue;
+    text += "--axes " + other + " reads " + sizes_text(dims, other) + " (" + reading.note + "), ";
+  }
+  return text + "--axes " + letters + " confirms it";
 }
 
 /// What speaks against axes that were assumed. `letters` and `dims` as h5py shows them.

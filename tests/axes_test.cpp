@@ -167,7 +167,10 @@ TEST_F(AxesTest, DoubtsNameTheReadingAndTheRemedy) {
        {1000, 4, 8},
        "1000 channels of 4x8 from axes nrt",
        "--axes ntr reads 1000 channels of 8x4"},
-      {"compound", {50, 6, 6}, "50 channels of 6x6 from axes ntr", "--axes trn"},
+      {"compound",
+       {50, 6, 6},
+       "50 channels of 6x6 from axes ntr",
+       "--axes nrt reads 50 channels of 6x6"},
   };
   for (const Doubt& doubt : cases) {
     SCOPED_TRACE(doubt.writer + " " + shape_of(doubt.dims));
