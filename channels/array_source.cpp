@@ -5,6 +5,7 @@
 
 #include <chest/error.hpp>
 
+#include "axes.hpp"
 #include "sample_source.hpp"
 
 namespace chest {
@@ -18,11 +19,12 @@ constexpr std::uint64_t slab_bytes_chunked = 4 * mebibyte;
 constexpr std::uint64_t slab_bytes_strided = 32 * mebibyte;
 constexpr std::uint64_t slab_bytes_most = 128 * mebibyte;
 constexpr std::uint64_t chunk_bytes_most = 256 * mebibyte;
-constexpr std::uint64_t n_h_most = std::uint64_t{1} << 22;
+constexpr std::uint64_t outer_bytes_most = 1024 * mebibyte;
 
 /// Distances in a block, counted in real numbers.
 struct Strides {
   std::uint64_t n = 0, r = 0, t = 0, im = 0;
+  std::vector<std::uint64_t> inner;  ///< of the samples of one outer index
 };
 
 [[noreturn]] void fail(const ArrayName& name, const std::string& what) {
@@ -30,76 +32,12 @@ struct Strides {
               name.file.string() + ": " + (name.dataset.empty() ? "" : name.dataset + " ") + what);
 }
 
-/// Order of the axes where none is given, for dims in the order of the program that wrote the file.
-std::string default_axes(const std::vector<std::uint64_t>& dims, const StoredArray& array,
-                         const DatasetOptions& options, const ArrayName& name) {
-  std::vector<std::uint64_t> extent = dims;
-  std::string end;
-  if (array.parts == ComplexParts::axis) {
-    if (extent.size() < 3 || extent.back() != 2)
-      fail(name,
-           "holds " + name.type_name + " " + shape_text(array.dims) + ", " + complex_values_needed);
-    extent.pop_back();
-    end = "c";
-  }
-  if (extent.size() == 3) return "nrt" + end;
-  if (extent.size() == 2) {
-    const bool vectorised =
-        options.n_rx > 0 && extent[1] != options.n_rx && extent[1] % options.n_rx == 0;
-    return (vectorised ? "nv" : "nr") + end;
-  }
-  // More axes are clear only when all but two of them have length 1.
-  std::string axes = "n";
-  std::string antennas = "rt";
-  for (std::size_t d = 1; d < extent.size(); ++d) {
-    if (extent[d] == 1) {
-      axes += '0';
-    } else if (!antennas.empty()) {
-      axes += antennas.front();
-      antennas.erase(0, 1);
-    } else {
-      axes.clear();
-      break;
-    }
-  }
-  if (extent.size() < 3 || axes.empty() || antennas == "rt")
-    fail(name, "has the shape " + shape_text(array.dims) +
-                   ", expected [n, n_rx, n_tx]; name each of its " +
-                   std::to_string(array.dims.size()) +
-                   " axes with --axes, from n (sample), r, t (antennas), v (vec(H)), c (real and "
-                   "imaginary part), 0 (first index taken)");
-  return axes + end;
-}
-
-/// Checks given axes against the dims they name, in the same order.
-void check_axes(const std::string& axes, const std::vector<std::uint64_t>& dims, ComplexParts parts,
-                const ArrayName& name) {
-  const std::string given = "--axes " + axes;
-  if (axes.size() != dims.size())
-    fail(name, "has " + std::to_string(dims.size()) + " axes, " + shape_text(dims) + ", but " +
-                   given + " names " + std::to_string(axes.size()));
-  for (const char axis : axes) {
-    if (std::string("nrtvc0").find(axis) == std::string::npos)
-      fail(name,
-           given + ": unknown axis '" + std::string(1, axis) + "', expected n, r, t, v, c or 0");
-    if (axis != '0' && std::count(axes.begin(), axes.end(), axis) > 1)
-      fail(name, given + ": axis " + std::string(1, axis) + " is there twice");
-  }
-  const auto has = [&](char axis) { return axes.find(axis) != std::string::npos; };
-  if (has('v') ? has('r') || has('t') : !has('r') && !has('t'))
-    fail(name, given + ": the antennas are either r and t, or v for vec(H)");
-  if (has('c') != (parts == ComplexParts::axis))
-    fail(name, given + (has('c') ? ": axis c is for real arrays, this one is complex"
-                                 : ": the array is real, one axis must be c, of length 2"));
-  if (has('c') && dims[axes.find('c')] != 2)
-    fail(name,
-         given + ": axis c has length " + std::to_string(dims[axes.find('c')]) + ", expected 2");
-}
-
 /// Copies samples of a block, first + 0 .. count - 1, to columns vec(H).
-template <class T>
-void to_columns(const T* block, const Strides& stride, std::uint64_t first, std::uint64_t count,
-                arma::uword n_rx, arma::uword n_tx, std::complex<double>* out) {
+/// @param offset  of sample i in the block
+template <class T, class Offset>
+void to_columns(const T* block, const Strides& stride, const Offset& offset, std::uint64_t first,
+                std::uint64_t count, arma::uword n_rx, arma::uword n_tx,
+                std::complex<double>* out) {
   const std::uint64_t n_h = n_rx * n_tx;
   const auto value = [&](const T* at) {
     return std::complex<double>(static_cast<double>(at[0]), static_cast<double>(at[stride.im]));
@@ -112,9 +50,9 @@ void to_columns(const T* block, const Strides& stride, std::uint64_t first, std:
     const std::uint64_t end = std::min(k + tile, count);
     for (arma::uword t = 0; t < n_tx; ++t) {
       for (arma::uword r = 0; r < n_rx; ++r) {
-        const T* at = block + r * stride.r + t * stride.t + first * stride.n;
+        const T* at = block + r * stride.r + t * stride.t;
         for (std::uint64_t i = k; i < end; ++i)
-          out[i * n_h + t * n_rx + r] = value(at + i * stride.n);
+          out[i * n_h + t * n_rx + r] = value(at + offset(first + i));
       }
     }
   }
@@ -122,42 +60,58 @@ void to_columns(const T* block, const Strides& stride, std::uint64_t first, std:
 
 class ArraySource final : public SampleSource {
  public:
-  ArraySource(std::unique_ptr<StoredArray> array, std::string letters)
-      : array_(std::move(array)), letters_(std::move(letters)) {
-    i_n_ = letters_.find('n');
+  /// @param each  the axis of each dim of the array
+  ArraySource(std::unique_ptr<StoredArray> array, std::vector<Axis> each)
+      : array_(std::move(array)), axes_(std::move(each)) {
+    // As people see the axes, the first of the samples is the outer one.
+    for (std::size_t i = 0; i < axes_.size(); ++i) {
+      const std::size_t d = array_->dims_reversed ? axes_.size() - 1 - i : i;
+      if (axes_[d].letter != 'n') continue;
+      if (i_n_ == none) {
+        i_n_ = d;
+      } else {
+        inner_.push_back(d);
+        n_inner_ *= array_->dims[d];
+      }
+    }
   }
 
   /// Chooses the slabs; n_samples, n_rx and n_tx are known.
-  void plan() {
-    const std::uint64_t bytes = n_rx * n_tx * 2 * (array_->single ? 4 : 8);
-    if (i_n_ == std::string::npos) {
+  /// @return bytes of the samples of one outer index
+  std::uint64_t plan() {
+    const std::uint64_t bytes = n_inner_ * n_rx * n_tx * 2 * (array_->single ? 4 : 8);
+    if (i_n_ == none) {
       slab_samples_ = 1;
-      return;
+      return bytes;
     }
     bool samples_slowest = true;
     for (std::size_t d = 0; d < i_n_; ++d)
-      samples_slowest &= letters_[d] == '0' || array_->dims[d] == 1;
+      samples_slowest &= axes_[d].letter == '0' || array_->dims[d] == 1;
     in_order_ = samples_slowest && array_->chunk.empty();
     const std::uint64_t align = array_->chunk.empty() ? 1 : array_->chunk[i_n_];
     const std::uint64_t wanted = array_->chunk.empty() ? slab_bytes_strided : slab_bytes_chunked;
     slab_samples_ = (std::max(wanted / bytes, std::uint64_t{1}) + align - 1) / align * align;
-    slab_samples_ = std::min({slab_samples_, std::max(slab_bytes_most / bytes, std::uint64_t{1}),
-                              std::uint64_t{n_samples}});
+    slab_samples_ = std::min(
+        {slab_samples_, std::max(slab_bytes_most / bytes, std::uint64_t{1}), array_->dims[i_n_]});
+    return bytes;
   }
 
   void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const override {
     while (count > 0) {
       // Without chunks and with the samples one after the other there is nothing to gain from
       // slabs.
-      const std::uint64_t start = in_order_ ? first : first / slab_samples_ * slab_samples_;
-      const std::uint64_t end = std::min(start + slab_samples_, std::uint64_t{n_samples});
-      const std::uint64_t n = std::min(count, end - first);
+      const std::uint64_t outer = first / n_inner_;
+      const std::uint64_t start = in_order_ ? outer : outer / slab_samples_ * slab_samples_;
+      const std::uint64_t end =
+          std::min<std::uint64_t>(start + slab_samples_, n_samples / n_inner_);
+      const std::uint64_t n = std::min(count, end * n_inner_ - first);
       const std::shared_ptr<const Slab> slab =
-          in_order_ ? load(start, n) : cached(start, end - start);
+          in_order_ ? load(start, (first + n - 1) / n_inner_ + 1 - start)
+                    : cached(start, end - start);
       if (array_->single) {
-        to_columns(slab->single.get(), strides(slab->count), first - start, n, n_rx, n_tx, out);
+        copy(slab->single.get(), slab->count, first - start * n_inner_, n, out);
       } else {
-        to_columns(slab->wide.get(), strides(slab->count), first - start, n, n_rx, n_tx, out);
+        copy(slab->wide.get(), slab->count, first - start * n_inner_, n, out);
       }
       first += n;
       count -= n;
@@ -166,6 +120,9 @@ class ArraySource final : public SampleSource {
   }
 
  private:
+  static constexpr std::size_t none = std::string::npos;
+
+  /// Samples of outer indices first .. first + count - 1.
   struct Slab {
     std::uint64_t first = 0, count = 0;
     std::unique_ptr<float[]> single;
@@ -175,8 +132,8 @@ class ArraySource final : public SampleSource {
   std::vector<std::uint64_t> block_dims(std::uint64_t count) const {
     std::vector<std::uint64_t> dims = array_->dims;
     for (std::size_t d = 0; d < dims.size(); ++d) {
-      if (letters_[d] == 'n') dims[d] = count;
-      if (letters_[d] == '0') dims[d] = 1;
+      if (d == i_n_) dims[d] = count;
+      if (axes_[d].letter == '0') dims[d] = 1;
     }
     return dims;
   }
@@ -186,27 +143,60 @@ class ArraySource final : public SampleSource {
     std::uint64_t stride = array_->parts == ComplexParts::interleaved ? 2 : 1;
     Strides out;
     out.im = 1;
+    std::vector<std::uint64_t> of(dims.size());
     for (std::size_t d = dims.size(); d-- > 0; stride *= dims[d]) {
-      if (letters_[d] == 'n') out.n = stride;
-      if (letters_[d] == 'r') out.r = stride;
-      if (letters_[d] == 't') out.t = stride;
-      if (letters_[d] == 'c') out.im = stride;
-      if (letters_[d] == 'v') {
+      of[d] = stride;
+      const char letter = axes_[d].letter;
+      if (d == i_n_) out.n = stride;
+      if (letter == 'r') out.r = stride;
+      if (letter == 't') out.t = stride;
+      if (letter == 'c') out.im = stride;
+      if (letter == 'v') {
         out.r = stride;
         out.t = n_rx * stride;
       }
+      if (letter == 'w') {
+        out.t = stride;
+        out.r = n_tx * stride;
+      }
     }
     if (array_->parts == ComplexParts::planes) out.im = stride;
+    if (array_->parts == ComplexParts::real) out.im = 0;
+    out.inner = {0};
+    for (const std::size_t d : inner_) {
+      std::vector<std::uint64_t> finer;
+      for (const std::uint64_t at : out.inner)
+        for (std::uint64_t i = 0; i < dims[d]; ++i) finer.push_back(at + i * of[d]);
+      out.inner = std::move(finer);
+    }
     return out;
+  }
+
+  template <class T>
+  void copy(const T* block, std::uint64_t n_outer, std::uint64_t first, std::uint64_t count,
+            std::complex<double>* out) const {
+    const Strides stride = strides(n_outer);
+    if (n_inner_ == 1) {
+      const auto offset = [&](std::uint64_t i) { return i * stride.n; };
+      to_columns(block, stride, offset, first, count, n_rx, n_tx, out);
+    } else {
+      const auto offset = [&](std::uint64_t i) {
+        return i / n_inner_ * stride.n + stride.inner[i % n_inner_];
+      };
+      to_columns(block, stride, offset, first, count, n_rx, n_tx, out);
+    }
+    if (array_->parts == ComplexParts::real)
+      for (std::uint64_t i = 0; i < count * n_rx * n_tx; ++i) out[i] = out[i].real();
   }
 
   std::shared_ptr<const Slab> load(std::uint64_t first, std::uint64_t count) const {
     auto slab = std::make_shared<Slab>();
     slab->first = first;
     slab->count = count;
-    const std::uint64_t n_reals = count * n_rx * n_tx * 2;
+    const std::uint64_t n_reals = count * n_inner_ * n_rx * n_tx * 2;
     Hyperslab block{std::vector<std::uint64_t>(array_->dims.size(), 0), block_dims(count)};
-    if (i_n_ != std::string::npos) block.first[i_n_] = first;
+    for (std::size_t d = 0; d < axes_.size(); ++d) block.first[d] = axes_[d].index;
+    if (i_n_ != none) block.first[i_n_] = first;
     if (array_->single) {
       slab->single = std::make_unique_for_overwrite<float[]>(n_reals);
       array_->read(block, slab->single.get());
@@ -229,9 +219,11 @@ class ArraySource final : public SampleSource {
   }
 
   std::unique_ptr<StoredArray> array_;
-  std::string letters_;  // one per dim of array_
-  std::size_t i_n_ = std::string::npos;
-  std::uint64_t slab_samples_ = 1;
+  std::vector<Axis> axes_;          // one per dim of array_
+  std::size_t i_n_ = none;          // the outer axis of the samples
+  std::vector<std::size_t> inner_;  // their other axes, slowest first
+  std::uint64_t n_inner_ = 1;       // samples per outer index
+  std::uint64_t slab_samples_ = 1;  // outer indices
   bool in_order_ = false;
   mutable std::mutex mutex_;
   mutable std::array<std::shared_ptr<const Slab>, 2> recent_;
@@ -262,43 +254,42 @@ std::string axes_of_elements(const std::vector<std::uint64_t>& dims, const Array
 std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> array,
                                                 const ArrayName& name,
                                                 const DatasetOptions& options) {
-  const auto reversed = [](auto sequence) {
-    std::reverse(sequence.begin(), sequence.end());
-    return sequence;
-  };
+  if (options.matrix && array->parts == ComplexParts::axis && array->dims.size() < 3)
+    array->parts = ComplexParts::real;
+  const Axes axes = axes_of(*array, name, options);
   // As people see the dims in h5py or NumPy, and as the bytes lie.
-  const std::vector<std::uint64_t> shown =
-      array->dims_reversed ? reversed(array->dims) : array->dims;
-  std::string axes = options.axes;
-  if (axes.empty()) {
-    axes = array->first_axis_last ? reversed(default_axes(reversed(shown), *array, options, name))
-                                  : default_axes(shown, *array, options, name);
+  std::vector<std::uint64_t> shown = array->dims;
+  std::vector<Axis> stored = axes.each;
+  if (array->dims_reversed) {
+    std::reverse(shown.begin(), shown.end());
+    std::reverse(stored.begin(), stored.end());
   }
-  check_axes(axes, shown, array->parts, name);
-  const std::string letters = array->dims_reversed ? reversed(axes) : axes;
-
-  const auto length = [&](char axis) -> std::uint64_t {
-    const std::size_t at = letters.find(axis);
-    return at == std::string::npos ? 1 : array->dims[at];
+  const auto length = [&](char letter) {
+    std::uint64_t n = 1;
+    for (std::size_t d = 0; d < stored.size(); ++d)
+      if (stored[d].letter == letter) n *= array->dims[d];
+    return n;
   };
   std::uint64_t n_rx = length('r'), n_tx = length('t');
   const std::uint64_t n_samples = length('n');
-  if (axes.find('v') != std::string::npos) {
+  if (const std::uint64_t n_h = length('v') * length('w');
+      axes.text.find_first_of("vw") != std::string::npos) {
     n_rx = options.n_rx;
-    if (n_rx == 0) fail(name, "holds vec(H), --axes " + axes + ": say how many n_rx there are");
-    if (length('v') % n_rx != 0)
-      fail(name, "holds vec(H) of length " + std::to_string(length('v')) +
+    if (n_rx == 0)
+      fail(name, "holds vec(H), --axes " + axes.text + ": say how many n_rx there are");
+    if (n_h % n_rx != 0)
+      fail(name, "holds vec(H) of length " + std::to_string(n_h) +
                      ", which is not a multiple of n_rx = " + std::to_string(n_rx));
-    n_tx = length('v') / n_rx;
+    n_tx = n_h / n_rx;
   } else if (options.n_rx != 0 && options.n_rx != n_rx) {
     fail(name, "has n_rx = " + std::to_string(n_rx) + " (shape " + shape_text(shown) + " read as " +
-                   axes + "), expected " + std::to_string(options.n_rx));
+                   axes.text + "), expected " + std::to_string(options.n_rx));
   }
   if (std::count(array->dims.begin(), array->dims.end(), 0) > 0)
     fail(name, "is empty, its shape is " + shape_text(shown));
   if (n_rx > n_h_most || n_tx > n_h_most || n_rx * n_tx > n_h_most)
     fail(name, "has " + std::to_string(n_rx) + " x " + std::to_string(n_tx) +
-                   " entries in one channel (shape " + shape_text(shown) + " read as " + axes +
+                   " entries in one channel (shape " + shape_text(shown) + " read as " + axes.text +
                    "), expected at most " + std::to_string(n_h_most) +
                    "; name the axes with --axes");
   if (!array->chunk.empty()) {
@@ -315,15 +306,20 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
       fail(name, "is stored in chunks " + shape_text(array->chunk) + "; the file is damaged");
   }
 
-  auto source = std::make_unique<ArraySource>(std::move(array), letters);
+  auto source = std::make_unique<ArraySource>(std::move(array), stored);
   source->n_samples = n_samples;
   source->n_rx = n_rx;
   source->n_tx = n_tx;
   source->dataset = name.dataset;
   source->kind = name.kind;
-  source->axes = axes;
+  source->axes = axes.text;
   source->type_name = name.type_name;
-  source->plan();
+  for (const std::string& doubt : axes.doubts)
+    source->warnings.push_back(name.file.string() + ": " + doubt);
+  if (source->plan() > outer_bytes_most)
+    fail(name, "has more than " + std::to_string(outer_bytes_most / mebibyte) +
+                   " MiB of samples for each index of the first axis n of " + axes.text +
+                   "; reshape it to one axis of samples, [n, n_rx, n_tx]");
   return source;
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int newest_format_version = 1;
 constexpr arma::uword samples_per_block = 256;
+constexpr arma::uword bytes_per_block = arma::uword{16} << 20;
 
 std::string format_power(double power) {
   char text[32];
@@ -75,6 +76,7 @@ struct Dataset::Impl {
     info.n_rx = source->n_rx;
     info.n_tx = source->n_tx;
     info.n_skipped = source->n_skipped;
+    if (info.kind != "chest") info.warnings = source->warnings;
   }
 
   void open_archive(const DatasetOptions& options) {
@@ -151,12 +153,59 @@ struct Dataset::Impl {
     return h;
   }
 
+  /// Samples that are held at a time.
+  arma::uword block() const {
+    return std::clamp<arma::uword>(bytes_per_block / (16 * info.n_rx * info.n_tx), 1,
+                                   samples_per_block);
+  }
+
+  /// Adds a warning where the values are not those of complex channels of zero mean.
+  void look_at_values() {
+    double lowest = arma::datum::inf, power = 0.0, power_im = 0.0;
+    std::complex<double> sum = 0.0;
+    double n = 0.0;
+    const arma::uword n_blocks = std::min<arma::uword>(info.n_samples, 4);
+    const arma::uword count =
+        std::min(info.n_samples / n_blocks, std::max<arma::uword>(block() / 4, 1));
+    arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
+    for (arma::uword i = 0; i < n_blocks; ++i) {
+      source->read(n_blocks == 1 ? 0 : i * (info.n_samples - count) / (n_blocks - 1), count,
+                   h.memptr());
+      for (const std::complex<double>& value : h) {
+        if (!std::isfinite(value.real()) || !std::isfinite(value.imag())) continue;
+        lowest = std::min({lowest, value.real(), value.imag()});
+        power += std::norm(value);
+        power_im += value.imag() * value.imag();
+        sum += value;
+        n += 1.0;
+      }
+    }
+    if (n < 32.0 || power == 0.0) return;
+    std::string what;
+    if (power_im == 0.0)
+      what = lowest < 0.0
+                 ? "every imaginary part is zero; save complex channels, not their real part"
+                 : "every value is real and none negative; save complex channels, not "
+                   "their amplitude";
+    else if (lowest >= 0.0)
+      what =
+          "no real and no imaginary part is negative: planes shifted to 0 .. 1 (CsiNet: subtract "
+          "0.5), or amplitudes taken for complex values (save those, or name the axes with "
+          "--axes)";
+    else if (n >= 1000.0 && std::norm(sum / n) > 0.5 * power / n)
+      what = "all entries share the mean " + format_power(sum.real() / n) +
+             (sum.imag() < 0.0 ? " - " : " + ") + format_power(std::abs(sum.imag()) / n) +
+             "j, more than half of their power; estimators take channels of zero mean, so subtract "
+             "such an offset";
+    if (!what.empty()) info.warnings.push_back(info.file.string() + ": " + what);
+  }
+
   /// Mean power per entry of samples first .. first + count - 1.
   double mean_power(arma::uword first, arma::uword count) const {
     double sum = 0.0;
     arma::vec squared_norms;
-    for (arma::uword done = 0; done < count; done += samples_per_block) {
-      read_stored(first + done, std::min(samples_per_block, count - done), squared_norms);
+    for (arma::uword done = 0; done < count; done += block()) {
+      read_stored(first + done, std::min(block(), count - done), squared_norms);
       sum += arma::accu(squared_norms);
     }
     return sum / static_cast<double>(count * info.n_rx * info.n_tx);
@@ -164,10 +213,10 @@ struct Dataset::Impl {
 
   /// The same over four blocks that are spread over the file: enough to see path loss.
   double rough_power() const {
-    if (info.n_samples <= 4 * samples_per_block) return mean_power(0, info.n_samples);
+    if (info.n_samples <= 4 * block()) return mean_power(0, info.n_samples);
     double sum = 0.0;
     for (arma::uword i = 0; i < 4; ++i)
-      sum += mean_power(i * (info.n_samples - samples_per_block) / 3, samples_per_block) / 4.0;
+      sum += mean_power(i * (info.n_samples - block()) / 3, block()) / 4.0;
     return sum;
   }
 
@@ -212,6 +261,7 @@ Dataset::Dataset(const std::filesystem::path& file, const DatasetOptions& option
     : impl_(std::make_unique<Impl>()) {
   impl_->info.file = file;
   impl_->open(options);
+  if (impl_->info.kind != "chest" && impl_->info.kind != "quadriga-lib") impl_->look_at_values();
   impl_->normalise(options);
 }
 Dataset::~Dataset() = default;
@@ -274,6 +324,20 @@ SampleReader Dataset::samples() const {
   reader.n_samples = impl_->info.n_samples;
   reader.read = [this](arma::uword first, arma::uword count) { return read(first, count); };
   return reader;
+}
+
+arma::cx_mat read_matrix(const std::filesystem::path& file, const std::string& dataset) {
+  DatasetOptions options;
+  options.dataset = dataset;
+  options.matrix = true;
+  Dataset::Impl impl;
+  impl.info.file = file;
+  impl.open(options);
+  arma::cx_mat matrix(impl.info.n_rx, impl.info.n_tx, arma::fill::none);
+  impl.source->read(0, 1, matrix.memptr());
+  if (!matrix.is_finite())
+    impl.fail(ErrorKind::numeric, impl.info.dataset + " holds values that are not finite");
+  return matrix;
 }
 
 std::pair<std::filesystem::path, std::string> split_dataset_name(const std::string& text) {

@@ -105,10 +105,11 @@ bool is_number(const StoredDataset& stored) {
          (stored.type == ValueType::integer && !is_unsigned(stored));
 }
 
-bool starts_like_matlab(const std::filesystem::path& file) {
-  std::array<char, 10> head{};
-  std::ifstream(file, std::ios::binary).read(head.data(), head.size());
-  return std::string(head.data(), head.size()) == "MATLAB 7.3";
+/// Whether a file begins with the text by which its writer is known.
+bool starts_with(const std::filesystem::path& file, const std::string& text) {
+  std::string head(text.size(), '\0');
+  std::ifstream(file, std::ios::binary).read(head.data(), std::streamsize(head.size()));
+  return head == text;
 }
 
 /// Octave stores a variable as a group of "type" and "value".
@@ -146,27 +147,40 @@ class Finder {
     collect_octave_cells();
   }
 
-  /// The one dataset of channels.
+  /// The one dataset of channels, or the one matrix.
   Candidate find() const {
     std::vector<Candidate> found;
     for (const Candidate& candidate : all_)
-      if (candidate.stored.type == ValueType::complex && candidate.stored.dims.size() > 1 &&
-          candidate.stored.n_values() > 1)
+      if (candidate.stored.type == ValueType::complex &&
+          (options_.matrix ? !candidate.stored.dims.empty()
+                           : candidate.stored.dims.size() > 1 && candidate.stored.n_values() > 1))
         found.push_back(candidate);
     if (found.empty()) found = pairs();
-    if (found.empty()) found = elements();
+    if (found.empty() && !options_.matrix) found = elements();
     if (found.empty()) {
       for (const Candidate& candidate : all_)
         if ((candidate.stored.type == ValueType::real ||
              candidate.stored.type == ValueType::integer) &&
-            candidate.stored.dims.size() > 2 &&
-            candidate.stored
-                    .dims[is_column_major(candidate) ? 0 : candidate.stored.dims.size() - 1] == 2)
+            candidate.stored.dims.size() > 1 &&
+            (options_.axes.empty() ? candidate.stored.dims.size() > 2 && has_parts_axis(candidate)
+                                   : options_.axes.find('c') != std::string::npos))
           found.push_back(candidate);
     }
+    if (found.empty() && options_.matrix) {
+      for (const Candidate& candidate : all_)
+        if (is_real_matrix(candidate.stored)) found.push_back(candidate);
+    }
+    if (found.size() > 1 && options_.matrix) {
+      std::vector<Candidate> matrices;
+      for (const Candidate& candidate : found)
+        if (candidate.stored.dims.size() < 3 && candidate.stored.n_values() > 1)
+          matrices.push_back(candidate);
+      if (!matrices.empty()) found = std::move(matrices);
+    }
+    const std::string sought = options_.matrix ? "matrix" : "channels";
     if (found.size() == 1) return found[0].elements.empty() ? checked(found[0]) : found[0];
     if (found.size() > 1)
-      fail("several datasets could be the channels, " + what_is_there(found) +
+      fail("several datasets could be the " + sought + ", " + what_is_there(found) +
            "; name one, as FILE:DATASET");
     for (const bool of_objects : {false, true}) {
       for (const Candidate& candidate : all_) {
@@ -175,7 +189,7 @@ class Finder {
       }
     }
     if (all_.empty() && !unreadable_.empty()) throw Error(ErrorKind::format, unreadable_);
-    std::string what = "no dataset of complex channels was found, " + what_is_there(all_);
+    std::string what = "no dataset of complex " + sought + " was found, " + what_is_there(all_);
     if (!unreadable_.empty()) what += " (and what cannot be read: " + unreadable_ + ")";
     for (const std::string& link : archive_->list_broken_links()) what += "; " + link;
     if (std::any_of(all_.begin(), all_.end(), [](const Candidate& candidate) {
@@ -212,14 +226,34 @@ class Finder {
     fail("there is no dataset " + path + ", " + what_is_there(all_));
   }
 
-  bool is_column_major(const Candidate& candidate) const {
-    return matlab_ || archive_->text_attribute(candidate.path, "MATLAB_class").has_value() ||
-           is_octave_value(*archive_, candidate.path);
-  }
+  /// Who wrote a dataset, and so in which order its axes are.
+  struct Writer {
+    std::string kind;
+    AxisOrder order = AxisOrder::row_major;
+    std::string doubt;  ///< as in ArrayName
+  };
 
-  std::string kind(const Candidate& candidate) const {
-    if (is_octave_value(*archive_, candidate.path)) return "Octave";
-    return is_column_major(candidate) ? "MATLAB v7.3" : "h5py";
+  Writer writer(const Candidate& candidate) const {
+    if (is_octave_value(*archive_, candidate.path)) return {"Octave", AxisOrder::column_major, ""};
+    if (starts_with(archive_->file(), "MATLAB 7.3") ||
+        archive_->text_attribute(candidate.path, "MATLAB_class"))
+      return {"MATLAB v7.3", AxisOrder::column_major, ""};
+    if (starts_with(archive_->file(), "HDF5-based Julia Data Format") ||
+        starts_with(archive_->file(), "Julia data file (HDF5)"))
+      return {"Julia", AxisOrder::column_major, ""};
+    // h5py marks a name as UTF-8 only where it is not ASCII.
+    if (archive_->has_utf8_name(candidate.path) && is_ascii(leaf(candidate.path)))
+      return {"column-major HDF5", AxisOrder::column_major,
+              "by the mark of its name alone (UTF-8) is it one of Julia or MATLAB's h5create"};
+    if (candidate.stored.type_name.rfind("compound {real ", 0) == 0)
+      return {"Armadillo", AxisOrder::slices,
+              leaf(candidate.path) == "dataset"
+                  ? ""
+                  : "only {real, imag} without marks of MATLAB says that Armadillo wrote it"};
+    if (!candidate.path_im.empty())
+      return {"h5py", AxisOrder::row_major,
+              "real and imaginary part in two datasets may be of MATLAB's h5write as well"};
+    return {"h5py", AxisOrder::row_major, ""};
   }
 
   [[noreturn]] void fail(const std::string& what) const {
@@ -291,11 +325,25 @@ class Finder {
            ": unsigned real and imaginary parts are offset binary; subtract the middle of their "
            "range and store floats");
     if (stored.type != ValueType::complex && candidate.path_im.empty() && options_.axes.empty() &&
-        (stored.dims.size() < 3 ||
-         stored.dims[is_column_major(candidate) ? 0 : stored.dims.size() - 1] != 2))
+        (stored.dims.size() < 3 || !has_parts_axis(candidate)) &&
+        !(options_.matrix && is_real_matrix(stored)))
       fail(candidate.name + " holds " + stored.type_name + " " + shape_text(stored.dims) + ", " +
            complex_values_needed);
     return candidate;
+  }
+
+  static bool is_ascii(const std::string& text) {
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 128; });
+  }
+  static bool is_real_matrix(const StoredDataset& stored) {
+    return (stored.type == ValueType::real || stored.type == ValueType::integer) &&
+           (stored.dims.size() == 1 || stored.dims.size() == 2) && stored.n_values() > 1;
+  }
+  /// Whether what the writer shows as the last axis could be real and imaginary part.
+  bool has_parts_axis(const Candidate& candidate) const {
+    const std::vector<std::uint64_t>& dims = candidate.stored.dims;
+    return (writer(candidate).order == AxisOrder::row_major ? dims.back() : dims.front()) == 2;
   }
 
   /// Two datasets whose names differ as those of real and imaginary parts do.
@@ -435,7 +483,6 @@ class Finder {
 
   std::shared_ptr<const ArchiveReader> archive_;
   const DatasetOptions& options_;
-  const bool matlab_ = starts_like_matlab(archive_->file());
   std::vector<Candidate> all_;
   mutable std::optional<std::vector<Candidate>> elements_;
   std::string unreadable_;  ///< what was said of the first dataset that cannot be opened
@@ -449,7 +496,7 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
   const Candidate chosen = options.dataset.empty() ? finder.find() : finder.named(options.dataset);
   const StoredDataset& stored = chosen.stored;
   if (!chosen.elements.empty()) {
-    const ArrayName name{archive->file(), chosen.name, finder.kind(chosen),
+    const ArrayName name{archive->file(), chosen.name, finder.writer(chosen).kind,
                          chosen.stored.type_name};
     auto array = std::make_unique<ElementsArray>(archive, chosen.elements);
     DatasetOptions with_axes = options;
@@ -474,8 +521,9 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
                 stored.type_name + " but stores " + std::to_string(stored.stored_bytes) +
                 " bytes; the file is damaged, or was not completely written");
   auto array = std::make_unique<Hdf5Array>(archive, chosen.path, chosen.path_im);
-  array->first_axis_last = finder.is_column_major(chosen);
-  const ArrayName name{archive->file(), chosen.name, finder.kind(chosen), stored.type_name};
+  const auto writer = finder.writer(chosen);
+  array->axis_order = writer.order;
+  const ArrayName name{archive->file(), chosen.name, writer.kind, stored.type_name, writer.doubt};
   return make_array_source(std::move(array), name, options);
 }
 

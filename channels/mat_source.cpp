@@ -84,7 +84,8 @@ class Finder {
   }
 
   /// The one name that can be channels.
-  std::string found() const {
+  /// @param matrix  a real matrix will do
+  std::string found(bool matrix) const {
     std::vector<std::string> fitting;
     const auto take = [&](const auto& fits) {
       if (!fitting.empty()) return;
@@ -98,10 +99,11 @@ class Finder {
       for (const auto& [name, parts] : pairs_)
         if (names_.at(parts.first).arrays[0].n_values() > 1) fitting.push_back(name);
     take([](const MatArrayInfo& array) { return array.dims.size() > 2 && array.dims.back() == 2; });
+    if (matrix) take([](const MatArrayInfo& array) { return array.dims.size() < 3; });
     if (fitting.size() == 1) return fitting[0];
     if (fitting.size() > 1)
-      fail("several arrays could be the channels, " + what_is_there(fitting) +
-           "; name one, as FILE:NAME");
+      fail("several arrays could be the " + std::string(matrix ? "matrix" : "channels") + ", " +
+           what_is_there(fitting) + "; name one, as FILE:NAME");
     for (const auto& [name, value] : names_) {
       if (value.arrays.empty()) continue;
       if (value.arrays[0].type == "sparse matrix") fail(name + why_sparse(name));
@@ -144,7 +146,8 @@ class Finder {
     if (first.n_values() == 0) fail(name + " is an empty array");
     if (!is_uniform(value)) fail(name + one_size);
     if (!first.is_complex && im.empty() && options.axes.empty() &&
-        (first.dims.size() < 3 || first.dims.back() != 2))
+        (first.dims.size() < 3 || first.dims.back() != 2) &&
+        !(options.matrix && first.dims.size() < 3))
       fail(name + " holds " + described(first) + ", " + complex_values_needed);
   }
 
@@ -201,7 +204,7 @@ std::unique_ptr<SampleSource> read(const MatFile& file, const std::string& re,
   array->single = sizeof(T) == 4;
   array->dims.assign(first.dims.rbegin(), first.dims.rend());
   if (is_elements) array->dims.insert(array->dims.begin(), value.arrays.size());
-  array->first_axis_last = !is_elements;
+  array->axis_order = is_elements ? AxisOrder::row_major : AxisOrder::column_major;
   array->re = file.read<T>(value.arrays, false);
   if (first.is_complex) array->im = file.read<T>(value.arrays, true);
   if (!im.empty()) array->im = file.read<T>(file.names().at(im).arrays, false);
@@ -219,7 +222,8 @@ std::unique_ptr<SampleSource> open_mat(const std::filesystem::path& path,
                                        const DatasetOptions& options) {
   const MatFile file(path);
   const Finder finder(path, file);
-  const std::string name = options.dataset.empty() ? finder.found() : finder.named(options.dataset);
+  const std::string name =
+      options.dataset.empty() ? finder.found(options.matrix) : finder.named(options.dataset);
   finder.check(name, options);
   const auto [re, im] = finder.parts(name);
   const MatArrayInfo& first = file.names().at(re).arrays[0];

@@ -24,14 +24,26 @@ class SampleSource {
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   arma::uword n_skipped = 0;
   std::string dataset, kind, axes, type_name;  // as in DatasetInfo
+  std::vector<std::string> warnings;           // as in DatasetInfo
 };
 
 /// How the two parts of a complex value lie in a block of a stored array.
 enum class ComplexParts {
   interleaved,  ///< re, im, re, im ...
   planes,       ///< two arrays, all re before all im
-  axis          ///< an axis of length 2 among dims
+  axis,         ///< an axis of length 2 among dims
+  real          ///< no imaginary part
 };
+
+/// Where the program that wrote an array has the first axis of [n, n_rx, n_tx].
+enum class AxisOrder {
+  row_major,     ///< slowest: Python
+  column_major,  ///< fastest, our last: MATLAB, Octave, Julia
+  slices         ///< the same, but samples are slices of a cube or columns of a matrix: Armadillo
+};
+
+/// The most entries of H.
+constexpr std::uint64_t n_h_most = std::uint64_t{1} << 22;
 
 /// An array of complex values in a file, however it stores them. Blocks are read as real numbers,
 /// with the parts of each complex value where `parts` says.
@@ -44,15 +56,16 @@ class StoredArray {
   std::vector<std::uint64_t> dims;   ///< C order of the bytes: slowest first
   std::vector<std::uint64_t> chunk;  ///< same rank; empty when contiguous
   ComplexParts parts = ComplexParts::interleaved;
-  bool single = false;           ///< float holds the values exactly
-  bool first_axis_last = false;  ///< written by MATLAB or Octave: their first axis is our last
-  bool dims_reversed = false;    ///< people see the dims in reverse (.npy in Fortran order)
+  AxisOrder axis_order = AxisOrder::row_major;
+  bool single = false;         ///< float holds the values exactly
+  bool dims_reversed = false;  ///< people see the dims in reverse (.npy in Fortran order)
 };
 
 /// What an array of channels is called, for messages and DatasetInfo.
 struct ArrayName {
   std::filesystem::path file;
   std::string dataset, kind, type_name;
+  std::string doubt = {};  ///< why the order of the axes is not sure; empty: it is that of the kind
 };
 
 /// Channels in an array whose axes are given or follow from its kind; reads whole chunks,

@@ -62,7 +62,7 @@ Dataset open_observations(const EstimateOptions& options) {
   stored.dataset = dataset;
   stored.axes = options.axes;
   stored.normalisation = Normalisation::factor;
-  return Dataset(file, stored);
+  return open_dataset(file, stored);
 }
 
 /// The pilots that the observations were received from.

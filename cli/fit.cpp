@@ -45,6 +45,7 @@ std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
                           const std::string& samples) {
   return nlohmann::json{{"file", info.file.filename().string()},
                         {"dataset", info.dataset},
+                        {"axes", info.axes},
                         {"samples", samples},
                         {"normalise", flags.normalise},
                         {"scale", info.scale},
@@ -70,6 +71,7 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
                                   : covariance_kind_from_string(options.covariance);
   const Dataset dataset = options.channels.open();
   const SampleRange range = options.channels.range(dataset);
+  check_covariance_size(dataset.info(), options.channels);
   LmmseModel model = fit_lmmse(samples_of(dataset, range), kind);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(options.channels, dataset.info(), range.text());
@@ -92,6 +94,9 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   const SampleRange range = options.channels.range(dataset);
   const SampleRange validation =
       options.validation.empty() ? SampleRange{} : validation_range(options, dataset, range);
+  if (fit.covariance == MixtureCovariance::full) {
+    check_covariance_size(dataset.info(), options.channels);
+  }
 
   const TerminalControl terminal(context.quiet);
   GmmModel model = fit_gmm(samples_of(dataset, range), fit, terminal.control());

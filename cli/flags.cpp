@@ -1,8 +1,12 @@
 #include "flags.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iomanip>
+#include <sstream>
 
 #include <chest/error.hpp>
 #include <chest/file.hpp>
@@ -77,6 +81,12 @@ SampleReader samples_of(const Dataset& dataset, const SampleRange& range) {
   return subrange(dataset.samples(), range.first, range.size());
 }
 
+Dataset open_dataset(const std::filesystem::path& file, const DatasetOptions& options) {
+  Dataset dataset(file, options);
+  for (const std::string& warning : dataset.info().warnings) warn(warning);
+  return dataset;
+}
+
 void ChannelFlags::add(CommandLine& line) {
   line.section("channels");
   line.flag(
@@ -88,8 +98,9 @@ void ChannelFlags::add(CommandLine& line) {
             "power: as stored (near 1 per entry), one factor for the dataset, ||h||^2 = n_rx n_tx "
             "for each sample, or h times X");
   line.flag("axes", &axes, "LETTERS",
-            "stored dimensions in the order of h5py: n sample, r receive, t transmit, v vec(H), c "
-            "real and imaginary part, 0 first index only; left out: found");
+            "stored dimensions in the order of h5py: n sample (several: all of them), r receive, t "
+            "transmit, v vec(H), w the same row by row, c real and imaginary part, or an index; "
+            "left out: found");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
 }
 
@@ -111,18 +122,48 @@ Dataset ChannelFlags::open() const {
       refuse("--normalise: '" + normalise + "' is none of none, dataset, sample or a number");
     }
   }
-  return Dataset(file, options);
+  return open_dataset(file, options);
 }
 
 SampleRange ChannelFlags::range(const Dataset& dataset) const {
   return parse_samples(samples, dataset.info().n_samples, "--samples");
 }
 
+void check_covariance_size(const DatasetInfo& info, const ChannelFlags& flags) {
+  const double n_h = static_cast<double>(info.n_rx * info.n_tx);
+  const double bytes = 16.0 * n_h * n_h;
+  if (bytes <= 0x1p30) return;
+  double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+                  static_cast<double>(::sysconf(_SC_PAGE_SIZE));
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) == 0) memory = std::min(memory, double(limit.rlim_cur));
+  std::ostringstream text;
+  text << std::setprecision(3) << info.file.string() << ": the covariance of channels " << info.n_rx
+       << "x" << info.n_tx << " takes " << bytes / 1e9 << " GB";
+  // It and the sum over a block of channels are there at the same time.
+  if (2.0 * bytes > memory) {
+    text << " twice, there are " << memory / 1e9 << " GB of memory; if the axes are not "
+         << info.axes << ", name them with --axes";
+    refuse(text.str());
+  }
+  if (flags.axes.empty() && !info.warnings.empty() && static_cast<double>(info.n_samples) < n_h) {
+    text << ", from " << info.n_samples << " channels; if the axes are " << info.axes
+         << ", say so with --axes";
+    refuse(text.str());
+  }
+  warn(text.str());
+}
+
 void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n_tx,
                         const std::string& whose) {
   if (info.n_rx == n_rx && info.n_tx == n_tx) return;
+  std::string swapped = info.axes;
+  for (char& letter : swapped) letter = letter == 'r' ? 't' : letter == 't' ? 'r' : letter;
   refuse("the channels are " + std::to_string(info.n_rx) + "x" + std::to_string(info.n_tx) + ", " +
-         whose + " for " + std::to_string(n_rx) + "x" + std::to_string(n_tx));
+         whose + " for " + std::to_string(n_rx) + "x" + std::to_string(n_tx) +
+         (info.n_rx == n_tx && info.n_tx == n_rx && swapped != info.axes
+              ? "; --axes " + swapped + " swaps the sides"
+              : ""));
 }
 
 void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks networks) {

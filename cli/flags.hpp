@@ -35,6 +35,9 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
 /// Part of the channels; `dataset` must outlive it.
 SampleReader samples_of(const Dataset& dataset, const SampleRange& range);
 
+/// Opens channels or observations, and prints what DatasetInfo warns of.
+Dataset open_dataset(const std::filesystem::path& file, const DatasetOptions& options);
+
 /// The flags that say which channels: --channels, --samples, --normalise, --axes, --n-rx.
 struct ChannelFlags {
   std::string channels, samples = ":", normalise = "none", axes;
@@ -45,6 +48,11 @@ struct ChannelFlags {
   /// That of --samples.
   SampleRange range(const Dataset& dataset) const;
 };
+
+/// Warns where the covariance of the channels takes more than 1 GiB.
+/// @throws Error(invalid_argument) if it does not fit into memory, or if its size follows from axes
+///         that were not given and there are fewer than n_h channels
+void check_covariance_size(const DatasetInfo& info, const ChannelFlags& flags);
 
 /// @throws Error(invalid_argument) if the channels are not n_rx x n_tx, the size of `whose`
 void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n_tx,

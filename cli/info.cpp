@@ -16,6 +16,7 @@
 #include "calibration.hpp"
 #include "commands.hpp"
 #include "flags.hpp"
+#include "terminal.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -89,18 +90,26 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
 }
 
 // What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
-void print_gap(const Dataset& dataset, const SampleRange& range, double power, std::ostream& out) {
+void print_gap(const Dataset& dataset, const SampleRange& range, double power,
+               const RunControl& control, std::ostream& out) {
   SampleReader samples = samples_of(dataset, range);
+  if (range.size() < 10 || samples.n_h() < 2) return;
+  if (std::max(samples.n_rx, samples.n_tx) > PriorGap::most_antennas) {
+    out << "  learned prior: left out above " << PriorGap::most_antennas << " antennas on a side\n";
+    return;
+  }
   const double factor = 1.0 / std::sqrt(power);
   samples.read = [read = samples.read, factor](arma::uword at, arma::uword count) {
     return arma::cx_mat(factor * read(at, count));
   };
-  const PriorGap gap = measure_prior_gap(samples, {-10.0, 0.0, 10.0, 20.0});
+  const PriorGap gap = measure_prior_gap(samples, {-10.0, 0.0, 10.0, 20.0}, control);
   const auto n_h = samples.n_h();
   out << "  learned prior: is there something to learn beyond the covariance? At power 1 per "
          "entry,\n"
          "    covariance of "
-      << gap.n_fit << " channels, figures of " << gap.n_test << " others:\n"
+      << gap.n_fit << " channels"
+      << (gap.kronecker ? " (a basis for each side: all entries together are too many)" : "")
+      << ", figures of " << gap.n_test << " others:\n"
       << "    SNR dB   NMSE dB: LMMSE   local power    gap   effective dimension of " << n_h
       << ": LMMSE   local power\n";
   const auto flags = out.flags();
@@ -118,14 +127,44 @@ void print_gap(const Dataset& dataset, const SampleRange& range, double power, s
           : at_zero > 0.5 ? "some: expect a part of the gap"
                           : "no: these channels are close to Gaussian, fit an lmmse model")
       << '\n';
-  if (gap.n_fit < 2 * n_h) {
+  if (gap.n_fit < (gap.kronecker ? 64 : 2 * n_h)) {
     out << "    few channels for a covariance of this size: LMMSE looks worse than it is\n";
   }
   out.flags(flags);
   out.precision(precision);
 }
 
-void print_channels(const ChannelFlags& flags, std::ostream& out) {
+/// Power per entry of channels, in each and on average.
+struct Powers {
+  double mean = 0.0, weakest = arma::datum::inf, strongest = 0.0;
+  arma::uword n = 0;  ///< channels looked at
+};
+
+/// Looks at all channels, or at as many as have 2^28 entries.
+Powers measure_powers(const SampleReader& samples, const TerminalControl& terminal) {
+  constexpr arma::uword most = arma::uword{1} << 28, worth_telling = arma::uword{1} << 25;
+  const arma::uword n_h = samples.n_h();
+  const arma::uword block = std::clamp<arma::uword>((arma::uword{1} << 20) / n_h, 1, 512);
+  const arma::uword n_blocks = (samples.n_samples + block - 1) / block;
+  const arma::uword n_read = std::min(n_blocks, most / (n_h * block));
+  Powers powers;
+  for (arma::uword i = 0; i < n_read; ++i) {
+    const arma::uword at = i * n_blocks / n_read * block;
+    const arma::vec norms =
+        squared_norms(samples.read(at, std::min(block, samples.n_samples - at)));
+    powers.mean += arma::accu(norms);
+    powers.weakest = std::min(powers.weakest, norms.min() / double(n_h));
+    powers.strongest = std::max(powers.strongest, norms.max() / double(n_h));
+    powers.n += norms.n_elem;
+    if (terminal.interrupted()) throw Error(ErrorKind::interrupted, "interrupted");
+    if (samples.n_samples * n_h > worth_telling && i + 1 < n_read)
+      terminal.report_channels(powers.n, n_read * block);
+  }
+  powers.mean /= double(n_h * powers.n);
+  return powers;
+}
+
+void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
   const Dataset dataset = flags.open();
   const DatasetInfo& info = dataset.info();
   const SampleRange range = flags.range(dataset);
@@ -135,18 +174,12 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
       << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
       << " (n_rx x n_tx)\n";
   if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
-  double power = 0.0, weakest = arma::datum::inf, strongest = 0.0;
-  const double n_h = static_cast<double>(info.n_rx * info.n_tx);
-  for (arma::uword at = range.first; at < range.end; at += 512) {
-    const arma::vec norms =
-        squared_norms(dataset.read(at, std::min<arma::uword>(512, range.end - at)));
-    power += arma::accu(norms);
-    weakest = std::min(weakest, norms.min() / n_h);
-    strongest = std::max(strongest, norms.max() / n_h);
-  }
-  power /= n_h * static_cast<double>(range.size());
-  out << "  power     " << power << " per entry in samples " << range.text() << ", single channels "
-      << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
+  const TerminalControl terminal(quiet);
+  const Powers powers = measure_powers(samples_of(dataset, range), terminal);
+  out << "  power     " << powers.mean << " per entry in samples " << range.text();
+  if (powers.n < range.size()) out << " (" << powers.n << " of them, evenly spread)";
+  out << ", single channels " << to_db(powers.weakest) << " to " << to_db(powers.strongest)
+      << " dB\n";
   if (flags.normalise != as_stored) {
     out << "  scaled    h = " << info.scale << " * stored (" << to_string(info.normalisation)
         << ")\n";
@@ -154,7 +187,7 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
-  if (range.size() >= 10 && power > 0.0) print_gap(dataset, range, power, out);
+  print_gap(dataset, range, powers.mean, terminal.control(), out);
 }
 
 }  // namespace
@@ -186,7 +219,7 @@ int info(const Args& args, Context& context) {
       return 0;
     }
   }
-  print_channels(flags, out);
+  print_channels(flags, context.quiet, out);
   return 0;
 }
 

@@ -337,8 +337,9 @@ void read_test_channels(Setting& s, const Dataset& dataset, const SampleRange& c
   s.h_test = dataset.read(test.first, test.size());
 }
 
-void find_covariance(Setting& s) {
+void find_covariance(Setting& s, const DatasetInfo& channels) {
   if (!s.C.is_empty()) return;
+  check_covariance_size(channels, s.flags.channels);
   if (s.flags.sequential && s.mixture) {
     s.C = second_moment(*s.mixture);
     s.covariance_of = "the mixture";
@@ -418,7 +419,7 @@ int pilots(const Args& args, Context& context) {
   read_models(s, dataset);
   const std::vector<std::string> policies = policies_of(s, line);
   read_test_channels(s, dataset, range);
-  find_covariance(s);
+  find_covariance(s, dataset.info());
 
   const arma::uvec chosen = choose(s);
   const arma::cx_mat P = s.candidates.cols(chosen);

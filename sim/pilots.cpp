@@ -6,7 +6,6 @@
 #include <numbers>
 #include <vector>
 
-#include <chest/archive.hpp>
 #include <chest/channels/dataset.hpp>
 #include <chest/error.hpp>
 #include <chest/random.hpp>
@@ -85,39 +84,23 @@ arma::cx_mat qpsk_pilots(arma::uword n_tx, arma::uword n_pilots, std::uint64_t s
 }
 
 arma::cx_mat stored_pilots(const PilotSpec& spec, arma::uword n_tx) {
-  const ArchiveReader archive(spec.file);
-  std::string dataset = spec.dataset;
-  if (dataset.empty()) {
-    std::vector<std::string> found;
-    for (const std::string& path : archive.list_datasets()) {
-      const StoredDataset info = archive.info(path);
-      if (info.type == ValueType::complex && info.dims.size() <= 2) found.push_back(path);
-    }
-    if (found.size() != 1)
-      throw Error(ErrorKind::format, "pilots: " + spec.file.string() + " holds " +
-                                         (found.empty() ? "no complex matrix" : enumerate(found)) +
-                                         ", expected one; name it as file=" + spec.file.string() +
-                                         ":DATASET");
-    dataset = found.front();
+  const std::string what =
+      "pilots: " + (spec.dataset.empty() ? "" : spec.dataset + " in ") + spec.file.string();
+  arma::cx_mat P;
+  try {
+    P = read_matrix(spec.file, spec.dataset);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "pilots: " + std::string(error.what()));
   }
-  const StoredDataset info = archive.info(dataset);
-  const std::string what = "pilots: " + dataset + " in " + spec.file.string();
-  if (info.type != ValueType::complex)
-    throw Error(ErrorKind::format, what + " is of type " + info.type_name +
-                                       ", expected complex values (members r/i or real/imag)");
-  if (info.dims.empty() || info.dims.size() > 2 || info.dims[0] != n_tx ||
-      info.n_values() > n_tx * most_pilots) {
-    std::vector<std::string> dims;
-    for (std::uint64_t n : info.dims) dims.push_back(std::to_string(n));
-    std::string shape;
-    for (const std::string& n : dims) shape += (shape.empty() ? "" : ", ") + n;
-    throw Error(ErrorKind::invalid_argument, what + " has dimensions [" + shape +
-                                                 "], expected [n_tx, n_pilots] with n_tx = " +
-                                                 std::to_string(n_tx) + " as in the channels");
-  }
-  arma::cx_mat P = archive.read_cx_mat(dataset);
-  if (!P.is_finite())
-    throw Error(ErrorKind::numeric, what + " holds values that are not finite; store it again");
+  // Without a second axis, one transmit antenna has a row.
+  if (n_tx == 1 && P.n_cols == 1) P = P.st();
+  if (P.n_rows != n_tx || P.n_cols > most_pilots)
+    throw Error(ErrorKind::invalid_argument,
+                what + " has dimensions [" + std::to_string(P.n_rows) + ", " +
+                    std::to_string(P.n_cols) +
+                    "], expected [n_tx, n_pilots] with n_tx = " + std::to_string(n_tx) +
+                    " as in the channels and at most " + std::to_string(most_pilots) + " pilots" +
+                    (P.n_cols == n_tx ? "; it looks transposed" : ""));
   if (arma::norm(P, "fro") == 0.0) throw Error(ErrorKind::numeric, what + " is all zero");
   return P;
 }

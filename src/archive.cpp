@@ -540,6 +540,14 @@ bool ArchiveReader::is_group(const std::string& path) const {
   return static_cast<bool>(group);
 }
 
+bool ArchiveReader::has_utf8_name(const std::string& path) const {
+  const Hdf5Scope scope;
+  H5L_info_t link;
+  return exists(impl_->handle.get(), path) &&
+         H5Lget_info(impl_->handle.get(), path.c_str(), &link, H5P_DEFAULT) >= 0 &&
+         link.cset == H5T_CSET_UTF8;
+}
+
 std::vector<std::string> ArchiveReader::list(const std::string& group) const {
   const Hdf5Scope scope;
   const Handle handle(H5Gopen2(impl_->handle.get(), group.c_str(), H5P_DEFAULT), &H5Gclose);

@@ -3,6 +3,7 @@
 #include <chest/archive.hpp>
 #include <chest/sim/pilots.hpp>
 
+#include "tests/support/foreign_files.hpp"
 #include "tests/support/run.hpp"
 #include "tests/support/statistics.hpp"
 
@@ -81,7 +82,7 @@ TEST(Pilots, StoredMatrixIsTakenAsItIs) {
   {
     ArchiveWriter archive(folder / "P.h5");
     archive.write("/P", P);
-    archive.write("/power", arma::mat(2, 2));
+    archive.write("/power", arma::mat(2, 2, arma::fill::ones));
     archive.commit();
   }
   const std::string file = (folder / "P.h5").string();
@@ -92,7 +93,68 @@ TEST(Pilots, StoredMatrixIsTakenAsItIs) {
               make("file=" + file, 5);
             }).find("dimensions [4, 6], expected [n_tx, n_pilots] with n_tx = 5"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { make("file=" + file + ":/power", 2); }).find("expected complex values"),
+  EXPECT_NE(error_of([&] { make("file=" + file, 6); }).find("it looks transposed"),
+            std::string::npos);
+  // Real values are a matrix too, where they are named or alone.
+  EXPECT_EQ(
+      max_difference(make("file=" + file + ":/power", 2).P, arma::cx_mat(2, 2, arma::fill::ones)),
+      0.0);
+}
+
+/// P as a row-major program and as a column-major one lay it out.
+std::vector<std::complex<double>> rows_of(const arma::cx_mat& P) {
+  const arma::cx_mat rows = P.st();
+  return {rows.begin(), rows.end()};
+}
+
+TEST(Pilots, StoredMatrixIsTheOneThatItsWriterShows) {
+  const TemporaryFolder folder;
+  for (const arma::uword n_pilots : {4, 3}) {
+    const arma::cx_mat P = Rng(5, {Purpose::test}).cx_normal(4, n_pilots);
+    const std::vector<std::complex<double>> rows = rows_of(P), columns(P.begin(), P.end());
+    const std::string file = (folder / "P.h5").string(), npy = (folder / "P.npy").string();
+    const auto expect_read = [&](const std::string& name) {
+      SCOPED_TRACE(name);
+      EXPECT_EQ(max_difference(make("file=" + name, 4).P, P), 0.0);
+    };
+    Foreign python, pair, matlab, julia, armadillo;
+    pair.pair = true;
+    matlab.user_block = "MATLAB 7.3 MAT-file";
+    matlab.re = armadillo.re = "real";
+    matlab.im = armadillo.im = "imag";
+    julia.user_block = "HDF5-based Julia Data Format, version 0.1.1";
+    armadillo.name = "dataset";
+    for (const Foreign& how : {python, pair}) {
+      write_hdf5(file, how, {4, n_pilots}, rows);
+      expect_read(file);
+      expect_read(file + ":" + how.name);
+    }
+    for (const Foreign& how : {matlab, julia, armadillo}) {
+      write_hdf5(file, how, {n_pilots, 4}, columns);
+      expect_read(file);
+    }
+    write_npy(npy, Dims{4, n_pilots}, rows);
+    expect_read(npy);
+  }
+  // Real values: -1 and 1 of a Hadamard matrix.
+  const std::string npy = (folder / "real.npy").string();
+  write_npy(npy, "<f8", "(2, 2)", std::vector<double>{1.0, 1.0, 1.0, -1.0});
+  EXPECT_EQ(max_difference(make("file=" + npy, 2).P,
+                           arma::conv_to<arma::cx_mat>::from(arma::mat{{1.0, 1.0}, {1.0, -1.0}})),
+            0.0);
+  // One antenna: one row, also without a second axis.
+  write_npy(npy, Dims{3}, {1.0, -1.0, {0.0, 1.0}});
+  EXPECT_EQ(make("file=" + npy, 1).P.n_cols, 3u);
+  write_hdf5(npy, {}, {1, 1}, {1.0});
+  EXPECT_EQ(make("file=" + npy, 1).P.n_cols, 1u);
+
+  write_npy(npy, Dims{30, 4, 4}, std::vector<std::complex<double>>(480, 1.0));
+  EXPECT_NE(error_of([&] {
+              make("file=" + npy, 4);
+            }).find("has the shape (30, 4, 4), expected one matrix, the same for all samples"),
+            std::string::npos);
+  write_hdf5(npy, {}, {30, 4, 4}, std::vector<std::complex<double>>(480, 1.0));
+  EXPECT_NE(error_of([&] { make("file=" + npy, 4); }).find("/H has the shape (30, 4, 4)"),
             std::string::npos);
 }
 

@@ -44,5 +44,33 @@ TEST(PriorGap, SeesThatSingleChannelsAreSparse) {
   EXPECT_THROW(measure_prior_gap(subrange(samples, 0, 9), {0.0}), Error);
 }
 
+TEST(PriorGap, KnowsOneAntennaOnASide) {
+  Rng rng(1, {Purpose::test});
+  const arma::cx_mat h = rng.cx_normal(16, 4000);
+  for (const arma::uword n_rx : {16, 1}) {
+    const PriorGap gap = measure_prior_gap(samples_in_memory(h, n_rx, 16 / n_rx), {0.0});
+    // Power 1 is halved, but for a covariance of 64 channels; the power of two neighbours, of a gamma
+    // distribution, knows less of it.
+    EXPECT_NEAR(gap.nmse_lmmse(0), 0.53, 0.02);
+    EXPECT_NEAR(gap.nmse_local(0), 0.562, 0.02) << n_rx;
+  }
+  EXPECT_THROW(measure_prior_gap(samples_in_memory(h.head_rows(1), 1, 1), {0.0}), Error);
+  EXPECT_THROW(measure_prior_gap(samples_in_memory(arma::cx_mat(1025, 10), 1025, 1), {0.0}), Error);
+}
+
+TEST(PriorGap, KnowsEachSideOfLargeArrays) {
+  // C = C_tx kron C_rx with power in one quarter of the angles of each side: 1/16 of 2048 entries.
+  Rng rng(1, {Purpose::test});
+  arma::cx_mat angular(2048, 300, arma::fill::zeros);
+  for (arma::uword tx = 0; tx < 8; ++tx)
+    angular.rows(64 * tx, 64 * tx + 15) = rng.cx_normal(16, 300, 16.0);
+  const PriorGap gap = measure_prior_gap(
+      samples_in_memory(AngularTransform(64, 32).inverse(angular), 64, 32), {0.0});
+  EXPECT_TRUE(gap.kronecker);
+  EXPECT_EQ(gap.n_fit, 240u);
+  EXPECT_NEAR(gap.nmse_lmmse(0), 1.0 / 17.0, 0.002);
+  EXPECT_NEAR(gap.dimension_lmmse(0), 128.0 * 16.0 / 17.0, 1.0);
+}
+
 }  // namespace
 }  // namespace chest

@@ -62,6 +62,9 @@ class ArchiveReader {
   /// Whether a dataset or group of this path exists.
   bool has(const std::string& path) const;
   bool is_group(const std::string& path) const;
+  /// Whether the name of an object is marked as UTF-8, as HDF5.jl and MATLAB's h5create mark all names
+  /// and h5py only those that are not ASCII.
+  bool has_utf8_name(const std::string& path) const;
   /// Names directly below a group, sorted; "/" is the root.
   std::vector<std::string> list(const std::string& group) const;
   /// Paths of all datasets below a group, depth first, at most `most`.

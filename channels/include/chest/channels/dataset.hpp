@@ -27,19 +27,22 @@ enum class Normalisation {
 
 struct DatasetOptions {
   std::string dataset;  ///< path inside the file; empty: found
-  /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample,
-  /// "r" and "t" antennas, "v" vec(H), "c" real and imaginary part, "0" first index taken. "trn" is
-  /// a MATLAB array [n, n_rx, n_tx]. Empty: from the kind of file (docs/formats.md).
+  /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample
+  /// (several: all their combinations, the last fastest), "r" and "t" antennas, "v" vec(H), "w" the
+  /// rows of H one after the other, "c" real and imaginary part, or the index that is taken. "trn"
+  /// is a MATLAB array [n, n_rx, n_tx], "n,r,t,12" its NumPy sibling at the 13th subcarrier. Empty:
+  /// from the kind of file (docs/formats.md).
   std::string axes;
   arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
   Normalisation normalisation = Normalisation::none;
   double factor = 1.0;  ///< for Normalisation::factor
+  bool matrix = false;  ///< one matrix, complex or real, as its writer shows it, in place of samples
 };
 
 struct DatasetInfo {
   std::filesystem::path file;
   std::string dataset;    ///< path inside the file, empty for .npy
-  std::string kind;       ///< "chest", "MATLAB v7.3" (also "v5 to v7", "v4"), "h5py", "Octave", "quadriga-lib", "npy", "npz"
+  std::string kind;       ///< who wrote it: "chest", "MATLAB v7.3", "h5py", "npy" ...
   std::string axes;       ///< assumed or given; "ptr" in quadriga-lib, p being the summed paths
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
@@ -49,6 +52,8 @@ struct DatasetInfo {
   bool has_covariances = false;
   bool has_prior = false;
   std::string model;  ///< generator and options, JSON, where chest generated the file
+  /// Doubts about what was assumed (axes, complex values of zero mean), sentences for people.
+  std::vector<std::string> warnings;
 };
 
 /// Channels stored in one file, read a block at a time (docs/formats.md). HDF5 in the forms of
@@ -81,9 +86,16 @@ class Dataset {
   SampleReader samples() const;
 
  private:
+  friend arma::cx_mat read_matrix(const std::filesystem::path&, const std::string&);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// A matrix in any of the files that Dataset reads, [rows, columns] as the program that wrote it shows
+/// it (a MATLAB matrix is not transposed); real values and one axis will do.
+/// @param dataset  path inside the file; empty: found
+/// @throws Error as Dataset does;  Error(numeric) if values are not finite
+arma::cx_mat read_matrix(const std::filesystem::path& file, const std::string& dataset);
 
 /// "FILE" or "FILE:DATASET" (a colon that is part of an existing file name is kept, and of one that
 /// is not there all but the last behind an ending: messages name the whole of C:\a.mat).
