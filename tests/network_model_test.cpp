@@ -244,6 +244,16 @@ TEST(Calibrate, ChoosesFewCallsForAGaussianPriorAndRecordsTheError) {
   EXPECT_TRUE(arma::approx_equal(again.mse, calibration.mse, "absdiff", 0.0));
 }
 
+TEST(Calibrate, FurtherCallsMustBringThreeHundredthsOfADecibel) {
+  EXPECT_EQ(fewest_calls({0.1}), 1u);
+  EXPECT_EQ(fewest_calls({1.006, 1.003, 1.0}), 1u);  // 0.026 dB
+  EXPECT_EQ(fewest_calls({1.008, 1.0, 1.0}), 2u);    // 0.035 dB
+  // Against the best, not the one before: two small gains are one of 0.05 dB.
+  EXPECT_EQ(fewest_calls({1.012, 1.006, 1.0}), 2u);
+  EXPECT_EQ(fewest_calls({2.0, 1.5, 1.0}), 3u);
+  EXPECT_EQ(fewest_calls({1.0, 0.999, 5.0}), 1u);
+}
+
 TEST(Calibrate, RejectsWhatDoesNotFitAndStopsOnRequest) {
   const auto denoiser = make_gaussian_denoiser(arma::cx_mat(8, 8, arma::fill::eye));
   const SampleReader validation = samples_in_memory(arma::cx_mat(6, 4, arma::fill::ones), 3, 2);
