@@ -56,6 +56,7 @@ NetworkModel small_model() {
   model.train_losses = {0.4, 0.3};
   model.validation_losses = {0.41, 0.31};
   model.training_data = R"({"file": "channels.h5"})";
+  model.tuning_data = R"([{"file": "others.h5"}])";
   model.provenance.seed = 17;
   model.provenance.options = R"({"batch": 128})";
   return model;
@@ -86,6 +87,7 @@ TEST_F(NetworkModelFile, KeepsEverything) {
   EXPECT_EQ(loaded.prediction, Prediction::velocity);
   EXPECT_EQ(loaded.channel_scale, 1.5);
   EXPECT_EQ(loaded.training_data, model.training_data);
+  EXPECT_EQ(loaded.tuning_data, model.tuning_data);
   EXPECT_EQ(loaded.provenance.seed, 17u);
   EXPECT_EQ(loaded.provenance.options, model.provenance.options);
   EXPECT_FALSE(loaded.provenance.made_by.empty());
