@@ -3,6 +3,8 @@
 #include <iomanip>
 #include <ostream>
 
+#include <nlohmann/json.hpp>
+
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
@@ -11,6 +13,7 @@
 #include <chest/estimators/network/vae_model.hpp>
 #include <chest/estimators/prior/prior_gap.hpp>
 #include <chest/metrics.hpp>
+#include <chest/text.hpp>
 
 #include "calibration.hpp"
 #include "commands.hpp"
@@ -29,11 +32,28 @@ void print_provenance(const Provenance& provenance, std::ostream& out) {
   if (!provenance.command_line.empty()) out << "  command   " << provenance.command_line << '\n';
 }
 
+/// What of the record of results bears on their trust.
+void print_reservations(const Provenance& provenance, std::ostream& out) {
+  const auto options = nlohmann::json::parse(provenance.options, nullptr, false);
+  if (!options.is_object()) return;
+  const auto part = [&](const char* pointer) {
+    return options.value(nlohmann::json::json_pointer(pointer), nlohmann::json::object());
+  };
+  const auto fitted_on = part("/inputs/fitted_on");
+  for (const auto& [estimator, text] : fitted_on.items())
+    out << "  trust     " << estimator << " was " << text.get<std::string>() << '\n';
+  const auto left_out = part("/left_out");
+  if (!left_out.empty())
+    out << "  left out  " << left_out.value("n", 0) << " samples: " << left_out.value("samples", "")
+        << '\n';
+}
+
 void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
   if (kind == "lmmse") {
     const LmmseModel model = load_lmmse_model(file);
     out << file.string() << ": model of lmmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
-        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels\n"
+        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels"
+        << (model.shrinkage > 0.0 ? ", shrunk by " + number_text(model.shrinkage) : "") << '\n'
         << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else if (kind == "gmm") {
@@ -88,8 +108,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
 }
 
 // What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
-void print_gap(const Dataset& dataset, const SampleRange& range, double power, std::ostream& out) {
-  SampleReader samples = samples_of(dataset, range);
+void print_gap(SampleReader samples, double power, std::ostream& out) {
   const double factor = 1.0 / std::sqrt(power);
   samples.read = [read = samples.read, factor](arma::uword at, arma::uword count) {
     return arma::cx_mat(factor * read(at, count));
@@ -125,7 +144,7 @@ void print_gap(const Dataset& dataset, const SampleRange& range, double power, s
 }
 
 void print_channels(const ChannelFlags& flags, std::ostream& out) {
-  const Dataset dataset = flags.open();
+  const Dataset dataset = flags.open_silently();
   const DatasetInfo& info = dataset.info();
   const SampleRange range = flags.range(dataset);
   out << info.file.string() << ": channels, taken for " << info.kind << '\n'
@@ -134,16 +153,19 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
       << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
       << " (n_rx x n_tx)\n";
   if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
+  if (const std::string bad = info.bad.text(range.size()); !bad.empty())
+    out << "  bad       " << bad << "; not in the figures below, and left out by --skip-bad\n";
+  const SampleReader samples = flags.samples_of(dataset, range);
   double power = 0.0, weakest = arma::datum::inf, strongest = 0.0;
   const double n_h = static_cast<double>(info.n_rx * info.n_tx);
-  for (arma::uword at = range.first; at < range.end; at += 512) {
+  for (arma::uword at = 0; at < samples.n_samples; at += 512) {
     const arma::vec norms =
-        squared_norms(dataset.read(at, std::min<arma::uword>(512, range.end - at)));
+        squared_norms(samples.read(at, std::min<arma::uword>(512, samples.n_samples - at)));
     power += arma::accu(norms);
     weakest = std::min(weakest, norms.min() / n_h);
     strongest = std::max(strongest, norms.max() / n_h);
   }
-  power /= n_h * static_cast<double>(range.size());
+  power /= n_h * static_cast<double>(samples.n_samples);
   out << "  power     " << power << " per entry in samples " << range.text() << ", single channels "
       << to_db(weakest) << " to " << to_db(strongest) << " dB\n";
   if (flags.normalise != as_stored) {
@@ -153,7 +175,7 @@ void print_channels(const ChannelFlags& flags, std::ostream& out) {
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
-  if (range.size() >= 10 && power > 0.0) print_gap(dataset, range, power, out);
+  if (samples.n_samples >= 10 && power > 0.0) print_gap(samples, power, out);
 }
 
 }  // namespace
@@ -168,6 +190,8 @@ int info(const Args& args, Context& context) {
   line.positional("channels", 1);
   if (!line.parse(args, context)) return 0;
   line.require("channels", "the file to look at");
+  flags.skip_bad = true;
+  if (line.given("scale") && !line.given("normalise")) flags.normalise = "none";
 
   std::ostream& out = context.out;
   const std::filesystem::path file = split_dataset_name(flags.channels).first;
@@ -180,7 +204,9 @@ int info(const Args& args, Context& context) {
     }
     if (format == "chest-results") {
       out << file.string() << ": results\n";
-      print_provenance(read_provenance(archive, format, 1000), out);
+      const Provenance provenance = read_provenance(archive, format, 1000);
+      print_provenance(provenance, out);
+      print_reservations(provenance, out);
       return 0;
     }
   }
