@@ -58,7 +58,7 @@ struct ChannelFileWriter::Impl {
   std::filesystem::path file;
   ChannelFileOptions options;
   ArchiveWriter archive;
-  arma::uword n_written = 0;
+  arma::uword n_written = 0, n_left_out = 0;
   double sum_power = 0.0;
 };
 
@@ -68,6 +68,7 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
   ArchiveWriter& archive = impl_->archive;
   write_provenance(archive, "chest-channels", format_version, options.provenance);
   archive.attribute("/", "model", options.model);
+  if (!options.observations.empty()) archive.attribute("/", "observations", options.observations);
   const std::vector<std::uint64_t> dims = {options.n_samples, options.n_rx, options.n_tx};
   if (options.single_precision) {
     archive.create<std::complex<float>>("/channels", dims, options.compress);
@@ -103,6 +104,12 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
     archive.attribute("/sigma2", "meaning",
                       std::string("noise variance per received entry, as the estimator found it"));
   }
+  if (options.with_scale) {
+    archive.create<double>("/scale", {options.n_samples}, options.compress);
+    archive.attribute("/scale", "meaning",
+                      std::string("each observation was multiplied by it before estimation, and "
+                                  "its estimate divided"));
+  }
   if (options.prior) save(archive, "/prior", *options.prior);
 }
 ChannelFileWriter::~ChannelFileWriter() = default;
@@ -135,8 +142,24 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
   if (options.with_sigma2 && block.sigma2.n_elem != count)
     impl_->fail(std::to_string(block.sigma2.n_elem) + " noise variances for " +
                 std::to_string(count) + " channels");
+  if (options.with_scale && block.scale.n_elem != count)
+    impl_->fail(std::to_string(block.scale.n_elem) + " scales for " + std::to_string(count) +
+                " channels");
   if (count == 0) return;
-  const double power = std::pow(arma::norm(block.h, "fro"), 2);
+  const auto power_of = [](const arma::cx_mat& h) { return std::pow(arma::norm(h, "fro"), 2); };
+  double power = power_of(block.h);
+  arma::uword n_left_out = 0;
+  if (std::isnan(power)) {
+    power = 0.0;
+    for (arma::uword k = 0; k < count; ++k) {
+      const arma::cx_vec h = block.h.col(k);
+      const bool is_left_out = std::all_of(h.begin(), h.end(), [](const arma::cx_double& x) {
+        return std::isnan(x.real()) && std::isnan(x.imag());
+      });
+      n_left_out += is_left_out;
+      if (!is_left_out) power += power_of(h);
+    }
+  }
   if (!std::isfinite(power))
     throw Error(ErrorKind::numeric,
                 impl_->file.string() + ": channels " + std::to_string(impl_->n_written) + ":" +
@@ -167,7 +190,10 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
   }
   if (options.with_sigma2)
     impl_->archive.write_block("/sigma2", {{impl_->n_written}, {count}}, block.sigma2.memptr());
+  if (options.with_scale)
+    impl_->archive.write_block("/scale", {{impl_->n_written}, {count}}, block.scale.memptr());
   impl_->n_written += count;
+  impl_->n_left_out += n_left_out;
   impl_->sum_power += power;
 }
 
@@ -177,8 +203,8 @@ void ChannelFileWriter::finish() {
                 std::to_string(impl_->options.n_samples) + " channels");
   impl_->archive.attribute(
       "/channels", "mean_power",
-      impl_->sum_power / static_cast<double>(impl_->options.n_samples * impl_->options.n_rx *
-                                             impl_->options.n_tx));
+      impl_->sum_power / static_cast<double>((impl_->n_written - impl_->n_left_out) *
+                                             impl_->options.n_rx * impl_->options.n_tx));
   impl_->archive.commit();
 }
 

@@ -20,15 +20,45 @@ constexpr arma::uword samples_per_block = 256;
 constexpr arma::uword bytes_per_block = arma::uword{16} << 20;
 
 std::string format_power(double power) {
+  if (!std::isfinite(power)) return "above 1e308";
+  if (power == 0.0) return "below 1e-308";
   char text[32];
   std::snprintf(text, sizeof text, "%.3g", power);
   return text;
 }
 
+double sum_of_squares(const double* values, arma::uword n) {
+  double sum = 0.0;
+  for (arma::uword i = 0; i < n; ++i) sum += values[i] * values[i];
+  return sum;
+}
+
 }  // namespace
+
+std::string BadSamples::text(arma::uword n_samples) const {
+  std::string text;
+  const auto add = [&](const SampleSet& set, const std::string& what) {
+    if (set.empty()) return;
+    if (!text.empty()) text += " and ";
+    if (n_samples == 1) {
+      text += "the one sample is " + what;
+    } else if (set.size() == n_samples) {
+      text += "all " + std::to_string(n_samples) + " samples are " + what;
+    } else {
+      text += (set.size() == 1 ? "sample " : "samples ") + set.text() + " (" +
+              std::to_string(set.size()) + " of " + std::to_string(n_samples) + ") " +
+              (set.size() == 1 ? "is " : "are ") + what;
+    }
+  };
+  add(zero, "zero");
+  add(not_finite, "not finite");
+  return text;
+}
 
 struct Dataset::Impl {
   DatasetInfo info;
+  double expected_power = 1.0;
+  bool skips_bad = false;
   std::shared_ptr<const ArchiveReader> archive;  // null for other files than HDF5
   std::unique_ptr<const SampleSource> source;
 
@@ -76,7 +106,6 @@ struct Dataset::Impl {
     info.n_rx = source->n_rx;
     info.n_tx = source->n_tx;
     info.n_skipped = source->n_skipped;
-    if (info.kind != "chest") info.warnings = source->warnings;
   }
 
   void open_archive(const DatasetOptions& options) {
@@ -126,35 +155,46 @@ struct Dataset::Impl {
                " were asked for, there are " + std::to_string(info.n_samples));
   }
 
-  /// Stored samples as columns, not scaled, and ||h||^2 of each.
-  arma::cx_mat read_stored(arma::uword first, arma::uword count, arma::vec& squared_norms) const {
-    check_range(first, count);
-    arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
-    source->read(first, count, h.memptr());
-    squared_norms.set_size(count);
-    for (arma::uword k = 0; k < count; ++k) {
-      const double* values = reinterpret_cast<const double*>(h.colptr(k));
-      double sum = 0.0;
-      for (arma::uword i = 0; i < 2 * h.n_rows; ++i) sum += values[i] * values[i];
-      if (!std::isfinite(sum)) {
-        const double* bad = std::find_if_not(values, values + 2 * h.n_rows,
-                                             [](double x) { return std::isfinite(x); });
-        const arma::uword i = std::min<arma::uword>((bad - values) / 2, h.n_rows - 1);
-        fail(ErrorKind::numeric,
-             "sample " + std::to_string(first + k) + " is not finite, first at entry [" +
-                 std::to_string(i % info.n_rx) + ", " + std::to_string(i / info.n_rx) +
-                 "] of [n_rx, n_tx] (counted from 0)");
+  /// Samples as columns. Where squares would leave the range of double, a column is stored * unit
+  /// with unit a power of two, else stored.
+  struct Stored {
+    arma::cx_mat h;
+    arma::vec squared_norms;  ///< ||h||^2, 0 of zero columns, NaN of those that are not finite
+    arma::vec units;
+  };
+
+  Stored read_stored(const SampleRange& range) const {
+    check_range(range.first, range.size());
+    Stored stored{{info.n_rx * info.n_tx, range.size(), arma::fill::none}, {}, {}};
+    source->read(range.first, range.size(), stored.h.memptr());
+    stored.squared_norms.set_size(range.size());
+    stored.units.ones(range.size());
+    for (arma::uword k = 0; k < range.size(); ++k) {
+      double* values = reinterpret_cast<double*>(stored.h.colptr(k));
+      const arma::uword n = 2 * stored.h.n_rows;
+      double sum = sum_of_squares(values, n);
+      if (!(sum > 1e-250 && sum < 1e250)) {
+        double largest = 0.0;
+        for (arma::uword i = 0; i < n; ++i) {
+          // A NaN stays.
+          if (!(std::abs(values[i]) <= largest)) largest = std::abs(values[i]);
+          if (std::isnan(largest)) break;
+        }
+        if (std::isfinite(largest) && largest > 0.0) {
+          stored.units[k] = std::ldexp(1.0, -std::ilogb(largest));
+          for (arma::uword i = 0; i < n; ++i) values[i] *= stored.units[k];
+          sum = sum_of_squares(values, n);
+        } else {
+          sum = largest == 0.0 ? 0.0 : arma::datum::nan;
+        }
       }
-      if (sum == 0.0)
-        fail(ErrorKind::numeric, "sample " + std::to_string(first + k) +
-                                     " is all zero (counted from 0); leave out such channels");
-      squared_norms[k] = sum;
+      stored.squared_norms[k] = sum;
     }
-    return h;
+    return stored;
   }
 
   /// Samples that are held at a time.
-  arma::uword block() const {
+  arma::uword samples_at_a_time() const {
     return std::clamp<arma::uword>(bytes_per_block / (16 * info.n_rx * info.n_tx), 1,
                                    samples_per_block);
   }
@@ -164,13 +204,15 @@ struct Dataset::Impl {
     double lowest = arma::datum::inf, power = 0.0, power_im = 0.0;
     std::complex<double> sum = 0.0;
     double n = 0.0;
-    const arma::uword n_blocks = std::min<arma::uword>(info.n_samples, 4);
+    const arma::uword n_samples = info.asked.size();
+    const arma::uword n_blocks = std::min<arma::uword>(n_samples, 4);
     const arma::uword count =
-        std::min(info.n_samples / n_blocks, std::max<arma::uword>(block() / 4, 1));
+        std::min(n_samples / n_blocks, std::max<arma::uword>(samples_at_a_time() / 4, 1));
     arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
     for (arma::uword i = 0; i < n_blocks; ++i) {
-      source->read(n_blocks == 1 ? 0 : i * (info.n_samples - count) / (n_blocks - 1), count,
-                   h.memptr());
+      source->read(
+          info.asked.first + (n_blocks == 1 ? 0 : i * (n_samples - count) / (n_blocks - 1)), count,
+          h.memptr());
       for (const std::complex<double>& value : h) {
         if (!std::isfinite(value.real()) || !std::isfinite(value.imag())) continue;
         lowest = std::min({lowest, value.real(), value.imag()});
@@ -200,58 +242,164 @@ struct Dataset::Impl {
     if (!what.empty()) info.warnings.push_back(info.file.string() + ": " + what);
   }
 
-  /// Mean power per entry of samples first .. first + count - 1.
-  double mean_power(arma::uword first, arma::uword count) const {
-    double sum = 0.0;
-    arma::vec squared_norms;
-    for (arma::uword done = 0; done < count; done += block()) {
-      read_stored(first + done, std::min(block(), count - done), squared_norms);
-      sum += arma::accu(squared_norms);
+  /// The same of samples that are channels.
+  Stored read_good(const SampleRange& range) const {
+    Stored stored = read_stored(range);
+    for (const double squared_norm : stored.squared_norms)
+      if (!(squared_norm > 0.0)) fail_for_bad(range);
+    return stored;
+  }
+
+  /// A mean power of power / unit^2.
+  struct Power {
+    double sum = 0.0, unit = 1.0;
+    arma::uword n = 0;
+
+    void add(double squared_norms, double their_unit, arma::uword n_entries) {
+      if (n == 0) unit = their_unit;
+      const double least = std::min(unit, their_unit);
+      sum = sum * std::pow(least / unit, 2) + squared_norms * std::pow(least / their_unit, 2);
+      unit = least;
+      n += n_entries;
     }
-    return sum / static_cast<double>(count * info.n_rx * info.n_tx);
+    double mean() const { return sum / static_cast<double>(n); }
+    /// Of the stored values; 0 or infinite beyond the range of double.
+    double stored() const { return mean() / unit / unit; }
+    double scale() const { return 1.0 / std::sqrt(mean()) * unit; }
+  };
+
+  /// Adds the good samples of a range.
+  void add_power(const SampleRange& range, Power& power, BadSamples* bad) const {
+    const arma::uword n_block = samples_at_a_time();
+    for (arma::uword first = range.first; first < range.end; first += n_block) {
+      const SampleRange block{first, std::min(first + n_block, range.end)};
+      const Stored stored = bad ? read_stored(block) : read_good(block);
+      arma::vec plain(block.size(), arma::fill::none);
+      arma::uword n_plain = 0;
+      for (arma::uword k = 0; k < block.size(); ++k) {
+        const double squared_norm = stored.squared_norms[k];
+        if (!(squared_norm > 0.0)) {
+          (squared_norm == 0.0 ? bad->zero : bad->not_finite).add(first + k);
+          bad->all.add(first + k);
+        } else if (stored.units[k] != 1.0) {
+          power.add(squared_norm, stored.units[k], stored.h.n_rows);
+        } else {
+          plain[n_plain++] = squared_norm;
+        }
+      }
+      if (n_plain > 0) power.add(arma::accu(plain.head(n_plain)), 1.0, n_plain * stored.h.n_rows);
+    }
   }
 
-  /// The same over four blocks that are spread over the file: enough to see path loss.
-  double rough_power() const {
-    if (info.n_samples <= 4 * block()) return mean_power(0, info.n_samples);
-    double sum = 0.0;
-    for (arma::uword i = 0; i < 4; ++i)
-      sum += mean_power(i * (info.n_samples - block()) / 3, block()) / 4.0;
-    return sum;
+  BadSamples find_bad(const SampleRange& range) const {
+    BadSamples bad;
+    Power power;
+    add_power(range, power, &bad);
+    return bad;
   }
 
-  void normalise(const DatasetOptions& options) {
-    info.normalisation = options.normalisation;
-    switch (options.normalisation) {
+  /// A bad sample was read in `range`: names all that were asked for.
+  [[noreturn]] void fail_for_bad(const SampleRange& range) const {
+    const bool is_asked = range.first >= info.asked.first && range.end <= info.asked.end;
+    const SampleRange& all = is_asked ? info.asked : range;
+    const BadSamples bad = find_bad(all);
+    const std::string text = bad.text(all.size());
+    if (bad.all.size() == all.size()) fail(ErrorKind::numeric, text);
+    const arma::uword first = bad.all.ranges().front().first;
+    std::string what = "sample " + std::to_string(first);
+    if (!bad.zero.empty() && bad.zero.ranges().front().first == first) {
+      what += " is all zero";
+    } else {
+      const arma::cx_mat h = read_stored({first, first + 1}).h;
+      const auto entry = std::find_if_not(h.begin(), h.end(), [](const arma::cx_double& x) {
+        return std::isfinite(x.real()) && std::isfinite(x.imag());
+      });
+      const auto i = static_cast<arma::uword>(entry - h.begin());
+      what += " is not finite, first at entry [" + std::to_string(i % info.n_rx) + ", " +
+              std::to_string(i / info.n_rx) + "] of [n_rx, n_tx]";
+    }
+    what += " (counted from 0)";
+    if (bad.all.size() > 1) what += "; " + text;
+    fail(ErrorKind::numeric, what + "; leave " + (bad.all.size() > 1 ? "them" : "it") +
+                                 " out with --skip-bad or --samples");
+  }
+
+  /// Over four blocks that are spread over the samples asked for: enough to see path loss.
+  Power rough_power() const {
+    Power power;
+    BadSamples skipped;
+    BadSamples* const bad = skips_bad ? &skipped : nullptr;
+    const SampleRange& asked = info.asked;
+    if (asked.size() <= 4 * samples_at_a_time()) {
+      add_power(asked, power, bad);
+      return power;
+    }
+    for (arma::uword i = 0; i < 4; ++i) {
+      const arma::uword first = asked.first + i * (asked.size() - samples_at_a_time()) / 3;
+      add_power({first, first + samples_at_a_time()}, power, bad);
+    }
+    return power;
+  }
+
+  void choose(const SampleChoice& choice) {
+    const SampleRange asked{choice.first, choice.end == 0 ? info.n_samples : choice.end};
+    check_range(asked.first, asked.end < asked.first ? info.n_samples : asked.size());
+    if (!(choice.expected_power > 0.0 && std::isfinite(choice.expected_power)))
+      fail(ErrorKind::invalid_argument,
+           "the expected power is " + number_text(choice.expected_power) + ", it must be positive");
+    if (choice.normalisation == Normalisation::factor &&
+        !(choice.factor > 0.0 && std::isfinite(choice.factor)))
+      fail(ErrorKind::invalid_argument,
+           "the normalisation factor is " + number_text(choice.factor) + ", it must be positive");
+    info.asked = asked;
+    info.normalisation = choice.normalisation;
+    info.bad = {};
+    info.scale = 1.0;
+    if (info.kind != "chest") info.warnings = source->warnings;
+    if (info.kind != "chest" && info.kind != "quadriga-lib") look_at_values();
+    expected_power = choice.expected_power;
+    skips_bad = choice.skip_bad;
+    Power power;
+    if (choice.skip_bad) {
+      add_power(asked, power, &info.bad);
+      if (info.bad.all.size() == asked.size())
+        fail(ErrorKind::numeric, info.bad.text(asked.size()));
+    }
+    switch (choice.normalisation) {
       case Normalisation::none: {
         // Channels of a generator have E||h||^2 = n_h by construction, whatever a few of them have.
         if (!info.model.empty()) return;
-        const double power = rough_power();
-        if (!(power >= 0.25 && power <= 4.0))
+        const double stored = (power.n > 0 ? power : rough_power()).stored();
+        if (stored >= 0.25 * expected_power && stored <= 4.0 * expected_power) return;
+        if (expected_power == 1.0)
           fail(ErrorKind::format,
-               "the mean power per entry is " + format_power(power) +
+               "the mean power per entry is " + format_power(stored) +
                    ", expected near 1 (0.25 .. 4); choose --normalise dataset (one factor for all "
                    "channels) or --normalise sample (every channel to the same power)");
-        return;
+        fail(ErrorKind::format,
+             "the mean power per entry is " + format_power(stored) + ", expected near " +
+                 format_power(expected_power) +
+                 " (within a factor of 4); choose --normalise dataset (one factor for all), "
+                 "--normalise sample (one for each), or --scale X (1: as they are)");
       }
       case Normalisation::dataset: {
-        const auto known = info.kind == "chest"
+        const auto known = info.kind == "chest" && asked.size() == info.n_samples
                                ? archive->number_attribute("/channels", "mean_power")
                                : std::nullopt;
-        const double power = known ? *known : mean_power(0, info.n_samples);
-        if (!(power > 0.0 && std::isfinite(power)))
-          fail(ErrorKind::format, "the recorded mean power is " + format_power(power));
-        info.scale = 1.0 / std::sqrt(power);
+        if (known) {
+          if (!(*known > 0.0 && std::isfinite(*known)))
+            fail(ErrorKind::format, "the recorded mean power is " + format_power(*known));
+          power = {*known, 1.0, 1};
+        } else if (power.n == 0) {
+          add_power(asked, power, nullptr);
+        }
+        info.scale = std::sqrt(expected_power) * power.scale();
         return;
       }
       case Normalisation::sample:
         return;
       case Normalisation::factor:
-        if (!(options.factor > 0.0 && std::isfinite(options.factor)))
-          fail(ErrorKind::invalid_argument, "the normalisation factor is " +
-                                                number_text(options.factor) +
-                                                ", it must be positive");
-        info.scale = options.factor;
+        info.scale = choice.factor;
         return;
     }
   }
@@ -261,8 +409,7 @@ Dataset::Dataset(const std::filesystem::path& file, const DatasetOptions& option
     : impl_(std::make_unique<Impl>()) {
   impl_->info.file = file;
   impl_->open(options);
-  if (impl_->info.kind != "chest" && impl_->info.kind != "quadriga-lib") impl_->look_at_values();
-  impl_->normalise(options);
+  impl_->choose(options);
 }
 Dataset::~Dataset() = default;
 Dataset::Dataset(Dataset&&) noexcept = default;
@@ -270,16 +417,41 @@ Dataset& Dataset::operator=(Dataset&&) noexcept = default;
 
 const DatasetInfo& Dataset::info() const { return impl_->info; }
 
+void Dataset::choose(const SampleChoice& choice) { impl_->choose(choice); }
+
 arma::cx_mat Dataset::read(arma::uword first, arma::uword count) const {
-  arma::vec squared_norms;
-  arma::cx_mat h = impl_->read_stored(first, count, squared_norms);
-  if (impl_->info.normalisation == Normalisation::sample) {
-    h.each_row() %= arma::conv_to<arma::cx_rowvec>::from(
-        arma::sqrt(static_cast<double>(h.n_rows) / squared_norms.t()));
-  } else if (impl_->info.scale != 1.0) {
-    h *= impl_->info.scale;
+  arma::vec scales;
+  return read(first, count, scales);
+}
+
+arma::cx_mat Dataset::read(arma::uword first, arma::uword count, arma::vec& scales) const {
+  impl_->check_range(first, count);
+  Impl::Stored stored = impl_->read_good({first, first + count});
+  const bool by_sample = impl_->info.normalisation == Normalisation::sample;
+  if (by_sample) {
+    scales = arma::sqrt(impl_->expected_power * static_cast<double>(stored.h.n_rows) /
+                        stored.squared_norms);
+  } else {
+    scales = impl_->info.scale / stored.units;
   }
-  return h;
+  if (by_sample || arma::any(stored.units != 1.0)) {
+    stored.h.each_row() %= arma::conv_to<arma::cx_rowvec>::from(scales.t());
+  } else if (impl_->info.scale != 1.0) {
+    stored.h *= impl_->info.scale;
+  }
+  scales %= stored.units;
+  return std::move(stored.h);
+}
+
+double Dataset::rough_power() const {
+  const DatasetInfo& info = impl_->info;
+  if (info.normalisation == Normalisation::sample) return impl_->expected_power;
+  return impl_->rough_power().stored() * info.scale * info.scale;
+}
+
+BadSamples Dataset::find_bad(const SampleRange& range) const {
+  impl_->check_range(range.first, range.size());
+  return impl_->find_bad(range);
 }
 
 ToeplitzKroneckerCovariances Dataset::read_covariances(arma::uword first, arma::uword count) const {
@@ -296,10 +468,11 @@ ToeplitzKroneckerCovariances Dataset::read_covariances(arma::uword first, arma::
     impl_->fail(ErrorKind::numeric, "a covariance of samples " + std::to_string(first) + ":" +
                                         std::to_string(first + count) + " is not finite");
   if (info.normalisation == Normalisation::sample) {
-    arma::vec squared_norms;
-    impl_->read_stored(first, count, squared_norms);
-    out.t_rx.each_row() %= arma::conv_to<arma::cx_rowvec>::from(
-        static_cast<double>(info.n_rx * info.n_tx) / squared_norms.t());
+    const Impl::Stored stored = impl_->read_good({first, first + count});
+    const arma::vec squared_scales = impl_->expected_power *
+                                     static_cast<double>(info.n_rx * info.n_tx) /
+                                     stored.squared_norms % arma::square(stored.units);
+    out.t_rx.each_row() %= arma::conv_to<arma::cx_rowvec>::from(squared_scales.t());
   } else {
     out.t_rx *= info.scale * info.scale;
   }

@@ -15,6 +15,7 @@
 #include "commands.hpp"
 #include "flags.hpp"
 #include "terminal.hpp"
+#include "trust.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -169,12 +170,17 @@ int calibrate(const Args& args, Context& context) {
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
   const Dataset dataset = o.channels.open();
   check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
-  const SampleReader held_out = samples_of(dataset, o.channels.range(dataset));
+  const SampleRange range = o.channels.range(dataset);
+  for (const Seen& seen : seen_by(o.file, dataset.info(), hash_file(dataset.info().file), range)) {
+    if (!seen.tuned) warn_of(seen);
+  }
+  const SampleReader held_out = o.channels.samples_of(dataset, range);
 
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   run.bfloat16 = o.bfloat16;
   calibrate_model(model, held_out, run);
+  add_tuning_data(model.tuning_data, dataset.info());
   print(model.calibration, context.out);
   // The solvers are tried with the model as it will be.
   save(o.to, model);

@@ -1,8 +1,13 @@
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <ostream>
+
+#include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilots.hpp>
@@ -12,6 +17,7 @@
 #include "commands.hpp"
 #include "flags.hpp"
 #include "terminal.hpp"
+#include "trust.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -19,7 +25,8 @@ namespace cli {
 namespace {
 
 struct EstimateOptions {
-  std::string observations, axes, snr, out, estimator = "dmse", pilots = "identity";
+  ChannelFlags observations;
+  std::string snr, out, estimator = "dmse", pilots = "identity";
   std::vector<std::string> models;
   double pilot_power = 1.0;
   std::optional<arma::uword> n_tx;
@@ -33,11 +40,23 @@ struct EstimateOptions {
 
 void declare(CommandLine& line, EstimateOptions& o) {
   line.section("received pilots");
-  line.flag("observations", &o.observations, "FILE[:DATASET]", "received pilots");
-  line.flag("axes", &o.axes, "LETTERS",
+  line.flag("observations", &o.observations.channels, "FILE[:DATASET]", "received pilots");
+  line.flag("samples", &o.observations.samples, "FIRST:END",
+            "observations to use; either end may be left out")
+      .default_text = "all";
+  line.flag("skip-bad", &o.observations.skip_bad,
+            "leaves out those that are zero or not finite, instead of stopping; their estimates "
+            "are NaN");
+  line.flag("axes", &o.observations.axes, "LETTERS",
             "order of the stored dimensions, as for --channels of chest sweep");
+  line.flag("normalise", &o.observations.normalise, "none|dataset|sample|X",
+            "power: as stored (refused where it contradicts E||h||^2 = n_h and --snr), brought "
+            "there by one factor for all or by one for each, or y times X; estimates come back at "
+            "the scale of the observations");
+  line.flag("scale", &o.observations.scale, "X", "y times X, as --normalise X");
   line.flag("snr", &o.snr, "DB|unknown",
-            "-10 log10(noise variance per received entry); unknown: estimated for each channel");
+            "-10 log10(noise variance per received entry, at E||h||^2 = n_h); unknown: estimated "
+            "for each channel");
   line.flag("pilots", &o.pilots, "PILOTS", "what was sent: identity, dft:16, file=P.h5 ...");
   line.flag("pilot-power", &o.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("n-tx", &o.n_tx, "N",
@@ -53,16 +72,6 @@ void declare(CommandLine& line, EstimateOptions& o) {
   line.flag("compress", &o.compress, "gzips the estimates");
   line.flag("force", &o.force, "replaces an existing file");
   o.common.add(line, "of qpsk pilots, as in chest sweep");
-}
-
-/// Observations are stored as channels are: [n, n_rx, n_pilots]. Their power is their own.
-Dataset open_observations(const EstimateOptions& options) {
-  const auto [file, dataset] = split_dataset_name(options.observations);
-  DatasetOptions stored;
-  stored.dataset = dataset;
-  stored.axes = options.axes;
-  stored.normalisation = Normalisation::factor;
-  return open_dataset(file, stored);
 }
 
 /// The pilots that the observations were received from.
@@ -104,50 +113,241 @@ std::shared_ptr<const Estimator> estimator_of(const EstimateOptions& options,
   return estimator;
 }
 
-/// Estimates the columns from `first` on, one block of the observations per thread.
-std::vector<Estimate> estimate_blocks(const EstimateOptions& options, const Dataset& dataset,
-                                      const Estimator& estimator, arma::uword first) {
-  // Fixed blocks: the estimates do not depend on the number of threads.
-  constexpr arma::uword block = 64;
-  const arma::uword n_samples = dataset.info().n_samples;
-  const unsigned threads = options.common.n_threads();
-  const arma::uword n_left = (n_samples - first + block - 1) / block;
-  std::vector<Estimate> estimates(std::min<arma::uword>(threads, n_left));
-  parallel_for(estimates.size(), threads, [&](std::size_t i) {
-    const arma::uword at = first + i * block;
+/// Power per received entry of channels with E[h h^H] = I.
+double signal_power(const ObservationOperator& A) {
+  return arma::accu(A.squared_singular_values()) / static_cast<double>(A.n_obs());
+}
+
+/// The observations that are used, and what their estimator is told of them.
+class Received {
+ public:
+  Received(const EstimateOptions& options, Dataset& dataset, const Estimator& estimator)
+      : options_(options), dataset_(dataset), estimator_(estimator) {
+    SampleChoice choice = options.observations.choice(dataset);
+    const double signal = signal_power(estimator.A());
+    choice.expected_power = signal + (options.blind() ? 0.0 : options.sigma2());
+    if (options.blind() && choice.normalisation == Normalisation::none) {
+      // Strong noise looks like a large scale; nothing looks like a small one.
+      choice.normalisation = Normalisation::factor;
+      dataset.choose(choice);
+      warn_of_power(0.0, signal);
+      choice.normalisation = Normalisation::none;
+      choice.expected_power = std::max(signal, dataset.rough_power());
+    }
+    dataset.choose(choice);
+    tell_left_out(dataset.info());
+    if (choice.normalisation == Normalisation::factor) {
+      warn_of_power(0.25 * choice.expected_power, choice.expected_power);
+    }
+    const DatasetInfo& info = dataset.info();
+    for (const SampleRange& part : info.bad.all.outside(info.asked)) {
+      for (arma::uword k = part.first; k < part.end; ++k) samples_.push_back(k);
+    }
+    if (!options.blind() || choice.normalisation == Normalisation::none ||
+        choice.normalisation == Normalisation::factor)
+      return;
+    // What is brought to the power of the signal has noise in it: the signal is too weak by as much.
+    // Doubled at most, because an estimator far from its scale finds nothing but noise.
+    double power = signal;
+    for (int round = 0; round < most_rounds; ++round) {
+      const double last = power;
+      power = std::clamp(signal / std::max(1.0 - found_noise() / power, 1e-3), 0.5 * last,
+                         std::min(2.0 * last, strongest_noise * signal));
+      boost_ = std::sqrt(power / signal);
+      if (std::abs(power / last - 1.0) < 0.02) break;
+    }
+  }
+
+  const std::vector<std::uint64_t>& samples() const { return samples_; }
+  const DatasetInfo& info() const { return dataset_.info(); }
+  /// What was estimated from, as JSON.
+  std::string description(const ModelStore& models) const {
+    const DatasetInfo& info = dataset_.info();
+    const std::string hash = hash_file(info.file);
+    nlohmann::ordered_json json{{"file", info.file.filename().string()},
+                                {"dataset", info.dataset},
+                                {"hash", hash},
+                                {"samples", info.asked.text()},
+                                {"normalisation", to_string(info.normalisation)}};
+    if (info.normalisation != Normalisation::sample) json["scale"] = info.scale * boost_;
+    if (!info.bad.all.empty())
+      json["left_out"] = {{"n", info.bad.all.size()}, {"samples", info.bad.all.text()}};
+    for (const ModelStore::Info& model : models.files()) {
+      for (const Seen& seen : seen_by(model.file, info, hash, info.asked)) {
+        warn_of(seen);
+        json["fitted_on"].push_back(seen.text());
+      }
+    }
+    return json.dump();
+  }
+
+  /// Estimates of the observations i .. i + n - 1 of samples(), at their own scale.
+  Estimate estimate(std::size_t i, std::size_t n, arma::vec& scales) const {
+    Estimate out = scaled_estimate(i, n, scales);
+    if (arma::all(scales == 1.0)) return out;
+    const arma::vec squares = arma::square(scales);
+    out.h.each_row() %= arma::conv_to<arma::cx_rowvec>::from(1.0 / scales.t());
+    if (!out.mse.is_empty()) out.mse /= squares;
+    if (!out.angular_mse.is_empty()) out.angular_mse.each_row() /= squares.t();
+    if (!out.sigma2.is_empty()) out.sigma2 /= squares;
+    return out;
+  }
+
+ private:
+  /// Where the power is below `least`, or four times what is expected.
+  void warn_of_power(double least, double expected) const {
+    const double power = dataset_.rough_power();
+    if (power >= least && power <= 4.0 * expected) return;
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  ": the mean power per received entry, scaled, is %.3g, expected near %.3g%s",
+                  power, expected, options_.blind() ? " and the noise" : "");
+    warn(info().file.string() + text + "; --normalise dataset finds the factor");
+  }
+
+  static constexpr int most_rounds = 10;
+  static constexpr double strongest_noise = 30.0;  // and the signal, over the signal
+  static constexpr std::size_t most_tried = 64, block = 16;
+
+  /// As estimated, of y times scales.
+  Estimate scaled_estimate(std::size_t i, std::size_t n, arma::vec& scales) const {
     Observation observation;
-    observation.y = dataset.read(at, std::min(block, n_samples - at));
-    observation.sigma2 = options.sigma2();
-    observation.seed = options.common.seed;
-    observation.first_sample = at;
-    observation.per_angle = options.per_angle;
-    estimator.estimate(observation, estimates[i]);
+    observation.samples.assign(samples_.begin() + std::ptrdiff_t(i),
+                               samples_.begin() + std::ptrdiff_t(i + n));
+    observation.y.set_size(estimator_.A().n_obs(), n);
+    scales.set_size(n);
+    for (std::size_t k = 0; k < n;) {
+      std::size_t end = k + 1;
+      while (end < n && observation.samples[end] == observation.samples[end - 1] + 1) ++end;
+      arma::vec part;
+      observation.y.cols(k, end - 1) = dataset_.read(observation.samples[k], end - k, part);
+      scales.subvec(k, end - 1) = part;
+      k = end;
+    }
+    if (boost_ != 1.0) {
+      observation.y *= boost_;
+      scales *= boost_;
+    }
+    observation.sigma2 = options_.sigma2();
+    observation.seed = options_.common.seed;
+    observation.per_angle = options_.per_angle;
+    return estimator_.estimate(observation);
+  }
+
+  /// Noise variance that the estimator finds in some of the observations, at their present scale: the
+  /// median, because a channel unlike the prior is taken for noise.
+  double found_noise() const {
+    const std::size_t n_blocks = std::min(most_tried, samples_.size() + block - 1) / block;
+    std::vector<arma::vec> found(n_blocks);
+    parallel_for(n_blocks, options_.common.n_threads(), [&](std::size_t b) {
+      const std::size_t i = b * samples_.size() / n_blocks;
+      arma::vec scales;
+      found[b] = scaled_estimate(i, std::min(block, samples_.size() - i), scales).sigma2;
+    });
+    arma::vec all;
+    for (const arma::vec& each : found) all.insert_rows(all.n_elem, each);
+    return arma::median(all);
+  }
+
+  const EstimateOptions& options_;
+  Dataset& dataset_;
+  const Estimator& estimator_;
+  std::vector<std::uint64_t> samples_;
+  double boost_ = 1.0;  ///< of y, beyond what the dataset's own scale gives
+};
+
+/// One block of estimates.
+struct Part {
+  Estimate estimate;
+  arma::vec scales;
+};
+
+/// Estimates the observations from i on, one block of them per thread.
+std::vector<Part> estimate_blocks(const Received& received, std::size_t i, unsigned threads) {
+  // Fixed blocks: the estimates do not depend on the number of threads.
+  constexpr std::size_t block = 64;
+  const std::size_t n_left = received.samples().size() - i;
+  std::vector<Part> parts(std::min<std::size_t>(threads, (n_left + block - 1) / block));
+  parallel_for(parts.size(), threads, [&](std::size_t b) {
+    parts[b].estimate =
+        received.estimate(i + b * block, std::min(block, n_left - b * block), parts[b].scales);
   });
-  return estimates;
+  return parts;
 }
 
 /// What the file will hold, by what the first estimate has.
 ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorContext& known,
-                                const Estimate& estimate, const CommandLine& line) {
+                                const Received& received, const Part& first,
+                                const CommandLine& line) {
+  const Estimate& estimate = first.estimate;
   ChannelFileOptions file;
   file.n_rx = known.n_rx;
   file.n_tx = known.n_tx;
   file.compress = options.compress;
+  file.single_precision = first.scales.min() > 1e-30 && first.scales.max() < 1e30;
   file.with_err_var = !estimate.mse.is_empty();
   file.with_err_var_angular = !estimate.angular_mse.is_empty();
   file.with_sigma2 = !estimate.sigma2.is_empty();
+  file.with_scale = received.info().normalisation == Normalisation::sample;
+  file.n_samples = received.info().asked.size();
+  file.observations = received.description(*known.models);
   file.provenance = line.provenance(options.common.seed);
   return file;
 }
 
-ChannelBlock block_of(Estimate& estimate) {
-  ChannelBlock block;
-  block.h = std::move(estimate.h);
-  block.err_var = estimate.mse / static_cast<double>(block.h.n_rows);
-  block.err_var_angular = std::move(estimate.angular_mse);
-  block.sigma2 = std::move(estimate.sigma2);
-  return block;
-}
+/// Writes estimates in the order of their samples, and NaN for those between that were left out.
+class EstimateWriter {
+ public:
+  EstimateWriter(const std::filesystem::path& name, const ChannelFileOptions& file,
+                 const SampleRange& asked)
+      : file_(file), writer_(name, file), next_(asked.first), end_(asked.end) {}
+
+  /// @param samples  of each column
+  void append(Part& part, const std::uint64_t* samples) {
+    for (arma::uword k = 0; k < part.estimate.h.n_cols;) {
+      fill_up_to(samples[k]);
+      arma::uword last = k;
+      while (last + 1 < part.estimate.h.n_cols && samples[last + 1] == samples[last] + 1) ++last;
+      const arma::span columns(k, last);
+      ChannelBlock block;
+      block.h = part.estimate.h.cols(k, last);
+      if (file_.with_err_var)
+        block.err_var = part.estimate.mse(columns) / static_cast<double>(block.h.n_rows);
+      if (file_.with_err_var_angular)
+        block.err_var_angular = part.estimate.angular_mse.cols(k, last);
+      if (file_.with_sigma2) block.sigma2 = part.estimate.sigma2(columns);
+      if (file_.with_scale) block.scale = part.scales(columns);
+      writer_.append(block);
+      next_ += block.h.n_cols;
+      k = last + 1;
+    }
+  }
+  void finish() {
+    fill_up_to(end_);
+    writer_.finish();
+  }
+
+ private:
+  void fill_up_to(arma::uword sample) {
+    while (next_ < sample) {
+      const arma::uword n = std::min<arma::uword>(sample - next_, 1024);
+      const arma::uword n_h = file_.n_rx * file_.n_tx;
+      ChannelBlock block;
+      block.h = arma::cx_mat(n_h, n);
+      block.h.fill({arma::datum::nan, arma::datum::nan});
+      const arma::vec nan = arma::vec(n, arma::fill::value(arma::datum::nan));
+      block.err_var = block.sigma2 = block.scale = nan;
+      if (file_.with_err_var_angular)
+        block.err_var_angular = arma::mat(n_h, n, arma::fill::value(arma::datum::nan));
+      writer_.append(block);
+      next_ += n;
+    }
+  }
+
+  ChannelFileOptions file_;
+  ChannelFileWriter writer_;
+  arma::uword next_, end_;
+};
 
 }  // namespace
 
@@ -156,7 +356,8 @@ int estimate(const Args& args, Context& context) {
   CommandLine line("estimate",
                    "--observations FILE --snr DB --out FILE [--estimator NAME] [options]",
                    "Estimates channels from received pilots Y = H P + N, stored as "
-                   "[n, n_rx, n_pilots] complex at the scale E||h||^2 = n_rx n_tx. Writes "
+                   "[n, n_rx, n_pilots] complex at the scale E||h||^2 = n_rx n_tx, or at any with "
+                   "--normalise. Writes "
                    "/channels [n, n_rx, n_tx] and, where the estimator predicts it, /err_var [n], "
                    "the error variance per entry; with --snr unknown also /sigma2 [n].");
   declare(line, options);
@@ -167,35 +368,35 @@ int estimate(const Args& args, Context& context) {
   line.require("out", "the file to write");
   check_output(options.out, options.force);
 
-  const Dataset dataset = open_observations(options);
-  const arma::uword n_samples = dataset.info().n_samples;
+  Dataset dataset = options.observations.open_file();
+  tell_doubts(dataset.info());
   const EstimatorContext known = knowledge(options, dataset.info());
   const auto estimator = estimator_of(options, known, context.catalog);
-  std::unique_ptr<ChannelFileWriter> writer;
+  const Received received(options, dataset, *estimator);
+  const std::vector<std::uint64_t>& samples = received.samples();
+  std::unique_ptr<EstimateWriter> writer;
   const TerminalControl terminal(context.quiet);
-  for (arma::uword first = 0; first < n_samples;) {
-    std::vector<Estimate> estimates = estimate_blocks(options, dataset, *estimator, first);
+  for (std::size_t done = 0; done < samples.size();) {
+    std::vector<Part> parts = estimate_blocks(received, done, options.common.n_threads());
     if (!writer) {
-      ChannelFileOptions file = file_options(options, known, estimates[0], line);
-      file.n_samples = n_samples;
+      const ChannelFileOptions file = file_options(options, known, received, parts[0], line);
       if (options.per_angle && !file.with_err_var_angular) {
         warn(estimator->name() +
              " does not know the error of single angles; /err_var_angular is left out");
       }
-      writer = std::make_unique<ChannelFileWriter>(options.out, file);
+      writer = std::make_unique<EstimateWriter>(options.out, file, dataset.info().asked);
     }
-    for (Estimate& each : estimates) {
-      const ChannelBlock block = block_of(each);
-      writer->append(block);
-      first += block.h.n_cols;
+    for (Part& part : parts) {
+      writer->append(part, samples.data() + done);
+      done += part.estimate.h.n_cols;
     }
     if (terminal.interrupted()) {
       throw Error(ErrorKind::interrupted, "interrupted; nothing was written");
     }
-    terminal.report_channels(first, n_samples);
+    terminal.report_channels(done, samples.size());
   }
   writer->finish();
-  context.out << options.out << ": " << n_samples << " estimates " << known.n_rx << "x"
+  context.out << options.out << ": " << samples.size() << " estimates " << known.n_rx << "x"
               << known.n_tx << " by " << estimator->name() << '\n';
   return 0;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <ostream>
 #include <sstream>
@@ -30,7 +31,7 @@ namespace cli {
 namespace {
 
 struct FitOptions {
-  std::string kind, out, validation, checkpoint, covariance;
+  std::string kind, out, validation, checkpoint, covariance, shrinkage = "auto";
   std::string layers = "chest", prediction = "velocity", objective = "nmse";
   ChannelFlags channels;
   NetworkFitOptions network;
@@ -41,16 +42,19 @@ struct FitOptions {
   bool constant_rate = false, force = false;
 };
 
-std::string training_data(const ChannelFlags& flags, const DatasetInfo& info,
-                          const std::string& samples) {
-  return nlohmann::json{{"file", info.file.filename().string()},
-                        {"dataset", info.dataset},
-                        {"axes", info.axes},
-                        {"samples", samples},
-                        {"normalise", flags.normalise},
-                        {"scale", info.scale},
-                        {"hash", hash_file(info.file)}}
-      .dump();
+/// What a model was fitted on, as JSON. `validation` is empty where there was none.
+std::string training_data(const DatasetInfo& info, const SampleRange& range,
+                          const SampleRange& validation = {}) {
+  nlohmann::json json{{"file", info.file.filename().string()},
+                      {"dataset", info.dataset},
+                      {"axes", info.axes},
+                      {"samples", range.text()},
+                      {"normalise", to_string(info.normalisation)},
+                      {"scale", info.scale},
+                      {"left_out", info.bad.all.size()},
+                      {"hash", hash_file(info.file)}};
+  if (validation.size() > 0) json["validation"] = validation.text();
+  return json.dump();
 }
 
 /// --validation, which must share no sample with `range`.
@@ -69,16 +73,29 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
   const CovarianceKind kind = options.covariance.empty()
                                   ? CovarianceKind::full
                                   : covariance_kind_from_string(options.covariance);
+  const Shrinkage shrinkage = shrinkage_from_string(options.shrinkage);
   const Dataset dataset = options.channels.open();
   const SampleRange range = options.channels.range(dataset);
   check_covariance_size(dataset.info(), options.channels);
-  LmmseModel model = fit_lmmse(samples_of(dataset, range), kind);
+  const SampleReader samples = options.channels.samples_of(dataset, range);
+  LmmseModel model = fit_lmmse(samples, kind, shrinkage);
+  if (kind == CovarianceKind::full && samples.n_samples < samples.n_h()) {
+    warn("fewer samples than dimensions: " + std::to_string(samples.n_samples) + " channels of " +
+         std::to_string(samples.n_h()) + " entries; " +
+         (model.shrinkage > 0.0 ? "the covariance is shrunk, fit more where there are any"
+                                : "this covariance is too sure of what it has not seen, fit more "
+                                  "channels, --covariance toeplitz or --shrinkage ledoit-wolf"));
+  }
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range.text());
+  model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(0);
   save(options.out, model);
   context.out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", "
-              << to_string(kind) << " covariance of " << model.n_samples << " channels\n";
+              << to_string(kind) << " covariance of " << model.n_samples << " channels";
+  if (model.shrinkage > 0.0) {
+    context.out << ", shrunk by " << number_text(std::round(1e4 * model.shrinkage) / 1e4);
+  }
+  context.out << '\n';
   return 0;
 }
 
@@ -99,9 +116,9 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   }
 
   const TerminalControl terminal(context.quiet);
-  GmmModel model = fit_gmm(samples_of(dataset, range), fit, terminal.control());
+  GmmModel model = fit_gmm(options.channels.samples_of(dataset, range), fit, terminal.control());
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range.text());
+  model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
 
@@ -110,7 +127,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
               << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
               << model.log_likelihoods.back();
   if (!options.validation.empty()) {
-    const SampleReader held_out = samples_of(dataset, validation);
+    const SampleReader held_out = options.channels.samples_of(dataset, validation);
     context.out << ", of channels " << validation.text() << " "
                 << mean_log_likelihood(model.prior, held_out, fit.n_threads);
   }
@@ -189,10 +206,11 @@ int fit_vae_model(const FitOptions& options, const CommandLine& line, Context& c
   const Dataset dataset = options.channels.open();
   const auto [fitting, validation] = split_samples(options, dataset);
   const TerminalControl terminal(context.quiet);
-  VaeModel model = fit_vae(samples_of(dataset, fitting), samples_of(dataset, validation), fit,
-                           terminal.control());
+  VaeModel model =
+      fit_vae(options.channels.samples_of(dataset, fitting),
+              options.channels.samples_of(dataset, validation), fit, terminal.control());
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), fitting.text());
+  model.training_data = training_data(dataset.info(), fitting, validation);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
   context.out << options.out << ": vae, " << model.n_rx << "x" << model.n_tx << ", "
@@ -208,8 +226,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
 
   const Dataset dataset = options.channels.open();
   const auto [range, validation] = split_samples(options, dataset);
-  const SampleReader fitting = samples_of(dataset, range);
-  const SampleReader held_out = samples_of(dataset, validation);
+  const SampleReader fitting = options.channels.samples_of(dataset, range);
+  const SampleReader held_out = options.channels.samples_of(dataset, validation);
 
   const TerminalControl terminal(context.quiet);
   NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
@@ -224,7 +242,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   calibration.bfloat16 = fit.bfloat16;
   calibrate_model(model, held_out, calibration);
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(options.channels, dataset.info(), range.text());
+  model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
   if (finished) {
@@ -307,6 +325,10 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("validation", &options.validation, "FIRST:END",
             "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
             "whose log-likelihood gmm prints");
+  line.section("lmmse");
+  line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
+            "draws a full covariance towards white by the weight of least expected error; auto: "
+            "where there are fewer than four samples for each entry of h");
   line.section("gmm; lmmse takes --covariance alone");
   line.flag("covariance", &options.covariance, "full|kronecker|toeplitz|dft|factors",
             "lmmse: full (default), or toeplitz: block-Toeplitz, for uniform linear arrays; gmm: "

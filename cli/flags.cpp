@@ -77,16 +77,6 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
   return {first, end};
 }
 
-SampleReader samples_of(const Dataset& dataset, const SampleRange& range) {
-  return subrange(dataset.samples(), range.first, range.size());
-}
-
-Dataset open_dataset(const std::filesystem::path& file, const DatasetOptions& options) {
-  Dataset dataset(file, options);
-  for (const std::string& warning : dataset.info().warnings) warn(warning);
-  return dataset;
-}
-
 void ChannelFlags::add(CommandLine& line) {
   line.section("channels");
   line.flag(
@@ -94,9 +84,13 @@ void ChannelFlags::add(CommandLine& line) {
       "channels, in a file of chest, MATLAB, h5py, Octave, quadriga-lib or NumPy (.npy, .npz)");
   line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
       .default_text = "all";
+  line.flag("skip-bad", &skip_bad,
+            "leaves out those that are zero or not finite, instead of stopping; the others keep "
+            "their numbers");
   line.flag("normalise", &normalise, "none|dataset|sample|X",
-            "power: as stored (near 1 per entry), one factor for the dataset, ||h||^2 = n_rx n_tx "
-            "for each sample, or h times X");
+            "power: as stored (near 1 per entry), one factor for all of --samples, "
+            "||h||^2 = n_rx n_tx for each, or h times X");
+  line.flag("scale", &scale, "X", "h times X, as --normalise X");
   line.flag("axes", &axes, "LETTERS",
             "stored dimensions in the order of h5py: n sample (several: all of them), r receive, t "
             "transmit, v vec(H), w the same row by row, c real and imaginary part, or an index; "
@@ -104,25 +98,84 @@ void ChannelFlags::add(CommandLine& line) {
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
 }
 
-Dataset ChannelFlags::open() const {
+Dataset ChannelFlags::open_file() const {
   DatasetOptions options;
   const auto [file, dataset] = split_dataset_name(channels);
   options.dataset = dataset;
   options.axes = axes;
   options.n_rx = n_rx.value_or(0);
-  if (normalise == "dataset") {
-    options.normalisation = Normalisation::dataset;
+  options.normalisation = Normalisation::factor;
+  return Dataset(file, options);
+}
+
+SampleChoice ChannelFlags::choice(const Dataset& dataset) const {
+  SampleChoice choice;
+  const SampleRange asked = range(dataset);
+  choice.first = asked.first;
+  choice.end = asked.end;
+  choice.skip_bad = skip_bad;
+  if (!scale.empty()) {
+    if (normalise != "none") refuse("--normalise and --scale both say the factor; give one");
+    choice.normalisation = Normalisation::factor;
+    choice.factor = to_number(scale, "--scale");
+  } else if (normalise == "dataset") {
+    choice.normalisation = Normalisation::dataset;
   } else if (normalise == "sample") {
-    options.normalisation = Normalisation::sample;
+    choice.normalisation = Normalisation::sample;
   } else if (normalise != "none") {
-    options.normalisation = Normalisation::factor;
+    choice.normalisation = Normalisation::factor;
     try {
-      options.factor = to_number(normalise, "--normalise");
+      choice.factor = to_number(normalise, "--normalise");
     } catch (const Error&) {
       refuse("--normalise: '" + normalise + "' is none of none, dataset, sample or a number");
     }
   }
-  return open_dataset(file, options);
+  return choice;
+}
+
+Dataset ChannelFlags::open_silently() const {
+  Dataset dataset = open_file();
+  try {
+    dataset.choose(choice(dataset));
+  } catch (const Error&) {
+    tell_doubts(dataset.info());
+    throw;
+  }
+  tell_doubts(dataset.info());
+  return dataset;
+}
+
+void tell_doubts(const DatasetInfo& info) {
+  for (const std::string& warning : info.warnings) warn(warning);
+}
+
+void tell_left_out(const DatasetInfo& info) {
+  if (info.bad.all.empty()) return;
+  warn(info.file.string() + ": " + info.bad.text(info.asked.size()) + "; " +
+       (info.bad.all.size() == 1 ? "it is" : "they are") + " left out");
+}
+
+Dataset ChannelFlags::open() const {
+  Dataset dataset = open_silently();
+  tell_left_out(dataset.info());
+  return dataset;
+}
+
+SampleReader ChannelFlags::samples_of(const Dataset& dataset, const SampleRange& range) const {
+  const SampleReader part = subrange(dataset.samples(), range.first, range.size());
+  if (!skip_bad) return part;
+  const DatasetInfo& info = dataset.info();
+  const bool is_known = range.first == info.asked.first && range.end == info.asked.end;
+  const BadSamples bad = is_known ? info.bad : dataset.find_bad(range);
+  if (bad.all.size() == range.size()) {
+    throw Error(ErrorKind::numeric, info.file.string() + ": of samples " + range.text() + ", " +
+                                        bad.text(range.size()));
+  }
+  SampleSet left_out;
+  for (const SampleRange& each : bad.all.ranges()) {
+    for (arma::uword k = each.first; k < each.end; ++k) left_out.add(k - range.first);
+  }
+  return without(part, left_out);
 }
 
 SampleRange ChannelFlags::range(const Dataset& dataset) const {

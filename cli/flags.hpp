@@ -15,15 +15,6 @@ namespace chest {
 inline namespace v0 {
 namespace cli {
 
-/// Samples first .. end - 1.
-struct SampleRange {
-  arma::uword first = 0, end = 0;
-
-  arma::uword size() const { return end - first; }
-  bool overlaps(const SampleRange& other) const { return first < other.end && other.first < end; }
-  std::string text() const { return std::to_string(first) + ":" + std::to_string(end); }
-};
-
 /// "-10:5:20" (first:step:last) or "-10,0,10" or one number. Warns where a range ends before its last.
 /// @throws Error(invalid_argument) naming `what`
 std::vector<double> parse_range(const std::string& text, const std::string& what);
@@ -32,19 +23,23 @@ std::vector<double> parse_range(const std::string& text, const std::string& what
 /// @throws Error(invalid_argument) if it is empty or reaches beyond n_samples
 SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what);
 
-/// Part of the channels; `dataset` must outlive it.
-SampleReader samples_of(const Dataset& dataset, const SampleRange& range);
-
-/// Opens channels or observations, and prints what DatasetInfo warns of.
-Dataset open_dataset(const std::filesystem::path& file, const DatasetOptions& options);
-
-/// The flags that say which channels: --channels, --samples, --normalise, --axes, --n-rx.
+/// The flags that say which channels: --channels, --samples, --skip-bad, --normalise, --scale,
+/// --axes, --n-rx.
 struct ChannelFlags {
-  std::string channels, samples = ":", normalise = "none", axes;
+  std::string channels, samples = ":", normalise = "none", scale, axes;
   std::optional<arma::uword> n_rx;
+  bool skip_bad = false;
 
   void add(CommandLine& line);
+  /// Says on stderr what --skip-bad leaves out.
   Dataset open() const;
+  /// The same, but for that.
+  Dataset open_silently() const;
+  /// The file, before samples and power are chosen.
+  Dataset open_file() const;
+  SampleChoice choice(const Dataset& dataset) const;
+  /// Part of the channels, without those that --skip-bad leaves out; `dataset` must outlive it.
+  SampleReader samples_of(const Dataset& dataset, const SampleRange& range) const;
   /// That of --samples.
   SampleRange range(const Dataset& dataset) const;
 };
@@ -53,6 +48,10 @@ struct ChannelFlags {
 /// @throws Error(invalid_argument) if it does not fit into memory, or if its size follows from axes
 ///         that were not given and there are fewer than n_h channels
 void check_covariance_size(const DatasetInfo& info, const ChannelFlags& flags);
+/// Says on stderr what DatasetInfo::warnings has.
+void tell_doubts(const DatasetInfo& info);
+/// Says on stderr what --skip-bad leaves out.
+void tell_left_out(const DatasetInfo& info);
 
 /// @throws Error(invalid_argument) if the channels are not n_rx x n_tx, the size of `whose`
 void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n_tx,

@@ -6,6 +6,7 @@
 #include "commands.hpp"
 #include "flags.hpp"
 #include "terminal.hpp"
+#include "trust.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -36,8 +37,9 @@ int import(const Args& args, Context& context) {
     const Dataset dataset = channels.open();
     check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the weights are");
     const TerminalControl terminal(context.quiet);
-    calibrate_model(model, samples_of(dataset, channels.range(dataset)),
+    calibrate_model(model, channels.samples_of(dataset, channels.range(dataset)),
                     CalibrationRun::of(common, terminal.control()));
+    add_tuning_data(model.tuning_data, dataset.info());
   }
   model.provenance.command_line = line.command_line();
   save(file, model);

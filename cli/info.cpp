@@ -3,6 +3,8 @@
 #include <iomanip>
 #include <ostream>
 
+#include <nlohmann/json.hpp>
+
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
@@ -12,6 +14,7 @@
 #include <chest/estimators/prior/prior_gap.hpp>
 #include <chest/file_kind.hpp>
 #include <chest/metrics.hpp>
+#include <chest/text.hpp>
 
 #include "calibration.hpp"
 #include "commands.hpp"
@@ -31,11 +34,28 @@ void print_provenance(const Provenance& provenance, std::ostream& out) {
   if (!provenance.command_line.empty()) out << "  command   " << provenance.command_line << '\n';
 }
 
+/// What of the record of results bears on their trust.
+void print_reservations(const Provenance& provenance, std::ostream& out) {
+  const auto options = nlohmann::json::parse(provenance.options, nullptr, false);
+  if (!options.is_object()) return;
+  const auto part = [&](const char* pointer) {
+    return options.value(nlohmann::json::json_pointer(pointer), nlohmann::json::object());
+  };
+  const auto fitted_on = part("/inputs/fitted_on");
+  for (const auto& [estimator, text] : fitted_on.items())
+    out << "  trust     " << estimator << " was " << text.get<std::string>() << '\n';
+  const auto left_out = part("/left_out");
+  if (!left_out.empty())
+    out << "  left out  " << left_out.value("n", 0) << " samples: " << left_out.value("samples", "")
+        << '\n';
+}
+
 void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
   if (kind == "lmmse") {
     const LmmseModel model = load_lmmse_model(file);
     out << file.string() << ": model of lmmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
-        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels\n"
+        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels"
+        << (model.shrinkage > 0.0 ? ", shrunk by " + number_text(model.shrinkage) : "") << '\n'
         << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else if (kind == "gmm") {
@@ -90,10 +110,8 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
 }
 
 // What a learned prior could gain over LMMSE, for channels brought to power 1 per entry.
-void print_gap(const Dataset& dataset, const SampleRange& range, double power,
-               const RunControl& control, std::ostream& out) {
-  SampleReader samples = samples_of(dataset, range);
-  if (range.size() < 10 || samples.n_h() < 2) return;
+void print_gap(SampleReader samples, double power, const RunControl& control, std::ostream& out) {
+  if (samples.n_samples < 10 || samples.n_h() < 2 || power <= 0.0) return;
   if (std::max(samples.n_rx, samples.n_tx) > PriorGap::most_antennas) {
     out << "  learned prior: left out above " << PriorGap::most_antennas << " antennas on a side\n";
     return;
@@ -165,7 +183,7 @@ Powers measure_powers(const SampleReader& samples, const TerminalControl& termin
 }
 
 void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
-  const Dataset dataset = flags.open();
+  const Dataset dataset = flags.open_silently();
   const DatasetInfo& info = dataset.info();
   const SampleRange range = flags.range(dataset);
   out << info.file.string() << ": channels, taken for " << info.kind << '\n'
@@ -174,10 +192,13 @@ void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
       << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
       << " (n_rx x n_tx)\n";
   if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
+  if (const std::string bad = info.bad.text(range.size()); !bad.empty())
+    out << "  bad       " << bad << "; not in the figures below, and left out by --skip-bad\n";
+  const SampleReader samples = flags.samples_of(dataset, range);
   const TerminalControl terminal(quiet);
-  const Powers powers = measure_powers(samples_of(dataset, range), terminal);
+  const Powers powers = measure_powers(samples, terminal);
   out << "  power     " << powers.mean << " per entry in samples " << range.text();
-  if (powers.n < range.size()) out << " (" << powers.n << " of them, evenly spread)";
+  if (powers.n < samples.n_samples) out << " (" << powers.n << " of them, evenly spread)";
   out << ", single channels " << to_db(powers.weakest) << " to " << to_db(powers.strongest)
       << " dB\n";
   if (flags.normalise != as_stored) {
@@ -187,7 +208,7 @@ void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
-  print_gap(dataset, range, powers.mean, terminal.control(), out);
+  print_gap(samples, powers.mean, terminal.control(), out);
 }
 
 }  // namespace
@@ -202,6 +223,8 @@ int info(const Args& args, Context& context) {
   line.positional("channels", 1);
   if (!line.parse(args, context)) return 0;
   line.require("channels", "the file to look at");
+  flags.skip_bad = true;
+  if (line.given("scale") && !line.given("normalise")) flags.normalise = "none";
 
   std::ostream& out = context.out;
   const std::filesystem::path file = split_dataset_name(flags.channels).first;
@@ -215,7 +238,9 @@ int info(const Args& args, Context& context) {
     }
     if (format == "chest-results") {
       out << file.string() << ": results\n";
-      print_provenance(read_provenance(archive, format, 1000), out);
+      const Provenance provenance = read_provenance(archive, format, 1000);
+      print_provenance(provenance, out);
+      print_reservations(provenance, out);
       return 0;
     }
   }

@@ -334,7 +334,8 @@ void read_test_channels(Setting& s, const Dataset& dataset, const SampleRange& c
   if (fits_samples && test.overlaps(chosen_for))
     refuse("--test " + flags.test + " and --samples " + flags.channels.samples +
            " overlap; pilots are tried on channels that they were not chosen for");
-  s.h_test = dataset.read(test.first, test.size());
+  const SampleReader reader = flags.channels.samples_of(dataset, test);
+  s.h_test = reader.read(0, reader.n_samples);
 }
 
 void find_covariance(Setting& s, const DatasetInfo& channels) {
@@ -410,7 +411,7 @@ int pilots(const Args& args, Context& context) {
   s.n_tx = s.known.n_tx = dataset.info().n_tx;
   s.known.device = flags.common.device;
   const SampleRange range = flags.channels.range(dataset);
-  s.samples = samples_of(dataset, range);
+  s.samples = flags.channels.samples_of(dataset, range);
   s.candidates = sim::pilot_candidates(s.kind, s.n_tx, flags.common.seed);
   if (flags.n_pilots == 0 || flags.n_pilots > s.candidates.n_cols)
     refuse("--n-pilots is " + std::to_string(flags.n_pilots) + ", expected 1 .. " +

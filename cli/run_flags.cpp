@@ -16,6 +16,7 @@
 #include <chest/text.hpp>
 
 #include "terminal.hpp"
+#include "trust.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -40,13 +41,38 @@ bool is_of_results(const std::string& csv, const std::string& results_file) {
   return true;
 }
 
+/// Warns of channels that models know already, and says for each estimator that uses such a model
+/// what it saw: "fitted on samples 0:1500 of these channels".
+nlohmann::ordered_json fitted_on(const DatasetInfo& info, const std::string& hash,
+                                 const std::vector<std::string>& models,
+                                 const std::vector<NamedOptions>& estimators,
+                                 const Catalog& catalog, ModelStore& store) {
+  nlohmann::ordered_json json;
+  for (const std::string& model : models) {
+    std::vector<std::string> texts;
+    for (const Seen& seen : seen_by(model, info, hash, info.asked)) {
+      warn_of(seen);
+      texts.push_back(seen.text());
+    }
+    if (texts.empty()) continue;
+    const std::string kind = store.look_at(model).kind;
+    for (const NamedOptions& spec : estimators) {
+      const bool uses =
+          spec.file.empty() ? catalog.entry(spec.name).model == kind : spec.file == model;
+      if (uses) json[spec.text] = enumerate(texts);
+    }
+  }
+  return json;
+}
+
 /// What the numbers come from, by content: names may change, hashes do not.
 std::string describe_inputs(const Dataset& dataset, const std::vector<std::string>& models,
                             const std::vector<NamedOptions>& estimators, const Catalog& catalog,
-                            const std::string& device) {
+                            const std::string& device, ModelStore& store) {
   const DatasetInfo& info = dataset.info();
   nlohmann::ordered_json json;
-  json["channels"] = {{"hash", hash_file(info.file)},
+  const std::string hash = hash_file(info.file);
+  json["channels"] = {{"hash", hash},
                       {"dataset", info.dataset},
                       {"axes", info.axes},
                       {"normalisation", to_string(info.normalisation)},
@@ -57,6 +83,8 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
   for (const std::string& model : models) json["models"].push_back(hash_file(model));
   json["device"] = device;
   json["estimator_options"] = std::move(options);
+  const auto seen = fitted_on(info, hash, models, estimators, catalog, store);
+  if (!seen.empty()) json["fitted_on"] = seen;
   return json.dump();
 }
 
@@ -168,10 +196,11 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   const SampleRange range = flags.channels.range(dataset);
   options.first = range.first;
   options.end = range.end;
+  options.left_out = dataset.info().bad.all;
   const EstimatorContext known = knowledge(flags, dataset);
   options.inputs = describe_inputs(dataset, all_models(flags, context.catalog),
                                    context.catalog.parse(flags.estimators), context.catalog,
-                                   flags.common.device);
+                                   flags.common.device, *known.models);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {

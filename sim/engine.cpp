@@ -33,7 +33,8 @@ double seconds_now(bool wall_clock) {
 /// A block of channels with what all points need of it.
 struct ChannelBlockData {
   arma::cx_mat h;
-  arma::vec p;  // ||h||^2
+  std::vector<std::uint64_t> samples;  // of each column; empty: they follow each other
+  arma::vec p;                         // ||h||^2
   ToeplitzKroneckerCovariances genie;
 };
 
@@ -41,11 +42,14 @@ struct ChannelBlockData {
 class ChannelSource {
  public:
   ChannelSource(const SampleReader& samples, const CovarianceReader& covariances,
-                const Results& results, std::size_t cache_bytes)
-      : samples_(samples), covariances_(covariances), results_(results) {
+                const Results& results, const SweepOptions& options)
+      : samples_(samples),
+        covariances_(covariances),
+        results_(results),
+        left_out_(options.left_out) {
     const double bytes =
         double(results.end - results.first) * double(samples.n_h()) * sizeof(std::complex<double>);
-    if (bytes > double(cache_bytes)) return;
+    if (bytes > double(options.cache_bytes)) return;
     for (arma::uword i = 0; i < results.n_blocks(); ++i)
       kept_.push_back(results.in_shard(i) ? read(i) : ChannelBlockData{});
   }
@@ -60,28 +64,46 @@ class ChannelSource {
   ChannelBlockData read(arma::uword i_block) const {
     const arma::uword first = results_.first + i_block * results_.block;
     const arma::uword count = std::min(results_.block, results_.end - first);
+    const std::vector<SampleRange> parts = left_out_.outside({first, first + count});
+    if (parts.size() == 1 && parts.front().size() == count) return read_part(parts.front());
     ChannelBlockData data;
-    data.h = samples_.read(first, count);
+    data.h.set_size(samples_.n_h(), 0);
+    for (const SampleRange& range : parts) {
+      const ChannelBlockData part = read_part(range);
+      data.h.insert_cols(data.h.n_cols, part.h);
+      data.p.insert_rows(data.p.n_elem, part.p);
+      data.genie.t_rx.insert_cols(data.genie.t_rx.n_cols, part.genie.t_rx);
+      data.genie.t_tx.insert_cols(data.genie.t_tx.n_cols, part.genie.t_tx);
+      for (arma::uword k = range.first; k < range.end; ++k) data.samples.push_back(k);
+    }
+    return data;
+  }
+
+  ChannelBlockData read_part(const SampleRange& range) const {
+    const arma::uword count = range.size();
+    ChannelBlockData data;
+    data.h = samples_.read(range.first, count);
     if (data.h.n_rows != samples_.n_h() || data.h.n_cols != count)
-      throw Error(ErrorKind::invalid_argument,
-                  "sweep: reading samples " + std::to_string(first) + ":" +
-                      std::to_string(first + count) + " gave " + std::to_string(data.h.n_cols) +
-                      " channels of " + std::to_string(data.h.n_rows) + " entries, expected " +
-                      std::to_string(count) + " of " + std::to_string(samples_.n_h()));
+      throw Error(ErrorKind::invalid_argument, "sweep: reading samples " + range.text() + " gave " +
+                                                   std::to_string(data.h.n_cols) + " channels of " +
+                                                   std::to_string(data.h.n_rows) +
+                                                   " entries, expected " + std::to_string(count) +
+                                                   " of " + std::to_string(samples_.n_h()));
     data.p = squared_norms(data.h);
     for (arma::uword k = 0; k < count; ++k)
       if (!(data.p(k) > 0.0) || !std::isfinite(data.p(k)))
         throw Error(ErrorKind::numeric,
-                    "sweep: channel " + std::to_string(first + k) +
+                    "sweep: channel " + std::to_string(range.first + k) +
                         (data.p(k) == 0.0 ? " is all zero" : " holds values that are not finite") +
                         "; leave it out of the sample range");
-    if (covariances_) data.genie = covariances_(first, count);
+    if (covariances_) data.genie = covariances_(range.first, count);
     return data;
   }
 
   const SampleReader& samples_;
   const CovarianceReader& covariances_;
   const Results& results_;
+  const SampleSet& left_out_;
   std::vector<ChannelBlockData> kept_;
 };
 
@@ -104,6 +126,8 @@ std::string identity_of(const Results& results, const SweepOptions& options,
   json["channels"] = std::to_string(results.n_rx) + "x" + std::to_string(results.n_tx);
   json["inputs"] = parse_object(options.inputs, "inputs");
   json["samples"] = std::to_string(results.first) + ":" + std::to_string(results.end);
+  if (!options.left_out.empty())
+    json["left_out"] = {{"n", options.left_out.size()}, {"samples", options.left_out.text()}};
   json["estimators"] = results.estimators;
   json["snr_db"] = results.snr_db;
   for (const Pilots& pilots : results.pilots)
@@ -163,25 +187,28 @@ class Run {
     const arma::uword first = results_.first + unit.i_block * results_.block;
     const ChannelBlockData& channels = source_.get(unit.i_block, space.buffer);
     const arma::cx_mat& h = channels.h;
+    std::fill(space.sums.begin(), space.sums.end(), 0.0);
+    std::fill(space.seconds.begin(), space.seconds.end(), 0.0);
+    if (h.n_cols == 0) return;
 
     Observation& observation = space.observation;
     observation.sigma2 = from_db(-snr_db);
     observation.seed = options_.seed;
     observation.first_sample = first;
+    observation.samples = channels.samples;
     observation.genie = channels.genie;
     observations_[i_pilots]->apply(h, observation.y);
     const double signal = arma::accu(squared_norms(observation.y));
     space.noise.set_size(arma::size(observation.y));
     const std::uint64_t stream = snr_stream(snr_db);
     for (arma::uword k = 0; k < h.n_cols; ++k)
-      Rng(options_.seed, {Purpose::noise, stream, first + k})
+      Rng(options_.seed, {Purpose::noise, stream, observation.sample(k)})
           .fill_cx_normal(space.noise.colptr(k), space.noise.n_rows, observation.sigma2);
     const double noise = arma::accu(squared_norms(space.noise));
     observation.y += space.noise;
 
-    const Scene scene{h, observation, results_.n_rx, results_.n_tx, first, options_.seed, stream};
+    const Scene scene{h, observation, results_.n_rx, results_.n_tx, options_.seed, stream};
     if (space.meter) space.meter->begin(scene);
-    std::fill(space.sums.begin(), space.sums.end(), 0.0);
     for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
       Estimate& estimate = space.estimates[i];
       space.seconds[i] = 0.0;
@@ -200,9 +227,9 @@ class Run {
         if (!std::isfinite(e(k)))
           throw Error(ErrorKind::numeric, "estimator '" + results_.estimators[i] +
                                               "' gave a value that is not finite for channel " +
-                                              std::to_string(first + k) + " with pilots " +
-                                              results_.pilots[i_pilots].name + " at " +
-                                              number_text(snr_db) + " dB");
+                                              std::to_string(observation.sample(k)) +
+                                              " with pilots " + results_.pilots[i_pilots].name +
+                                              " at " + number_text(snr_db) + " dB");
       add_errors(e, channels.p, sums);
       sums.signal = signal;
       sums.noise = noise;
@@ -364,9 +391,9 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   }
   if (results.finished()) return results;
 
+  const ChannelSource source(samples, covariances, results, options);
   // Written before the work starts: a place that cannot be written is found now.
   if (!options.out.empty()) save(options.out, results);
-  const ChannelSource source(samples, covariances, results, options.cache_bytes);
   // No more than there are blocks: each worker has buffers of its own.
   const unsigned n_workers = static_cast<unsigned>(
       std::min<arma::uword>(options.n_threads ? options.n_threads : available_threads(), n_cells));

@@ -18,7 +18,6 @@ struct Scene {
   const arma::cx_mat& h;           ///< [n_h, n]
   const Observation& observation;  ///< of these channels
   arma::uword n_rx, n_tx;
-  arma::uword first;  ///< index of the first channel in the file
   std::uint64_t seed;
   std::uint64_t snr_stream;  ///< major number of the random streams of this SNR
 };

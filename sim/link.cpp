@@ -35,9 +35,9 @@ class LinkMeter : public Meter {
     for (arma::cx_mat& received : received_) received.set_size(scene.n_rx, n_data * n);
     arma::cx_mat symbols(n_tx, n_data), noise(scene.n_rx, n_data);
     for (arma::uword k = 0; k < n; ++k) {
-      Rng bits(scene.seed, {Purpose::data_symbols, scene.snr_stream, scene.first + k});
+      Rng bits(scene.seed, {Purpose::data_symbols, scene.snr_stream, scene.observation.sample(k)});
       for (arma::uword i = 0; i < n_symbols; ++i) labels_(i, k) = unsigned(bits.index(64));
-      Rng(scene.seed, {Purpose::data_noise, scene.snr_stream, scene.first + k})
+      Rng(scene.seed, {Purpose::data_noise, scene.snr_stream, scene.observation.sample(k)})
           .fill_cx_normal(noise.memptr(), noise.n_elem, scene.observation.sigma2);
       const arma::cx_mat H = channel(scene.h, k, scene);
       for (std::size_t m = 0; m < modulations_.size(); ++m) {

@@ -129,11 +129,17 @@ std::string Results::command_hash() const {
 
 std::vector<Row> rows(const Results& results) {
   std::vector<Row> all;
+  const auto options = nlohmann::json::parse(results.provenance.options, nullptr, false);
+  const auto fitted_on = nlohmann::json::json_pointer("/inputs/fitted_on");
+  const auto seen = options.is_object() ? options.value(fitted_on, nlohmann::json::object())
+                                        : nlohmann::json::object();
   for (arma::uword i = 0; i < results.n_points(); ++i) {
     if (results.used[i] == 0) continue;
     for (arma::uword e = 0; e < results.estimators.size(); ++e)
-      for (arma::uword m = 0; m < results.n_modulations(); ++m)
+      for (arma::uword m = 0; m < results.n_modulations(); ++m) {
         all.push_back(row_of(results, i, e, m));
+        all.back().fitted_on = seen.value(all.back().estimator, "");
+      }
   }
   return all;
 }

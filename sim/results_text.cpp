@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 #include <chest/metrics.hpp>
 #include <chest/sim/results.hpp>
@@ -64,7 +65,7 @@ std::string to_csv(const Results& results) {
     if (link && std::string("ser") == column.name) text += ",modulation";
     text += std::string(",") + column.name;
   }
-  text += ",seed,snr_definition,method\n";
+  text += ",seed,snr_definition,method,fitted_on\n";
   for (const Row& row : rows(results)) {
     text += csv_field(row.estimator) + "," + csv_field(row.pilots);
     for (const Column& column : columns(results.kind)) {
@@ -72,7 +73,7 @@ std::string to_csv(const Results& results) {
       text += "," + csv_number(column.value(row));
     }
     text += "," + std::to_string(results.provenance.seed) + "," + csv_field(snr_definition) + "," +
-            csv_field(row.method) + "\n";
+            csv_field(row.method) + "," + csv_field(row.fitted_on) + "\n";
   }
   return text;
 }
@@ -122,6 +123,11 @@ std::string to_table(const Results& results) {
       i_row += per_point;
     }
   }
+  std::set<std::string> told;
+  for (const Row& row : all)
+    if (!row.fitted_on.empty() && told.insert(row.estimator).second)
+      text += "\n" + row.estimator + " was " + row.fitted_on +
+              ": its figures are better than on others\n";
   arma::uword n_reset = 0;
   for (const Row& row : all) n_reset += row.n_reset;
   if (n_reset > 0) {

@@ -8,6 +8,39 @@
 namespace chest {
 inline namespace v0 {
 
+void SampleSet::add(arma::uword sample) {
+  if (!ranges_.empty() && ranges_.back().end == sample) {
+    ++ranges_.back().end;
+  } else {
+    ranges_.push_back({sample, sample + 1});
+  }
+  ++size_;
+}
+
+std::vector<SampleRange> SampleSet::outside(const SampleRange& range) const {
+  std::vector<SampleRange> parts;
+  arma::uword first = range.first;
+  auto next = std::upper_bound(
+      ranges_.begin(), ranges_.end(), first,
+      [](arma::uword sample, const SampleRange& each) { return sample < each.end; });
+  for (; next != ranges_.end() && next->first < range.end; ++next) {
+    if (next->first > first) parts.push_back({first, next->first});
+    first = next->end;
+  }
+  if (first < range.end) parts.push_back({first, range.end});
+  return parts;
+}
+
+std::string SampleSet::text() const {
+  constexpr std::size_t most = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(ranges_.size(), most); ++i) {
+    const SampleRange& range = ranges_[i];
+    text += (i == 0 ? "" : ", ") + (range.size() == 1 ? std::to_string(range.first) : range.text());
+  }
+  return ranges_.size() > most ? text + " ..." : text;
+}
+
 SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx) {
   if (h.n_rows != n_rx * n_tx) {
     throw Error(ErrorKind::invalid_argument,
@@ -38,6 +71,33 @@ SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uwor
   out.n_samples = count;
   out.read = [read = samples.read, first](arma::uword start, arma::uword n) {
     return read(first + start, n);
+  };
+  return out;
+}
+
+SampleReader without(const SampleReader& samples, const SampleSet& left_out) {
+  if (left_out.empty()) return samples;
+  SampleReader out = samples;
+  const std::vector<SampleRange> parts = left_out.outside({0, samples.n_samples});
+  std::vector<arma::uword> starts;  // of each part, in the new numbers
+  out.n_samples = 0;
+  for (const SampleRange& part : parts) {
+    starts.push_back(out.n_samples);
+    out.n_samples += part.size();
+  }
+  out.read = [samples, parts, starts](arma::uword first, arma::uword count) {
+    arma::cx_mat h(samples.n_h(), count);
+    std::size_t i = 0;
+    if (count > 0) {
+      i = std::size_t(std::upper_bound(starts.begin(), starts.end(), first) - starts.begin()) - 1;
+    }
+    for (arma::uword done = 0; done < count; ++i) {
+      const arma::uword skip = first + done - starts[i];
+      const arma::uword n = std::min(parts[i].size() - skip, count - done);
+      h.cols(done, done + n - 1) = samples.read(parts[i].first + skip, n);
+      done += n;
+    }
+    return h;
   };
   return out;
 }

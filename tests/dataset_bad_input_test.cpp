@@ -191,11 +191,13 @@ TEST(DatasetBadInput, NumbersOfAntennasThatDoNotFit) {
 
 TEST(DatasetBadInput, ValuesThatAreNotChannels) {
   EXPECT_EQ(complaint("nan.npy"),
-            "sample 3 is not finite, first at entry [2, 1] of [n_rx, n_tx] (counted from 0)");
+            "sample 3 is not finite, first at entry [2, 1] of [n_rx, n_tx] (counted from 0); leave "
+            "it out with --skip-bad or --samples");
   EXPECT_EQ(complaint("inf.npy"),
-            "sample 3 is not finite, first at entry [2, 1] of [n_rx, n_tx] (counted from 0)");
+            "sample 3 is not finite, first at entry [2, 1] of [n_rx, n_tx] (counted from 0); leave "
+            "it out with --skip-bad or --samples");
   EXPECT_EQ(complaint("zero.npy"),
-            "sample 2 is all zero (counted from 0); leave out such channels");
+            "sample 2 is all zero (counted from 0); leave it out with --skip-bad or --samples");
   EXPECT_EQ(
       complaint("path_loss.npy"),
       "the mean power per entry is 1e-10, expected near 1 (0.25 .. 4); choose --normalise "

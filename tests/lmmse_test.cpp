@@ -101,8 +101,7 @@ TEST(Lmmse, RefusesWhatDoesNotFitAndSaysWhy) {
     make_lmmse(scene.A, scene.C, options);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "lmmse: loading is -1, it must be >= 0");
+    EXPECT_STREQ(error.what(), "lmmse: loading is -1, it must be >= 0");
   }
   try {
     make_lmmse(scene.A, arma::cx_mat(3, 3, arma::fill::eye));
@@ -119,6 +118,78 @@ TEST(Lmmse, RefusesWhatDoesNotFitAndSaysWhy) {
   }
 }
 
+/// Channels of a known covariance: 16 antennas that see a few directions and little else.
+arma::cx_mat draw_few_directions(arma::uword n, std::uint64_t seed, arma::cx_mat& C) {
+  arma::vec power(16, arma::fill::value(0.02));
+  power.head(4) = {8.0, 5.0, 2.0, 0.8};
+  power *= 16.0 / arma::accu(power);
+  Rng rng = test_rng(seed);
+  arma::cx_mat F(16, 16);
+  for (arma::uword i = 0; i < 16; ++i)
+    for (arma::uword k = 0; k < 16; ++k)
+      F(i, k) = std::polar(0.25, -2.0 * arma::datum::pi * double(i * k) / 16.0);
+  C = F * arma::diagmat(arma::conv_to<arma::cx_vec>::from(power)) * F.t();
+  return F * (arma::diagmat(arma::conv_to<arma::cx_vec>::from(arma::sqrt(power))) *
+              rng.cx_normal(16, n));
+}
+
+/// NMSE of LMMSE with C_hat on channels of covariance C, in closed form.
+double expected_nmse(const arma::cx_mat& C_hat, const arma::cx_mat& C, double sigma2) {
+  const arma::cx_mat I(16, 16, arma::fill::eye);
+  const arma::cx_mat W = C_hat * arma::inv(arma::cx_mat(C_hat + sigma2 * I));
+  const arma::cx_mat missed = I - W;
+  return (arma::trace(missed * C * missed.t()).real() + sigma2 * arma::trace(W * W.t()).real()) /
+         arma::trace(C).real();
+}
+
+TEST(LmmseModel, OfFewSamplesIsShrunkAndBetterOnOthers) {
+  arma::cx_mat C;
+  for (const arma::uword n : {6, 12, 30}) {
+    double raw_sum = 0.0, shrunk_sum = 0.0;
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+      const SampleReader few = samples_in_memory(draw_few_directions(n, seed, C), 16, 1);
+      const LmmseModel raw = fit_lmmse(few, CovarianceKind::full, Shrinkage::none);
+      const LmmseModel shrunk = fit_lmmse(few);
+      EXPECT_EQ(raw.shrinkage, 0.0);
+      EXPECT_GT(shrunk.shrinkage, 0.0);
+      EXPECT_LT(shrunk.shrinkage, 1.0);
+      EXPECT_NEAR(arma::trace(shrunk.C).real(), arma::trace(raw.C).real(), 1e-12);
+      // What the weight is made for, up to its own error: nearer to the truth.
+      raw_sum += std::pow(arma::norm(raw.C - C, "fro"), 2);
+      shrunk_sum += std::pow(arma::norm(shrunk.C - C, "fro"), 2);
+      // At 20 dB, where a direction that was not seen costs most.
+      const double part = n == 6 ? 0.5 : n == 12 ? 0.9 : 1.05;
+      EXPECT_LT(expected_nmse(shrunk.C, C, 0.01), part * expected_nmse(raw.C, C, 0.01)) << n;
+      EXPECT_GT(expected_nmse(shrunk.C, C, 0.01), expected_nmse(C, C, 0.01));
+    }
+    EXPECT_LT(shrunk_sum, raw_sum) << n;
+  }
+}
+
+TEST(LmmseModel, TheWeightIsThatOfLedoitAndWolf) {
+  arma::cx_mat C;
+  const arma::cx_mat h = draw_few_directions(12, 3, C);
+  const LmmseModel model = fit_lmmse(samples_in_memory(h, 16, 1));
+  // As the paper writes it, a sample at a time.
+  const arma::cx_mat S = h * h.t() / 12.0;
+  const double mu = arma::trace(S).real() / 16.0;
+  const arma::cx_mat I(16, 16, arma::fill::eye);
+  double b = 0.0;
+  for (arma::uword k = 0; k < 12; ++k)
+    b += std::pow(arma::norm(arma::cx_mat(h.col(k) * h.col(k).t() - S), "fro"), 2) / 144.0;
+  const double rho = std::min(1.0, b / std::pow(arma::norm(arma::cx_mat(S - mu * I), "fro"), 2));
+  EXPECT_NEAR(model.shrinkage, rho, 1e-12);
+  EXPECT_LT(max_difference(model.C, arma::cx_mat((1.0 - rho) * S + rho * mu * I)), 1e-12);
+  // White channels: nothing but noise in S, and all of it is taken out.
+  Rng rng = test_rng(4);
+  EXPECT_GT(fit_lmmse(samples_in_memory(rng.cx_normal(16, 20), 16, 1)).shrinkage, 0.7);
+  // Enough samples: as they are, unless asked for.
+  const SampleReader many = samples_in_memory(draw_few_directions(64, 5, C), 16, 1);
+  EXPECT_EQ(fit_lmmse(many).shrinkage, 0.0);
+  EXPECT_GT(fit_lmmse(many, CovarianceKind::full, Shrinkage::ledoit_wolf).shrinkage, 0.0);
+  EXPECT_THROW(fit_lmmse(many, CovarianceKind::toeplitz, Shrinkage::ledoit_wolf), Error);
+}
+
 TEST(LmmseModel, IsFittedFromSamplesAndSurvivesItsFile) {
   Rng rng = test_rng(3);
   const arma::cx_mat h = rng.cx_normal(6, 1000);
@@ -129,6 +200,7 @@ TEST(LmmseModel, IsFittedFromSamplesAndSurvivesItsFile) {
                            block_toeplitz_average(model.C, 3, 2)),
             1e-15);
   model.channel_scale = 2.5;
+  model.shrinkage = 0.25;
   model.training_data = R"({"file": "x.mat"})";
   model.provenance.seed = 7;
   model.kind = CovarianceKind::toeplitz;
@@ -142,6 +214,7 @@ TEST(LmmseModel, IsFittedFromSamplesAndSurvivesItsFile) {
   EXPECT_EQ(read.kind, CovarianceKind::toeplitz);
   EXPECT_EQ(read.n_samples, 1000u);
   EXPECT_EQ(read.channel_scale, 2.5);
+  EXPECT_EQ(read.shrinkage, 0.25);
   EXPECT_EQ(read.training_data, model.training_data);
   EXPECT_EQ(read.provenance.seed, 7u);
 }

@@ -56,6 +56,7 @@ NetworkModel small_model() {
   model.train_losses = {0.4, 0.3};
   model.validation_losses = {0.41, 0.31};
   model.training_data = R"({"file": "channels.h5"})";
+  model.tuning_data = R"([{"file": "others.h5"}])";
   model.provenance.seed = 17;
   model.provenance.options = R"({"batch": 128})";
   return model;
@@ -86,6 +87,7 @@ TEST_F(NetworkModelFile, KeepsEverything) {
   EXPECT_EQ(loaded.prediction, Prediction::velocity);
   EXPECT_EQ(loaded.channel_scale, 1.5);
   EXPECT_EQ(loaded.training_data, model.training_data);
+  EXPECT_EQ(loaded.tuning_data, model.tuning_data);
   EXPECT_EQ(loaded.provenance.seed, 17u);
   EXPECT_EQ(loaded.provenance.options, model.provenance.options);
   EXPECT_FALSE(loaded.provenance.made_by.empty());
@@ -242,6 +244,16 @@ TEST(Calibrate, ChoosesFewCallsForAGaussianPriorAndRecordsTheError) {
   }
   const Calibration again = calibrate(*denoiser, validation, 1, 3, 3);
   EXPECT_TRUE(arma::approx_equal(again.mse, calibration.mse, "absdiff", 0.0));
+}
+
+TEST(Calibrate, FurtherCallsMustBringThreeHundredthsOfADecibel) {
+  EXPECT_EQ(fewest_calls({0.1}), 1u);
+  EXPECT_EQ(fewest_calls({1.006, 1.003, 1.0}), 1u);  // 0.026 dB
+  EXPECT_EQ(fewest_calls({1.008, 1.0, 1.0}), 2u);    // 0.035 dB
+  // Against the best, not the one before: two small gains are one of 0.05 dB.
+  EXPECT_EQ(fewest_calls({1.012, 1.006, 1.0}), 2u);
+  EXPECT_EQ(fewest_calls({2.0, 1.5, 1.0}), 3u);
+  EXPECT_EQ(fewest_calls({1.0, 0.999, 5.0}), 1u);
 }
 
 TEST(Calibrate, RejectsWhatDoesNotFitAndStopsOnRequest) {

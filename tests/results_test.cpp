@@ -143,7 +143,7 @@ TEST(Results, TheRoundTripSeesEveryColumn) {
     if (may_repeat) continue;
     EXPECT_EQ(values.size(), rows.size()) << "column " << column;
   }
-  EXPECT_EQ(rows[7].back(), "g");
+  EXPECT_EQ(rows[7].end()[-2], "g");  // the method; the last column is empty here
 }
 
 TEST(Results, MergedShardsKeepEveryColumn) {
@@ -291,7 +291,7 @@ TEST(Results, CsvHasTheColumnsOfTheManual) {
       "estimator,pilots,n_pilots,snr_db,snr_measured_db,snr_effective_db,n_samples,nmse,nmse_db,"
       "nmse_ci95_low,nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,"
       "n_reset,seed,"
-      "snr_definition,method");
+      "snr_definition,method,fitted_on");
   EXPECT_EQ(lines[1].rfind("ls,dft:4,4,0,", 0), 0u);
   // An estimator that predicts no error leaves the field empty; the seed is exact.
   EXPECT_NE(lines[2].find(",,0,18446744073709551615,snr_db = "), std::string::npos);
@@ -311,8 +311,22 @@ TEST(Results, CsvOfALinkRunHasBerAndRate) {
       "ser,ber,ber_ci95_low,ber_ci95_high,rate_bits_per_use,n_bits,nmse,nmse_db,nmse_ci95_low,"
       "nmse_ci95_high,nmse_per_sample,nfe,seconds_per_channel,nmse_predicted,"
       "n_reset,seed,"
-      "snr_definition,method");
+      "snr_definition,method,fitted_on");
   EXPECT_EQ(lines[2].rfind("perfect,identity,2,0,", 0), 0u);
+}
+
+TEST(Results, SayWhichModelsKnowTheChannels) {
+  Results results = small_sweep();
+  const std::string second = results.estimators[1];
+  results.provenance.options = R"({"inputs": {"fitted_on": {")" + second +
+                               R"(": "fitted on samples 0:9 of these channels"}}})";
+  const std::vector<std::string> lines = lines_of(to_csv(results));
+  EXPECT_EQ(lines[1].back(), ',');
+  const std::string end = ",fitted on samples 0:9 of these channels";
+  EXPECT_EQ(lines[2].substr(lines[2].size() - end.size()), end);
+  EXPECT_NE(
+      to_table(results).find("\n" + second + " was fitted on samples 0:9 of these channels: "),
+      std::string::npos);
 }
 
 TEST(Results, NamesWithCommasAreQuoted) {

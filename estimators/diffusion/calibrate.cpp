@@ -21,10 +21,16 @@ namespace {
 
 constexpr arma::uword most_channels = 256;
 constexpr arma::uword block = 16;
-// Fewer calls win when they cost less than this much error.
-constexpr double tie = 1.002;
 
 }  // namespace
+
+arma::uword fewest_calls(const arma::vec& mse) {
+  constexpr double most_loss_db = 0.03;
+  const double least = mse.min();
+  arma::uword n = 1;
+  while (to_db(mse(n - 1) / least) > most_loss_db) ++n;
+  return n;
+}
 
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
                       unsigned n_threads, arma::uword max_steps, const RunControl& control) {
@@ -89,9 +95,7 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   }
   Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem), {}};
   for (arma::uword i_snr = 0; i_snr < snr_db.n_elem; ++i_snr) {
-    const double least = total.col(i_snr).min();
-    arma::uword n_steps = 1;
-    while (total(n_steps - 1, i_snr) > tie * least) ++n_steps;
+    const arma::uword n_steps = fewest_calls(total.col(i_snr));
     calibration.n_steps(i_snr) = n_steps;
     calibration.mse(i_snr) = total(n_steps - 1, i_snr);
   }

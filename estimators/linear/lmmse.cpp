@@ -1,10 +1,12 @@
 #include <chest/estimators/linear/lmmse.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/common/level_cache.hpp>
@@ -80,6 +82,23 @@ class Lmmse final : public Estimator {
 
 constexpr int newest_version = 1;
 
+/// rho of fit_lmmse().
+double ledoit_wolf_weight(const SampleReader& samples, const arma::cx_mat& S) {
+  const auto n = static_cast<double>(samples.n_samples);
+  const auto n_h = static_cast<double>(samples.n_h());
+  constexpr arma::uword block = 512;
+  double fourth_powers = 0.0;
+  for (arma::uword first = 0; first < samples.n_samples; first += block) {
+    const arma::vec powers =
+        squared_norms(samples.read(first, std::min(block, samples.n_samples - first)));
+    fourth_powers += arma::dot(powers, powers);
+  }
+  const double S_squared = std::pow(arma::norm(S, "fro"), 2);
+  const double b = (fourth_powers - n * S_squared) / (n * n);
+  const double d = S_squared - std::pow(arma::trace(S).real(), 2) / n_h;
+  return d > b ? std::max(b / d, 0.0) : 1.0;
+}
+
 }  // namespace
 
 std::string LmmseOptions::why_invalid() const { return lmmse_options.why_invalid(*this); }
@@ -114,15 +133,47 @@ CovarianceKind covariance_kind_from_string(const std::string& text) {
               "covariance kind '" + text + "' is unknown: use full or toeplitz");
 }
 
-LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind) {
+const char* to_string(Shrinkage shrinkage) {
+  switch (shrinkage) {
+    case Shrinkage::none:
+      return "none";
+    case Shrinkage::ledoit_wolf:
+      return "ledoit-wolf";
+    case Shrinkage::automatic:
+      break;
+  }
+  return "auto";
+}
+
+Shrinkage shrinkage_from_string(const std::string& text) {
+  for (const Shrinkage shrinkage :
+       {Shrinkage::automatic, Shrinkage::none, Shrinkage::ledoit_wolf}) {
+    if (text == to_string(shrinkage)) return shrinkage;
+  }
+  throw Error(ErrorKind::invalid_argument,
+              "shrinkage '" + text + "' is unknown: use auto, none or ledoit-wolf");
+}
+
+LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind, Shrinkage shrinkage) {
+  const bool is_full = kind == CovarianceKind::full;
+  if (shrinkage == Shrinkage::ledoit_wolf && !is_full) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit lmmse: ledoit-wolf is for a full covariance; toeplitz averages instead");
+  }
   LmmseModel model;
   model.n_rx = samples.n_rx;
   model.n_tx = samples.n_tx;
   model.kind = kind;
   model.n_samples = samples.n_samples;
   model.C = sample_covariance(samples);
-  if (kind == CovarianceKind::toeplitz) {
+  if (!is_full) {
     model.C = block_toeplitz_average(model.C, samples.n_rx, samples.n_tx);
+  } else if (shrinkage == Shrinkage::ledoit_wolf ||
+             (shrinkage == Shrinkage::automatic && samples.n_samples < 4 * samples.n_h())) {
+    model.shrinkage = ledoit_wolf_weight(samples, model.C);
+    const double mu = arma::trace(model.C).real() / static_cast<double>(samples.n_h());
+    model.C *= 1.0 - model.shrinkage;
+    model.C.diag() += model.shrinkage * mu;
   }
   return model;
 }
@@ -132,6 +183,7 @@ void save(const std::filesystem::path& file, const LmmseModel& model) {
   write_model_header(archive, "lmmse", newest_version, header_of(model));
   archive.attribute("/", "covariance", std::string(to_string(model.kind)));
   archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
+  archive.attribute("/", "shrinkage", model.shrinkage);
   archive.write("/C", model.C);
   archive.commit();
 }
@@ -149,6 +201,7 @@ LmmseModel load_lmmse_model(const std::filesystem::path& file) {
   }
   model.n_samples =
       static_cast<arma::uword>(archive.number_attribute("/", "n_samples").value_or(0.0));
+  model.shrinkage = archive.number_attribute("/", "shrinkage").value_or(0.0);
   model.C = archive.read_cx_mat("/C");
   const arma::uword n_h = model.n_rx * model.n_tx;
   if (model.C.n_rows != n_h || model.C.n_cols != n_h || !model.C.is_finite()) {

@@ -6,11 +6,11 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/common/model_file.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
-#include <chest/estimators/prior/errors.hpp>
-#include <chest/estimators/common/model_file.hpp>
 #include <chest/estimators/network/layout.hpp>
+#include <chest/estimators/prior/errors.hpp>
 
 #include "model_parts.hpp"
 #include "settings.hpp"
@@ -84,6 +84,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   write_model_header(archive, "dmse", newest_model_version, header_of(model));
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
+  if (!model.tuning_data.empty()) archive.attribute("/", "tuning_data", model.tuning_data);
   write_weights(archive, weights);
   write_vec(archive, "/schedule/betas", model.schedule.betas());
   if (!model.calibration.empty()) {
@@ -121,13 +122,14 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   NetworkModel model;
   const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
   set_header(model, header);
+  model.tuning_data = archive.text_attribute("/", "tuning_data").value_or("");
   const Settings network(file, "network",
                          required_attribute(archive, "network", "the layers of the network"));
   model.network =
       header.version == 1
           ? published_config(file, network.counts("channels_pre"), network.counts("channels_post"),
-                          static_cast<int>(network.count("kernel", 31)),
-                          static_cast<int>(network.count("embedding", 1024)))
+                             static_cast<int>(network.count("kernel", 31)),
+                             static_cast<int>(network.count("embedding", 1024)))
           : read_config(file, network);
   try {
     model.prediction = prediction_from_string(

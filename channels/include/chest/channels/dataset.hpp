@@ -20,12 +20,32 @@ inline namespace v0 {
 /// results.
 enum class Normalisation {
   none,     ///< as stored; refused when the mean power per entry is not near 1 (0.25 .. 4)
-  dataset,  ///< one factor for the whole dataset, from the mean power of all its samples
+  dataset,  ///< one factor for the whole dataset, from the mean power of the samples asked for
   sample,   ///< every channel to ||h||^2 = n_h: removes path loss and fading of the total power
   factor    ///< one given factor
 };
 
-struct DatasetOptions {
+/// Which samples count, and how their power is treated. No sample outside first .. end - 1 changes
+/// or stops anything.
+struct SampleChoice {
+  arma::uword first = 0, end = 0;  ///< asked for; end 0: to the last
+  /// Finds the samples that are zero or not finite before the first is used: DatasetInfo::bad.
+  bool skip_bad = false;
+  Normalisation normalisation = Normalisation::none;
+  double factor = 1.0;          ///< for Normalisation::factor
+  double expected_power = 1.0;  ///< per entry: what `none` expects, `dataset` and `sample` reach
+};
+
+/// Samples that are no channels.
+struct BadSamples {
+  SampleSet zero, not_finite;
+  SampleSet all;  ///< both
+
+  /// "samples 3:7, 12 (5 of 50) are zero and sample 20 (1 of 50) is not finite"; empty: none.
+  std::string text(arma::uword n_samples) const;
+};
+
+struct DatasetOptions : SampleChoice {
   std::string dataset;  ///< path inside the file; empty: found
   /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample
   /// (several: all their combinations, the last fastest), "r" and "t" antennas, "v" vec(H), "w" the
@@ -34,9 +54,8 @@ struct DatasetOptions {
   /// from the kind of file (docs/formats.md).
   std::string axes;
   arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
-  Normalisation normalisation = Normalisation::none;
-  double factor = 1.0;  ///< for Normalisation::factor
-  bool matrix = false;  ///< one matrix, complex or real, as its writer shows it, in place of samples
+  bool matrix =
+      false;  ///< one matrix, complex or real, as its writer shows it, in place of samples
 };
 
 struct DatasetInfo {
@@ -49,6 +68,8 @@ struct DatasetInfo {
   arma::uword n_skipped = 0;  ///< empty snapshots (quadriga-lib) or cells left out
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;
+  SampleRange asked;  ///< the samples that count
+  BadSamples bad;     ///< of those asked for; empty unless SampleChoice::skip_bad
   bool has_covariances = false;
   bool has_prior = false;
   std::string model;  ///< generator and options, JSON, where chest generated the file
@@ -71,18 +92,27 @@ class Dataset {
   Dataset& operator=(Dataset&&) noexcept;
 
   const DatasetInfo& info() const;
+  /// Chooses samples and their power again, as the constructor does.
+  /// @throws Error(invalid_argument) beyond the end;  Error(format) if the power does not fit;
+  ///         Error(numeric) if all samples asked for are bad, or one and skip_bad is off
+  void choose(const SampleChoice& choice);
   /// Samples first .. first + count - 1 as columns vec(H), [n_rx n_tx, count], normalised.
-  /// @throws Error(invalid_argument) beyond the end;  Error(numeric) naming the first sample that
-  /// is
-  ///         not finite, or all zero
+  /// @throws Error(invalid_argument) beyond the end;  Error(numeric) naming all samples asked for
+  ///         that are not finite or all zero, when one of them is read
   arma::cx_mat read(arma::uword first, arma::uword count) const;
+  /// The same, and what each stored sample was multiplied by, [count].
+  arma::cx_mat read(arma::uword first, arma::uword count, arma::vec& scales) const;
+  /// Mean power per entry of what read() gives, from 1024 samples spread over those asked for.
+  double rough_power() const;
+  /// Reads a range and says which of its samples are zero or not finite.
+  BadSamples find_bad(const SampleRange& range) const;
   /// The covariances that samples first .. first + count - 1 were drawn with; empty when the file
   /// has none. Scaled like the channels.
   ToeplitzKroneckerCovariances read_covariances(arma::uword first, arma::uword count) const;
   /// The mixture that the samples were drawn from, where the file holds it.
   std::optional<GaussianMixture> prior() const;
 
-  /// The dataset as a reader; this object must outlive it.
+  /// The dataset as a reader, bad samples included; this object must outlive it.
   SampleReader samples() const;
 
  private:
@@ -103,13 +133,15 @@ std::pair<std::filesystem::path, std::string> split_dataset_name(const std::stri
 
 const char* to_string(Normalisation normalisation);
 
-/// Channels to be written with what is known of them.
+/// Channels to be written with what is known of them. A column of NaN keeps the place of a sample
+/// that was left out.
 struct ChannelBlock {
   arma::cx_mat h;                            ///< [n_rx n_tx, n]
   ToeplitzKroneckerCovariances covariances;  ///< empty when unknown
   arma::vec err_var;  ///< of estimates: E|h_hat - h|^2 per entry, [n]; empty when unknown
   arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
   arma::vec sigma2 = {};           ///< noise variance that the estimator found, [n]; or empty
+  arma::vec scale = {};            ///< of the observations, each; [n], or empty
 };
 
 struct ChannelFileOptions {
@@ -117,15 +149,16 @@ struct ChannelFileOptions {
   bool single_precision = true;  ///< complex64 on disk
   bool compress = false;         ///< gzip + shuffle
   bool with_covariances = false;
-  bool with_err_var = false, with_err_var_angular = false, with_sigma2 = false;
-  std::string model;  ///< JSON: generator and options
+  bool with_err_var = false, with_err_var_angular = false, with_sigma2 = false, with_scale = false;
+  std::string model;         ///< JSON: generator and options
+  std::string observations;  ///< JSON, of estimates: file, hash, normalisation, scale, samples
   std::optional<GaussianMixture> prior;
   Provenance provenance;
 };
 
 /// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
 /// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n],
-/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /prior. In place only after finish().
+/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /scale [n], /prior. In place only after finish().
 class ChannelFileWriter {
  public:
   ChannelFileWriter(const std::filesystem::path& file, const ChannelFileOptions& options);

@@ -98,6 +98,7 @@ struct Row {
   double nmse_predicted = 0;                     ///< from Estimate::mse
   arma::uword n_reset = 0;  ///< channels that left the range of numbers on the way (Estimate::n_reset)
   std::string method;                            ///< what ran, where the estimator chooses
+  std::string fitted_on;  ///< the channels of the run that its model saw; empty: none known
   // Link runs only:
   std::string modulation;
   double ser = 0, ber = 0, ber_ci95_low = 0, ber_ci95_high = 0;

@@ -31,6 +31,7 @@ struct SweepOptions {
   std::vector<double> snr_db;           ///< distinct
   std::vector<std::string> estimators;  ///< as the factory knows them: "dmse:steps=1"
   arma::uword first = 0, end = 0;       ///< samples first .. end - 1; end 0: to the last
+  SampleSet left_out;                   ///< of them, never read; the others keep their numbers
   arma::uword block = 64;               ///< samples per block, >= 1; changes rounding only
   std::uint64_t seed = 1;
   /// A point stops at the first block (from the fourth on) after which the 95 % interval of every

@@ -13,7 +13,7 @@ inline namespace v0 {
 /// Number of calls and predicted error per noise level, from validation channels.
 struct Calibration {
   arma::vec snr_db;    ///< effective SNR, ascending; empty when not calibrated
-  arma::uvec n_steps;  ///< best number of calls at that level
+  arma::uvec n_steps;  ///< fewest calls within 0.03 dB of the best number
   arma::vec mse;       ///< E||h_hat - h||^2 seen there, per n_h
   /// The same over the mean of what the denoiser predicted; empty for one that does not.
   arma::vec mse_ratio = {};
@@ -26,8 +26,13 @@ struct Calibration {
   double mse_ratio_at(double sigma2) const;
 };
 
-/// Chooses the number of calls per SNR (1 .. max_steps, -15:5:40 dB) by NMSE on validation
-/// channels; records the error seen, and its ratio to what the denoiser predicts.
+/// The fewest calls whose error is within 0.03 dB of the least: a further call costs as much time as
+/// the first.
+/// @param mse  of 1, 2, ... calls
+arma::uword fewest_calls(const arma::vec& mse);
+
+/// Chooses the number of calls per SNR (1 .. max_steps, -15:5:40 dB) by fewest_calls() on
+/// validation channels; records the error seen, and its ratio to what the denoiser predicts.
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
                       unsigned n_threads, arma::uword max_steps = 3,
                       const RunControl& control = {});

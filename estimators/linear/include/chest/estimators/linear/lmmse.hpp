@@ -49,21 +49,39 @@ enum class CovarianceKind {
 const char* to_string(CovarianceKind kind);
 CovarianceKind covariance_kind_from_string(const std::string& text);
 
+/// What a sample covariance S is drawn towards (tr(S) / n_h) I by.
+enum class Shrinkage {
+  automatic,   ///< ledoit_wolf for a full covariance of fewer than 4 n_h samples, else none
+  none,        ///< S itself
+  ledoit_wolf  ///< the weight of least expected squared error; full covariances only
+};
+const char* to_string(Shrinkage shrinkage);
+Shrinkage shrinkage_from_string(const std::string& text);
+
 /// What `chest fit lmmse` writes and the LMMSE estimator runs.
 struct LmmseModel {
   arma::uword n_rx = 0, n_tx = 0;
   arma::cx_mat C;  ///< [n_h, n_h]
   CovarianceKind kind = CovarianceKind::full;
   arma::uword n_samples = 0;  ///< that C was estimated from
+  double shrinkage = 0.0;     ///< rho of fit_lmmse()
   /// Power normalisation of the fitting channels: h was scaled by this factor.
   double channel_scale = 1.0;
   std::string training_data;  ///< JSON: file, dataset, samples, hash
   Provenance provenance;
 };
 
-/// Sample covariance of the channels, zero mean, read in blocks.
-/// @throws Error(invalid_argument) if there are no samples
-LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind = CovarianceKind::full);
+/// Sample covariance S of the channels, zero mean, read in blocks, and drawn towards white:
+///
+///   C = (1 - rho) S + rho mu I,    mu = tr(S) / n_h
+///   rho = min(1, b / d),   d = ||S - mu I||^2,   b = (1/n^2) sum_k ||h_k h_k^H - S||^2
+///
+/// which is the rho of least E||C - E[h h^H]||^2, estimated from the samples for any distribution of
+/// theirs. Fewer samples than n_h leave S singular: LMMSE takes what it has not seen for empty.
+/// @throws Error(invalid_argument) if there are no samples, or ledoit_wolf is asked of toeplitz
+/// Source: [Ledoit2004]
+LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind = CovarianceKind::full,
+                     Shrinkage shrinkage = Shrinkage::automatic);
 
 void save(const std::filesystem::path& file, const LmmseModel& model);
 /// @throws Error(io) or Error(format) if the file is not an LMMSE model or is damaged

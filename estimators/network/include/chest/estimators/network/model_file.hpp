@@ -30,6 +30,7 @@ struct NetworkModel {
   double channel_scale = 1.0;
   arma::vec train_losses, validation_losses;  ///< per epoch
   std::string training_data;  ///< JSON: file, dataset, samples, hash; empty for imported weights
+  std::string tuning_data;    ///< JSON: a list of the same, of the channels that it was calibrated on
   Provenance provenance;
 };
 

@@ -1,0 +1,82 @@
+#include "trust.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include <chest/archive.hpp>
+#include <chest/error.hpp>
+#include <chest/file.hpp>
+
+#include "terminal.hpp"
+
+namespace chest {
+inline namespace v0 {
+namespace cli {
+namespace {
+
+using Json = nlohmann::json;
+
+Json parsed(const std::string& text) { return Json::parse(text, nullptr, false); }
+
+/// The range under a key such as "samples": "0:1500"; empty where there is none.
+SampleRange range_in(const Json& record, const char* key) {
+  try {
+    return parse_samples(record.value(key, ""), std::numeric_limits<arma::uword>::max(), key);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+std::string Seen::text() const {
+  return std::string(tuned ? "tuned" : "fitted") + " on samples " + samples.text() +
+         " of these channels";
+}
+
+std::vector<Seen> seen_by(const std::filesystem::path& model, const DatasetInfo& channels,
+                          const std::string& hash, const SampleRange& range) {
+  const ArchiveReader archive(model);
+  std::vector<Seen> all;
+  const auto add = [&](const Json& record, const char* key, bool tuned) {
+    if (!record.is_object() || record.value("hash", Json()) != hash ||
+        record.value("dataset", Json()) != channels.dataset)
+      return;
+    const SampleRange saw = range_in(record, key);
+    if (saw.overlaps(range))
+      all.push_back(
+          {model, tuned, {std::max(saw.first, range.first), std::min(saw.end, range.end)}});
+  };
+  const Json fitted = parsed(archive.text_attribute("/", "training_data").value_or(""));
+  add(fitted, "samples", false);
+  add(fitted, "validation", true);
+  const Json tuned = parsed(archive.text_attribute("/", "tuning_data").value_or(""));
+  if (tuned.is_array()) {
+    for (const Json& record : tuned) add(record, "samples", true);
+  }
+  return all;
+}
+
+void warn_of(const Seen& seen) {
+  warn(seen.model.string() + " was " + seen.text() +
+       ": figures on them are better than on others; use --samples that it has not seen");
+}
+
+void add_tuning_data(std::string& tuning_data, const DatasetInfo& channels) {
+  Json all = parsed(tuning_data);
+  if (!all.is_array()) all = Json::array();
+  const Json record{{"file", channels.file.filename().string()},
+                    {"dataset", channels.dataset},
+                    {"samples", channels.asked.text()},
+                    {"normalise", to_string(channels.normalisation)},
+                    {"scale", channels.scale},
+                    {"hash", hash_file(channels.file)}};
+  if (std::find(all.begin(), all.end(), record) == all.end()) all.push_back(record);
+  tuning_data = all.dump();
+}
+
+}  // namespace cli
+}  // namespace v0
+}  // namespace chest
