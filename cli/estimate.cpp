@@ -134,6 +134,10 @@ class Received {
       choice.normalisation = Normalisation::none;
       choice.expected_power = std::max(signal, dataset.rough_power());
     }
+    // Least squares alone is right at any scale: it is warned of its predicted errors.
+    if (choice.normalisation == Normalisation::none && estimator.name() == "ls") {
+      choice.normalisation = Normalisation::factor;
+    }
     dataset.choose(choice);
     tell_left_out(dataset.info());
     if (choice.normalisation == Normalisation::factor) {
