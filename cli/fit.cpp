@@ -325,11 +325,9 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("validation", &options.validation, "FIRST:END",
             "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
             "whose log-likelihood gmm prints");
-  line.section("lmmse");
+  line.section("gmm; lmmse takes --shrinkage and --covariance alone");
   line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
-            "draws a full covariance towards white by the weight of least expected error; auto: "
-            "where there are fewer than four samples for each entry of h");
-  line.section("gmm; lmmse takes --covariance alone");
+            "lmmse: towards white; auto: of few channels");
   line.flag("covariance", &options.covariance, "full|kronecker|toeplitz|dft|factors",
             "lmmse: full (default), or toeplitz: block-Toeplitz, for uniform linear arrays; gmm: "
             "any (default dft)");

@@ -85,8 +85,7 @@ void ChannelFlags::add(CommandLine& line) {
   line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
       .default_text = "all";
   line.flag("skip-bad", &skip_bad,
-            "leaves out those that are zero or not finite, instead of stopping; the others keep "
-            "their numbers");
+            "leaves out those that are zero or not finite, instead of stopping");
   line.flag("normalise", &normalise, "none|dataset|sample|X",
             "power: as stored (near 1 per entry), one factor for all of --samples, "
             "||h||^2 = n_rx n_tx for each, or h times X");
