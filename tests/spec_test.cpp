@@ -110,7 +110,7 @@ TEST_F(Options, NestedSpecificationsReachTheirEstimator) {
             "ep(prior=gmm,fallback=diffpir(levels=5,lambda=2),damping=0.3)");
   EXPECT_EQ(make("diffpir(prior=gmm,start=omp(sparsity=2),levels=3)")->estimate(observation).nfe,
             3u);
-  expect_refusal("diffpir(prior=gmm,start=omp(sparsty=2))", "option 'sparsty' is unknown");
+  expect_refusal("diffpir(prior=gmm,start=omp(sparsty=2))", "option 'sparsty' of omp is unknown");
 }
 
 TEST(OptionTables, OfEveryEstimatorAreDescribedOnce) {

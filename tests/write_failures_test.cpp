@@ -73,6 +73,8 @@ class WriteFailures : public testing::Test {
     ASSERT_EQ(whole.status(), 0) << whole.err();
     const std::uintmax_t size = fs::file_size(at(out));
     fs::remove(at(out));
+    // The digits of run times differ from run to run in a table.
+    const std::uintmax_t margin = flag == "--csv" ? 100 : 1;
     for (const bool replaces : {false, true}) {
       if (replaces) {
         write_text_file(at(out), "what was there");
@@ -81,7 +83,7 @@ class WriteFailures : public testing::Test {
       // The whole range is scripts/fail_writes.sh.
       const std::vector<std::uintmax_t> limits =
           replaces ? std::vector<std::uintmax_t>{size / 2}
-                   : std::vector<std::uintmax_t>{0, size / 3, size - 1};
+                   : std::vector<std::uintmax_t>{0, size / 3, size - margin};
       for (const std::uintmax_t bytes : limits) {
         const Limited limited(words, bytes);
         EXPECT_EQ(limited.status, 1) << words[0] << " at " << bytes << ": " << limited.err;
