@@ -579,8 +579,13 @@ ArchiveReader::Impl::Walk ArchiveReader::Impl::walk(const std::string& group,
         if (!why.empty() && out.broken_links.size() < most) out.broken_links.push_back(why);
         continue;
       }
+      // HDF5 1.10 does not survive asking for the information of some damaged objects that it then cannot open.
+      const Handle opened(H5Oopen(handle.get(), child.c_str(), H5P_DEFAULT), &H5Oclose);
       H5O_info_t object;
-      if (H5Oget_info_by_name(handle.get(), child.c_str(), &object, H5P_DEFAULT) < 0) continue;
+      if (!opened || H5Oget_info(opened.get(), &object) < 0) {
+        out.datasets.push_back(child);  // opening it says what is wrong
+        continue;
+      }
       if (!visited.insert({object.fileno, object.addr}).second) continue;
       if (object.type == H5O_TYPE_DATASET) out.datasets.push_back(child);
       if (object.type == H5O_TYPE_GROUP && depth < 16) self(self, child, depth + 1);
@@ -627,10 +632,10 @@ std::vector<std::string> ArchiveReader::read_references(const std::string& datas
     if (!is_group(group)) continue;
     for (const std::string& name : list(group)) {
       const std::string path = (group == "/" ? "" : group) + "/" + name;
-      H5O_info_t object;
-      if (exists(impl_->handle.get(), path) &&
-          H5Oget_info_by_name(impl_->handle.get(), path.c_str(), &object, H5P_DEFAULT) >= 0)
-        names.emplace(object.addr, path);
+      H5L_info_t link;
+      if (H5Lget_info(impl_->handle.get(), path.c_str(), &link, H5P_DEFAULT) >= 0 &&
+          link.type == H5L_TYPE_HARD)
+        names.emplace(link.u.address, path);
     }
   }
   std::vector<std::string> out;

@@ -17,8 +17,9 @@ int main(int argc, char** argv) {
   for (int i = 2; i < argc; ++i) {
     const auto report = chest::test::flip_bits(argv[i], std::strtoull(argv[1], nullptr, 10), seed);
     std::cout << argv[i] << ": " << report.n_read << " copies, " << report.n_of_hdf5
-              << " that HDF5 does not survive, " << report.ours.size() << " of chest's own"
-              << std::endl;
+              << " that h5dump does not survive, " << report.n_together
+              << " that end only after others in one process, " << report.ours.size()
+              << " of chest's own" << std::endl;
     for (const std::string& finding : report.ours) std::cout << "  " << finding << '\n';
     is_fine &= report.ours.empty();
   }

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fuzz/open_and_read.hpp"
@@ -22,8 +23,9 @@ namespace chest::test {
 
 /// What reading damaged copies of a file came to.
 struct FlipReport {
-  std::uint64_t n_read = 0;     ///< copies that were tried
-  std::uint64_t n_of_hdf5 = 0;  ///< ended by a signal, as h5dump is for the same copy
+  std::uint64_t n_read = 0;      ///< copies that were tried
+  std::uint64_t n_of_hdf5 = 0;   ///< ended by a signal, as h5dump is for the same copy
+  std::uint64_t n_together = 0;  ///< only after others in one process, which HDF5 remembers
   std::vector<std::string>
       ours;  ///< ended by a signal, too slow or too large: "copy 17: signal 11"
 };
@@ -39,55 +41,70 @@ inline std::string flipped(std::string bytes, std::uint64_t seed, std::uint64_t 
   return bytes;
 }
 
-/// Reads `n` damaged copies of a file in child processes that have 4 GiB, and 20 s of the processor for each.
+/// Reads copies first .. end - 1 in a child process that has 4 GiB, and 20 s of the processor for each: its status and number,
+/// and in `at` the copy that it came to.
+inline std::pair<int, pid_t> read_flipped(const std::string& bytes, std::uint64_t seed,
+                                          std::uint64_t first, std::uint64_t end,
+                                          volatile std::uint64_t* at) {
+  *at = first;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const itimerval seconds{{0, 0}, {20, 0}};
+    const rlimit memory{std::uint64_t{4} << 30, std::uint64_t{4} << 30}, none{0, 0};
+    ::setrlimit(RLIMIT_AS, &memory);
+    ::setrlimit(RLIMIT_CORE, &none);
+    for (std::uint64_t k = first; k < end; ++k) {
+      *at = k;
+      ::setitimer(ITIMER_PROF, &seconds, nullptr);
+      chest::fuzz::open_and_read(flipped(bytes, seed, k));
+    }
+    std::error_code ignored;
+    std::filesystem::remove(chest::fuzz::path_of_bytes(), ignored);
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return {status, child};
+}
+
+/// Reads `n` damaged copies of a file.
 inline FlipReport flip_bits(const std::filesystem::path& file, std::uint64_t n,
                             std::uint64_t seed) {
   std::ifstream in(file, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  const bool is_hdf5 = bytes.rfind("\x89HDF", 0) == 0 || bytes.rfind("MATLAB 7.3", 0) == 0;
   auto* at = static_cast<volatile std::uint64_t*>(::mmap(
       nullptr, sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   FlipReport report;
-  for (std::uint64_t k = 0; k < n;) {
-    *at = k;
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const itimerval seconds{{0, 0}, {20, 0}};  // of the processor: others may share it
-      const rlimit memory{std::uint64_t{4} << 30, std::uint64_t{4} << 30}, none{0, 0};
-      ::setrlimit(RLIMIT_AS, &memory);
-      ::setrlimit(RLIMIT_CORE, &none);
-      for (; k < n; ++k) {
-        *at = k;
-        ::setitimer(ITIMER_PROF, &seconds, nullptr);
-        chest::fuzz::open_and_read(flipped(bytes, seed, k));
-      }
-      std::error_code ignored;
-      std::filesystem::remove(chest::fuzz::path_of_bytes(), ignored);
-      ::_exit(0);
+  report.n_read = n;
+  for (std::uint64_t next = 0; next < n;) {
+    const auto left_by = [](pid_t child) {
+      return std::filesystem::temp_directory_path() / ("chest_fuzz_" + std::to_string(child));
+    };
+    std::error_code ignored;
+    const auto [ended, child] = read_flipped(bytes, seed, next, n, at);
+    if (ended == 0) break;
+    const std::uint64_t copy = *at;
+    next = copy + 1;
+    std::filesystem::remove(left_by(child), ignored);
+    const auto [status, alone] = read_flipped(bytes, seed, copy, copy + 1, at);
+    if (status == 0) {
+      ++report.n_together;
+      continue;
     }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-      k = n;
-      break;
-    }
-    k = *at + 1;
-    const std::string left =
-        (std::filesystem::temp_directory_path() / ("chest_fuzz_" + std::to_string(child))).string();
-    const int dump = std::system(("timeout 20 h5dump '" + left + "' > /dev/null 2>&1").c_str());
-    const bool is_hdf5 = bytes.compare(0, 4, "\x89HDF") == 0 || bytes.rfind("MATLAB 7.3", 0) == 0;
     // A shell says 128 + signal, timeout 124.
-    if (is_hdf5 && (WIFSIGNALED(dump) || WEXITSTATUS(dump) >= 124)) {
+    const std::string dump = "timeout 20 h5dump '" + left_by(alone).string() + "' > /dev/null 2>&1";
+    const int dumped = is_hdf5 ? std::system(dump.c_str()) : 0;
+    if (WIFSIGNALED(dumped) || WEXITSTATUS(dumped) >= 124) {
       ++report.n_of_hdf5;
     } else {
-      report.ours.push_back("copy " + std::to_string(*at) + ": " +
+      report.ours.push_back("copy " + std::to_string(copy) + ": " +
                             (WIFSIGNALED(status)
                                  ? "signal " + std::to_string(WTERMSIG(status))
                                  : "status " + std::to_string(WEXITSTATUS(status))));
     }
-    std::error_code ignored;
-    std::filesystem::remove(left, ignored);
+    std::filesystem::remove(left_by(alone), ignored);
   }
-  report.n_read = n;
   ::munmap(const_cast<std::uint64_t*>(at), sizeof(std::uint64_t));
   return report;
 }
