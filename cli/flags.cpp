@@ -90,10 +90,10 @@ void ChannelFlags::add(CommandLine& line) {
             "power: as stored (near 1 per entry), one factor for all of --samples, "
             "||h||^2 = n_rx n_tx for each, or h times X");
   line.flag("scale", &scale, "X", "h times X, as --normalise X");
-  line.flag(
-      "axes", &axes, "LETTERS",
-      "as h5py shows them: n sample (several: all of them), r receive, t transmit, v vec(H), w "
-      "the same row by row, c real and imaginary part, or an index; left out: found");
+  line.flag("axes", &axes, "LETTERS",
+            "as h5py shows them: n samples, r receive, t transmit, v vec(H), w that row by row, c "
+            "real and "
+            "imaginary part, or the index taken; left out: found");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
 }
 
