@@ -27,11 +27,6 @@ struct Strides {
   std::vector<std::uint64_t> inner;  ///< of the samples of one outer index
 };
 
-[[noreturn]] void fail(const ArrayName& name, const std::string& what) {
-  throw Error(ErrorKind::format,
-              name.file.string() + ": " + (name.dataset.empty() ? "" : name.dataset + " ") + what);
-}
-
 /// Copies samples of a block, first + 0 .. count - 1, to columns vec(H).
 /// @param offset  of sample i in the block
 template <class T, class Offset>
@@ -231,6 +226,11 @@ class ArraySource final : public SampleSource {
 };
 
 }  // namespace
+
+void fail(const ArrayName& name, const std::string& what) {
+  throw Error(ErrorKind::format,
+              name.file.string() + ": " + (name.dataset.empty() ? "" : name.dataset + " ") + what);
+}
 
 std::string shape_text(const std::vector<std::uint64_t>& dims) {
   std::string text = "(";

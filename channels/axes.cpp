@@ -31,11 +31,6 @@ Sequence reversed(Sequence sequence) {
   return sequence;
 }
 
-[[noreturn]] void fail(const ArrayName& name, const std::string& what) {
-  throw Error(ErrorKind::format,
-              name.file.string() + ": " + (name.dataset.empty() ? "" : name.dataset + " ") + what);
-}
-
 bool is_number(const std::string& text) {
   return !text.empty() && text.size() < 10 &&
          text.find_first_not_of("0123456789") == std::string::npos;

@@ -60,9 +60,9 @@ std::string described(const MatArrayInfo& array) {
 }
 
 /// Finds the channels among the names of a file.
-class Finder {
+class MatFinder {
  public:
-  Finder(const std::filesystem::path& path, const MatFile& file)
+  MatFinder(const std::filesystem::path& path, const MatFile& file)
       : path_(path), names_(file.names()) {
     for (const auto& [re, name] : names_) {
       if (!can_be_part(name)) continue;
@@ -221,7 +221,7 @@ std::unique_ptr<SampleSource> read(const MatFile& file, const std::string& re,
 std::unique_ptr<SampleSource> open_mat(const std::filesystem::path& path,
                                        const DatasetOptions& options) {
   const MatFile file(path);
-  const Finder finder(path, file);
+  const MatFinder finder(path, file);
   const std::string name =
       options.dataset.empty() ? finder.found(options.matrix) : finder.named(options.dataset);
   finder.check(name, options);

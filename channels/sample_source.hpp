@@ -68,6 +68,9 @@ struct ArrayName {
   std::string doubt = {};  ///< why the order of the axes is not sure; empty: it is that of the kind
 };
 
+/// @throws Error(format) always: what is wrong with the array of this name
+[[noreturn]] void fail(const ArrayName& name, const std::string& what);
+
 /// Channels in an array whose axes are given or follow from its kind; reads whole chunks,
 /// transposes in memory and keeps the last slabs.
 /// @throws Error(format) if the axes do not fit
