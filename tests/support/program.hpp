@@ -5,12 +5,16 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <iterator>
 #include <string>
 #include <vector>
+
+#include <chest/cli/run.hpp>
 
 #include "tests/support/temporary_folder.hpp"
 
@@ -21,20 +25,31 @@ inline std::string text_of(const std::filesystem::path& file) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-/// The chest program at work, with its output in files.
+/// The chest program at work, with its output in files. Where a process of the tests can fork, the child is the
+/// program without being started anew, which takes half a second of loading LibTorch.
 class Program {
  public:
-  /// @param in_child  what the process does before it becomes the program; its output is in place
+  /// @param in_child  what the process does before it becomes the program, which then is started anew; its
+  ///                  output is in place
   explicit Program(const std::vector<std::string>& words,
                    const std::function<void()>& in_child = {}) {
     const std::string out = (folder_ / "out").string(), err = (folder_ / "err").string();
     std::vector<char*> argv{const_cast<char*>(CHEST_PROGRAM)};
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
+    std::fflush(nullptr);
     process_ = ::fork();
     if (process_ != 0) return;
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), 1);
     ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+#ifdef CHEST_TESTS_CAN_FORK
+    if (!in_child) {
+      const int code = cli::run(static_cast<int>(words.size()) + 1, argv.data());
+      std::cout.flush();
+      std::fflush(nullptr);
+      ::_exit(code);
+    }
+#endif
     if (in_child) in_child();
     ::execv(argv[0], argv.data());
     ::_exit(127);
