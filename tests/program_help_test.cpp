@@ -17,6 +17,7 @@
 #include "cli/commands.hpp"
 #include "cli/help_text.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace chest::cli {
 namespace {
@@ -289,6 +290,7 @@ TEST_F(Flags, NumbersThatDoNotFitAreNamed) {
 }
 
 TEST_F(Flags, ThreadsThatCannotBeStartedAreDoneWithout) {
+  if (is_sanitized) GTEST_SKIP() << "no limit on address space under a sanitizer";
   Program few(sweep({"--snr=0:1:20", "--threads", "64", "--block", "1"}), [] {
     const rlimit space{rlim_t{1} << 30, rlim_t{1} << 30};
     ::setrlimit(RLIMIT_AS, &space);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "tests/fuzz/open_and_read.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace chest::test {
 
@@ -51,7 +52,7 @@ inline std::pair<int, pid_t> read_flipped(const std::string& bytes, std::uint64_
   if (child == 0) {
     const itimerval seconds{{0, 0}, {20, 0}};
     const rlimit memory{std::uint64_t{4} << 30, std::uint64_t{4} << 30}, none{0, 0};
-    ::setrlimit(RLIMIT_AS, &memory);
+    if (!chest::is_sanitized) ::setrlimit(RLIMIT_AS, &memory);
     ::setrlimit(RLIMIT_CORE, &none);
     for (std::uint64_t k = first; k < end; ++k) {
       *at = k;
