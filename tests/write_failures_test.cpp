@@ -12,6 +12,7 @@
 #include <chest/sim/results.hpp>
 
 #include "tests/support/program.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace chest {
 namespace {
@@ -53,6 +54,7 @@ class WriteFailures : public testing::Test {
  protected:
   std::string at(const std::string& name) const { return (folder_ / name).string(); }
   void SetUp() override {
+    if (is_thread_sanitized) GTEST_SKIP() << "no limit on the size of files under this sanitizer";
     run({"generate", "scm", "--n-rx", "4", "--n-tx", "2", "--n-samples", "200", "--out",
          at("H.h5")});
   }

@@ -10,4 +10,11 @@ inline constexpr bool is_sanitized = true;
 inline constexpr bool is_sanitized = false;
 #endif
 
+/// The thread sanitizer writes a file of its own when a program starts: a limit on their size ends it there.
+#ifdef __SANITIZE_THREAD__
+inline constexpr bool is_thread_sanitized = true;
+#else
+inline constexpr bool is_thread_sanitized = false;
+#endif
+
 }  // namespace chest
