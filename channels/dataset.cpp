@@ -199,20 +199,26 @@ struct Dataset::Impl {
                                    samples_per_block);
   }
 
+  /// What is doubtful about the axes, and about the values of samples.
+  void find_doubts(const SampleRange& asked) {
+    if (info.kind == "chest") return;
+    info.warnings = source->warnings;
+    if (info.kind != "quadriga-lib") look_at_values(asked);
+  }
+
   /// Adds a warning where the values are not those of complex channels of zero mean.
-  void look_at_values() {
+  void look_at_values(const SampleRange& asked) {
     double lowest = arma::datum::inf, power = 0.0, power_im = 0.0;
     std::complex<double> sum = 0.0;
     double n = 0.0;
-    const arma::uword n_samples = info.asked.size();
+    const arma::uword n_samples = asked.size();
     const arma::uword n_blocks = std::min<arma::uword>(n_samples, 4);
     const arma::uword count =
         std::min(n_samples / n_blocks, std::max<arma::uword>(samples_at_a_time() / 4, 1));
     arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
     for (arma::uword i = 0; i < n_blocks; ++i) {
-      source->read(
-          info.asked.first + (n_blocks == 1 ? 0 : i * (n_samples - count) / (n_blocks - 1)), count,
-          h.memptr());
+      source->read(asked.first + (n_blocks == 1 ? 0 : i * (n_samples - count) / (n_blocks - 1)),
+                   count, h.memptr());
       for (const std::complex<double>& value : h) {
         if (!std::isfinite(value.real()) || !std::isfinite(value.imag())) continue;
         lowest = std::min({lowest, value.real(), value.imag()});
@@ -351,12 +357,11 @@ struct Dataset::Impl {
         !(choice.factor > 0.0 && std::isfinite(choice.factor)))
       fail(ErrorKind::invalid_argument,
            "the normalisation factor is " + number_text(choice.factor) + ", it must be positive");
+    if (asked.first != info.asked.first || asked.end != info.asked.end) find_doubts(asked);
     info.asked = asked;
     info.normalisation = choice.normalisation;
     info.bad = {};
     info.scale = 1.0;
-    if (info.kind != "chest") info.warnings = source->warnings;
-    if (info.kind != "chest" && info.kind != "quadriga-lib") look_at_values();
     expected_power = choice.expected_power;
     skips_bad = choice.skip_bad;
     Power power;

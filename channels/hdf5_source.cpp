@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -89,11 +88,6 @@ struct Candidate {
 
 std::string parent(const std::string& path) { return path.substr(0, path.rfind('/')); }
 std::string leaf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
 
 bool is_unsigned(const StoredDataset& stored) {
   return stored.type_name.find("uint") != std::string::npos;

@@ -171,7 +171,8 @@ int calibrate(const Args& args, Context& context) {
   const Dataset dataset = o.channels.open();
   check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
   const SampleRange range = o.channels.range(dataset);
-  for (const Seen& seen : seen_by(o.file, dataset.info(), hash_file(dataset.info().file), range)) {
+  const std::string hash = hash_file(dataset.info().file);
+  for (const Seen& seen : seen_by(o.file, dataset.info(), hash, range)) {
     if (!seen.tuned) warn_of(seen);
   }
   const SampleReader held_out = o.channels.samples_of(dataset, range);
@@ -180,7 +181,7 @@ int calibrate(const Args& args, Context& context) {
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   run.bfloat16 = o.bfloat16;
   calibrate_model(model, held_out, run);
-  add_tuning_data(model.tuning_data, dataset.info());
+  add_tuning_data(model.tuning_data, dataset.info(), hash);
   print(model.calibration, context.out);
   // The solvers are tried with the model as it will be.
   save(o.to, model);

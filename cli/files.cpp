@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <tuple>
 
@@ -12,6 +11,7 @@
 #include <chest/file.hpp>
 #include <chest/sim/pilots.hpp>
 #include <chest/spec.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -53,12 +53,6 @@ std::vector<fs::path> files_in(const Flag& flag, const std::string& value, const
     files.clear();
   }
   return files;
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
 }
 
 bool are_one_file(const fs::path& a, const fs::path& b) {

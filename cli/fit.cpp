@@ -24,6 +24,7 @@
 #include "commands.hpp"
 #include "flags.hpp"
 #include "terminal.hpp"
+#include "trust.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -45,14 +46,9 @@ struct FitOptions {
 /// What a model was fitted on, as JSON. `validation` is empty where there was none.
 std::string training_data(const DatasetInfo& info, const SampleRange& range,
                           const SampleRange& validation = {}) {
-  nlohmann::json json{{"file", info.file.filename().string()},
-                      {"dataset", info.dataset},
-                      {"axes", info.axes},
-                      {"samples", range.text()},
-                      {"normalise", to_string(info.normalisation)},
-                      {"scale", info.scale},
-                      {"left_out", info.bad.all.size()},
-                      {"hash", hash_file(info.file)}};
+  nlohmann::json json = channel_record(info, range, hash_file(info.file));
+  json["axes"] = info.axes;
+  json["left_out"] = info.bad.all.size();
   if (validation.size() > 0) json["validation"] = validation.text();
   return json.dump();
 }

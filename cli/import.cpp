@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include <chest/estimators/network/model_file.hpp>
+#include <chest/file.hpp>
 
 #include "calibration.hpp"
 #include "commands.hpp"
@@ -39,7 +40,7 @@ int import(const Args& args, Context& context) {
     const TerminalControl terminal(context.quiet);
     calibrate_model(model, channels.samples_of(dataset, channels.range(dataset)),
                     CalibrationRun::of(common, terminal.control()));
-    add_tuning_data(model.tuning_data, dataset.info());
+    add_tuning_data(model.tuning_data, dataset.info(), hash_file(dataset.info().file));
   }
   model.provenance.command_line = line.command_line();
   save(file, model);

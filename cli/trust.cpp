@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include <nlohmann/json.hpp>
-
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
-#include <chest/file.hpp>
 
 #include "terminal.hpp"
 
@@ -64,15 +61,21 @@ void warn_of(const Seen& seen) {
        ": figures on them are better than on others; use --samples that it has not seen");
 }
 
-void add_tuning_data(std::string& tuning_data, const DatasetInfo& channels) {
+nlohmann::json channel_record(const DatasetInfo& channels, const SampleRange& samples,
+                              const std::string& hash) {
+  return {{"file", channels.file.filename().string()},
+          {"dataset", channels.dataset},
+          {"samples", samples.text()},
+          {"normalise", to_string(channels.normalisation)},
+          {"scale", channels.scale},
+          {"hash", hash}};
+}
+
+void add_tuning_data(std::string& tuning_data, const DatasetInfo& channels,
+                     const std::string& hash) {
   Json all = parsed(tuning_data);
   if (!all.is_array()) all = Json::array();
-  const Json record{{"file", channels.file.filename().string()},
-                    {"dataset", channels.dataset},
-                    {"samples", channels.asked.text()},
-                    {"normalise", to_string(channels.normalisation)},
-                    {"scale", channels.scale},
-                    {"hash", hash_file(channels.file)}};
+  const Json record = channel_record(channels, channels.asked, hash);
   if (std::find(all.begin(), all.end(), record) == all.end()) all.push_back(record);
   tuning_data = all.dump();
 }

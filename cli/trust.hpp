@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include <chest/channels/dataset.hpp>
 
 #include "flags.hpp"
@@ -30,8 +32,14 @@ std::vector<Seen> seen_by(const std::filesystem::path& model, const DatasetInfo&
 /// On stderr.
 void warn_of(const Seen& seen);
 
-/// Adds channels to the tuning_data of a model (JSON), once.
-void add_tuning_data(std::string& tuning_data, const DatasetInfo& channels);
+/// What a model file says of channels that it saw, for seen_by().
+/// @param hash  of the file of the channels
+nlohmann::json channel_record(const DatasetInfo& channels, const SampleRange& samples,
+                              const std::string& hash);
+
+/// Adds the channels asked for to the tuning_data of a model (JSON), once.
+void add_tuning_data(std::string& tuning_data, const DatasetInfo& channels,
+                     const std::string& hash);
 
 }  // namespace cli
 }  // namespace v0

@@ -15,6 +15,7 @@
 #include <chest/error.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -252,10 +253,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
 }
 
 std::string ending_of(const std::filesystem::path& file) {
-  std::string ending = file.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return ending;
+  return lower(file.extension().string());
 }
 
 struct Spoken {

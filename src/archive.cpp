@@ -442,10 +442,6 @@ struct ArchiveReader::Impl {
   }
 };
 
-namespace {
-
-}  // namespace
-
 ArchiveReader::ArchiveReader(const std::filesystem::path& file) : impl_(std::make_unique<Impl>()) {
   const Hdf5Scope scope;
   impl_->file = file;

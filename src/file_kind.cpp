@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <chest/error.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -182,10 +183,9 @@ std::string describe_foreign_file(const std::filesystem::path& file) {
     return "is text in UTF-16; load it in NumPy or MATLAB and save the array of channels with "
            "np.save";
   if (!is_text(head)) return {};
-  std::string start = head.substr(0, 512);
+  std::string start = lower(head.substr(0, 512));
   start.erase(0, start.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0);
   start.erase(0, start.find_first_not_of(" \t\r\n"));
-  for (char& c : start) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (start.rfind("<!doctype html", 0) == 0 || start.rfind("<html", 0) == 0 ||
       start.find("<html") != std::string::npos)
     return "is a web page (HTML), most likely of a download that asked for a login or a "

@@ -2,6 +2,8 @@
 
 #include <cctype>
 
+#include <chest/text.hpp>
+
 namespace chest {
 inline namespace v0 {
 namespace {
@@ -18,11 +20,6 @@ const std::vector<Words>& words() {
        {"imaginarypart", "imagpart", "imaginary", "imag", "img", "im", "i"}},
       {{"in_phase", "in-phase", "inphase", "i"}, {"quadrature", "quad", "q"}}};
   return all;
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
 }
 
 bool is_letter_or_digit(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }

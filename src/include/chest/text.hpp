@@ -7,6 +7,9 @@ namespace chest {
 inline namespace v0 {
 
 std::vector<std::string> split(const std::string& text, char separator);
+/// With small letters for the capitals of ASCII.
+std::string lower(std::string text);
+
 /// Without blanks, tabs and carriage returns at both ends.
 std::string trimmed(const std::string& text);
 /// The candidate nearest in edit distance, empty when none is near: "did you mean ...?".
