@@ -23,7 +23,9 @@ constexpr std::uint64_t outer_bytes_most = 1024 * mebibyte;
 
 /// Distances in a block, counted in real numbers.
 struct Strides {
-  std::uint64_t n = 0, r = 0, t = 0, im = 0;
+  std::uint64_t n = 0, r = 0, im = 0;
+  /// Of every column of a sample, [n_tx n_subcarriers n_symbols]: where its receive antennas begin.
+  std::vector<std::uint64_t> columns;
   std::vector<std::uint64_t> inner;  ///< of the samples of one outer index
 };
 
@@ -31,23 +33,23 @@ struct Strides {
 /// @param offset  of sample i in the block
 template <class T, class Offset>
 void to_columns(const T* block, const Strides& stride, const Offset& offset, std::uint64_t first,
-                std::uint64_t count, arma::uword n_rx, arma::uword n_tx,
-                std::complex<double>* out) {
-  const std::uint64_t n_h = n_rx * n_tx;
+                std::uint64_t count, arma::uword n_rx, std::complex<double>* out) {
+  const std::uint64_t n_columns = stride.columns.size(), n_h = n_rx * n_columns;
   const auto value = [&](const T* at) {
     return std::complex<double>(static_cast<double>(at[0]), static_cast<double>(at[stride.im]));
   };
   // Eight samples at a time where neighbours in the file are samples: each cache line read is used
   // whole, and as few columns are written to as a cache set has ways.
-  const bool samples_fastest = stride.n < stride.r && (n_tx == 1 || stride.n < stride.t);
+  const bool samples_fastest =
+      stride.n < stride.r && (n_columns == 1 || stride.n < stride.columns[1]);
   const std::uint64_t tile = samples_fastest ? 8 : 1;
   for (std::uint64_t k = 0; k < count; k += tile) {
     const std::uint64_t end = std::min(k + tile, count);
-    for (arma::uword t = 0; t < n_tx; ++t) {
+    for (std::uint64_t j = 0; j < n_columns; ++j) {
       for (arma::uword r = 0; r < n_rx; ++r) {
-        const T* at = block + r * stride.r + t * stride.t;
+        const T* at = block + r * stride.r + stride.columns[j];
         for (std::uint64_t i = k; i < end; ++i)
-          out[i * n_h + t * n_rx + r] = value(at + offset(first + i));
+          out[i * n_h + j * n_rx + r] = value(at + offset(first + i));
       }
     }
   }
@@ -71,10 +73,10 @@ class ArraySource final : public SampleSource {
     }
   }
 
-  /// Chooses the slabs; n_samples, n_rx and n_tx are known.
+  /// Chooses the slabs; n_samples and the sizes of a channel are known.
   /// @return bytes of the samples of one outer index
   std::uint64_t plan() {
-    const std::uint64_t bytes = n_inner_ * n_rx * n_tx * 2 * (array_->single ? 4 : 8);
+    const std::uint64_t bytes = n_inner_ * n_h() * 2 * (array_->single ? 4 : 8);
     if (i_n_ == none) {
       slab_samples_ = 1;
       return bytes;
@@ -110,7 +112,7 @@ class ArraySource final : public SampleSource {
       }
       first += n;
       count -= n;
-      out += n * n_rx * n_tx;
+      out += n * n_h();
     }
   }
 
@@ -138,25 +140,32 @@ class ArraySource final : public SampleSource {
     std::uint64_t stride = array_->parts == ComplexParts::interleaved ? 2 : 1;
     Strides out;
     out.im = 1;
+    std::uint64_t of_t = 0, of_f = 0, of_s = 0;
     std::vector<std::uint64_t> of(dims.size());
     for (std::size_t d = dims.size(); d-- > 0; stride *= dims[d]) {
       of[d] = stride;
       const char letter = axes_[d].letter;
       if (d == i_n_) out.n = stride;
       if (letter == 'r') out.r = stride;
-      if (letter == 't') out.t = stride;
+      if (letter == 't') of_t = stride;
+      if (letter == 'f') of_f = stride;
+      if (letter == 's') of_s = stride;
       if (letter == 'c') out.im = stride;
       if (letter == 'v') {
         out.r = stride;
-        out.t = n_rx * stride;
+        of_t = n_rx * stride;
       }
       if (letter == 'w') {
-        out.t = stride;
+        of_t = stride;
         out.r = n_tx * stride;
       }
     }
     if (array_->parts == ComplexParts::planes) out.im = stride;
     if (array_->parts == ComplexParts::real) out.im = 0;
+    for (std::uint64_t i = 0; i < grid.n_symbols; ++i)
+      for (std::uint64_t f = 0; f < grid.n_subcarriers; ++f)
+        for (std::uint64_t t = 0; t < n_tx; ++t)
+          out.columns.push_back(i * of_s + f * of_f + t * of_t);
     out.inner = {0};
     for (const std::size_t d : inner_) {
       std::vector<std::uint64_t> finer;
@@ -173,22 +182,22 @@ class ArraySource final : public SampleSource {
     const Strides stride = strides(n_outer);
     if (n_inner_ == 1) {
       const auto offset = [&](std::uint64_t i) { return i * stride.n; };
-      to_columns(block, stride, offset, first, count, n_rx, n_tx, out);
+      to_columns(block, stride, offset, first, count, n_rx, out);
     } else {
       const auto offset = [&](std::uint64_t i) {
         return i / n_inner_ * stride.n + stride.inner[i % n_inner_];
       };
-      to_columns(block, stride, offset, first, count, n_rx, n_tx, out);
+      to_columns(block, stride, offset, first, count, n_rx, out);
     }
     if (array_->parts == ComplexParts::real)
-      for (std::uint64_t i = 0; i < count * n_rx * n_tx; ++i) out[i] = out[i].real();
+      for (std::uint64_t i = 0; i < count * n_h(); ++i) out[i] = out[i].real();
   }
 
   std::shared_ptr<const Slab> load(std::uint64_t first, std::uint64_t count) const {
     auto slab = std::make_shared<Slab>();
     slab->first = first;
     slab->count = count;
-    const std::uint64_t n_reals = count * n_inner_ * n_rx * n_tx * 2;
+    const std::uint64_t n_reals = count * n_inner_ * n_h() * 2;
     Hyperslab block{std::vector<std::uint64_t>(array_->dims.size(), 0), block_dims(count)};
     for (std::size_t d = 0; d < axes_.size(); ++d) block.first[d] = axes_[d].index;
     if (i_n_ != none) block.first[i_n_] = first;
@@ -271,6 +280,7 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
     return n;
   };
   std::uint64_t n_rx = length('r'), n_tx = length('t');
+  const std::uint64_t n_subcarriers = length('f'), n_symbols = length('s');
   const std::uint64_t n_samples = length('n');
   if (const std::uint64_t n_h = length('v') * length('w');
       axes.text.find_first_of("vw") != std::string::npos) {
@@ -287,11 +297,14 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
   }
   if (std::count(array->dims.begin(), array->dims.end(), 0) > 0)
     fail(name, "is empty, its shape is " + shape_text(shown));
-  if (n_rx > n_h_most || n_tx > n_h_most || n_rx * n_tx > n_h_most)
-    fail(name, "has " + std::to_string(n_rx) + " x " + std::to_string(n_tx) +
-                   " entries in one channel (shape " + shape_text(shown) + " read as " + axes.text +
-                   "), expected at most " + std::to_string(n_h_most) +
-                   "; name the axes with --axes");
+  GridAxes grid;
+  grid.n_subcarriers = n_subcarriers;
+  grid.n_symbols = n_symbols;
+  if (std::max({n_rx, n_tx, n_subcarriers, n_symbols}) > n_h_most || n_rx * n_tx > n_h_most ||
+      n_subcarriers * n_symbols > n_h_most || n_rx * n_tx * grid.n_elements() > n_h_most)
+    fail(name, "has " + size_text(n_rx, n_tx, grid) + " entries in one channel (shape " +
+                   shape_text(shown) + " read as " + axes.text + "), expected at most " +
+                   std::to_string(n_h_most) + "; name the axes with --axes");
   if (!array->chunk.empty()) {
     std::uint64_t bytes = array->single ? 8 : 16;
     for (const std::uint64_t c : array->chunk) {
@@ -310,6 +323,7 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
   source->n_samples = n_samples;
   source->n_rx = n_rx;
   source->n_tx = n_tx;
+  source->grid = grid;
   source->dataset = name.dataset;
   source->kind = name.kind;
   source->axes = axes.text;

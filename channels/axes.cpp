@@ -21,9 +21,9 @@ constexpr std::uint64_t n_h_most_unasked = 8192;
 constexpr std::size_t sionna_rank = 7, sionna_rx = 2, sionna_tx = 4;
 
 constexpr const char* letters_text =
-    "n (sample; on several axes: all their combinations), r, t (antennas), v (vec(H), w: with the "
-    "rows of H one after the other), c (real and imaginary part), or the index that is taken of "
-    "any other axis, 0 for the first";
+    "n (sample; on several axes: all their combinations), r, t (antennas), f (subcarrier), s (OFDM "
+    "symbol), v (vec(H), w: with the rows of H one after the other), c (real and imaginary part), "
+    "or the index that is taken of any other axis, 0 for the first";
 
 template <class Sequence>
 Sequence reversed(Sequence sequence) {
@@ -48,11 +48,11 @@ std::vector<Axis> parse_axes(const std::string& text, const ArrayName& name) {
   for (const std::string& part : parts) {
     if (is_number(part)) {
       axes.push_back({'0', std::stoull(part)});
-    } else if (part.size() == 1 && std::string("nrtvwc").find(part) != std::string::npos) {
+    } else if (part.size() == 1 && std::string("nrtfsvwc").find(part) != std::string::npos) {
       axes.push_back({part[0], 0});
     } else {
       fail(name, "--axes " + text + ": unknown axis '" + part +
-                     "', expected n, r, t, v, w, c or an index");
+                     "', expected n, r, t, f, s, v, w, c or an index");
     }
   }
   return axes;
@@ -85,7 +85,9 @@ void check_axes(const Axes& axes, const Dims& dims, ComplexParts parts, const Ar
       fail(name, given + ": axis " + std::string(1, axis.letter) + " is there twice");
   }
   const bool matrix = has(axes.each, 'r') || has(axes.each, 't');
-  if (int(matrix) + int(has(axes.each, 'v')) + int(has(axes.each, 'w')) != 1)
+  const bool grid = has(axes.each, 'f') || has(axes.each, 's');
+  const int n_kinds = int(matrix) + int(has(axes.each, 'v')) + int(has(axes.each, 'w'));
+  if (n_kinds > 1 || (n_kinds == 0 && !grid))
     fail(name, given + ": the antennas are either r and t, or v or w for vec(H)");
   if (has(axes.each, 'c') != (parts == ComplexParts::axis))
     fail(name,

@@ -105,6 +105,7 @@ struct Dataset::Impl {
     info.n_samples = source->n_samples;
     info.n_rx = source->n_rx;
     info.n_tx = source->n_tx;
+    info.grid = source->grid;
     info.n_skipped = source->n_skipped;
   }
 
@@ -165,7 +166,7 @@ struct Dataset::Impl {
 
   Stored read_stored(const SampleRange& range) const {
     check_range(range.first, range.size());
-    Stored stored{{info.n_rx * info.n_tx, range.size(), arma::fill::none}, {}, {}};
+    Stored stored{{info.n_h(), range.size(), arma::fill::none}, {}, {}};
     source->read(range.first, range.size(), stored.h.memptr());
     stored.squared_norms.set_size(range.size());
     stored.units.ones(range.size());
@@ -195,8 +196,7 @@ struct Dataset::Impl {
 
   /// Samples that are held at a time.
   arma::uword samples_at_a_time() const {
-    return std::clamp<arma::uword>(bytes_per_block / (16 * info.n_rx * info.n_tx), 1,
-                                   samples_per_block);
+    return std::clamp<arma::uword>(bytes_per_block / (16 * info.n_h()), 1, samples_per_block);
   }
 
   /// What is doubtful about the axes, and about the values of samples.
@@ -215,7 +215,7 @@ struct Dataset::Impl {
     const arma::uword n_blocks = std::min<arma::uword>(n_samples, 4);
     const arma::uword count =
         std::min(n_samples / n_blocks, std::max<arma::uword>(samples_at_a_time() / 4, 1));
-    arma::cx_mat h(info.n_rx * info.n_tx, count, arma::fill::none);
+    arma::cx_mat h(info.n_h(), count, arma::fill::none);
     for (arma::uword i = 0; i < n_blocks; ++i) {
       source->read(asked.first + (n_blocks == 1 ? 0 : i * (n_samples - count) / (n_blocks - 1)),
                    count, h.memptr());
@@ -321,8 +321,14 @@ struct Dataset::Impl {
         return std::isfinite(x.real()) && std::isfinite(x.imag());
       });
       const auto i = static_cast<arma::uword>(entry - h.begin());
-      what += " is not finite, first at entry [" + std::to_string(i % info.n_rx) + ", " +
-              std::to_string(i / info.n_rx) + "] of [n_rx, n_tx]";
+      const arma::uword i_element = i / (info.n_rx * info.n_tx);
+      what +=
+          " is not finite, first at entry [" + std::to_string(i % info.n_rx) + ", " +
+          std::to_string(i / info.n_rx % info.n_tx) +
+          (info.grid.is_grid() ? ", " + std::to_string(i_element % info.grid.n_subcarriers) + ", " +
+                                     std::to_string(i_element / info.grid.n_subcarriers) +
+                                     "] of [n_rx, n_tx, n_subcarriers, n_symbols]"
+                               : "] of [n_rx, n_tx]");
     }
     what += " (counted from 0)";
     if (bad.all.size() > 1) what += "; " + text;
@@ -474,8 +480,7 @@ ToeplitzKroneckerCovariances Dataset::read_covariances(arma::uword first, arma::
                                         std::to_string(first + count) + " is not finite");
   if (info.normalisation == Normalisation::sample) {
     const Impl::Stored stored = impl_->read_good({first, first + count});
-    const arma::vec squared_scales = impl_->expected_power *
-                                     static_cast<double>(info.n_rx * info.n_tx) /
+    const arma::vec squared_scales = impl_->expected_power * static_cast<double>(info.n_h()) /
                                      stored.squared_norms % arma::square(stored.units);
     out.t_rx.each_row() %= arma::conv_to<arma::cx_rowvec>::from(squared_scales.t());
   } else {
@@ -500,6 +505,7 @@ SampleReader Dataset::samples() const {
   reader.n_rx = impl_->info.n_rx;
   reader.n_tx = impl_->info.n_tx;
   reader.n_samples = impl_->info.n_samples;
+  reader.grid = impl_->info.grid;
   reader.read = [this](arma::uword first, arma::uword count) { return read(first, count); };
   return reader;
 }

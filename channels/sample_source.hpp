@@ -18,10 +18,13 @@ inline namespace v0 {
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
-  /// Samples first .. first + count - 1 as columns vec(H), [n_rx n_tx, count]. Safe from threads.
+  /// Samples first .. first + count - 1 as columns, [n_h, count]. Safe from threads.
   virtual void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const = 0;
 
+  arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
+
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
+  GridAxes grid = {};
   arma::uword n_skipped = 0;
   std::string dataset, kind, axes, type_name;  // as in DatasetInfo
   std::vector<std::string> warnings;           // as in DatasetInfo

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
@@ -41,6 +42,10 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
+  arma::uword comb = 0;
+
+  arma::uword plane_step() const { return comb == 0 ? default_comb : comb; }
+  static constexpr arma::uword default_comb = 4;
 };
 
 /// What a model was fitted on, as JSON. `validation` is empty where there was none.
@@ -65,6 +70,26 @@ SampleRange validation_range(const FitOptions& options, const Dataset& dataset,
   return validation;
 }
 
+/// What --comb says of the plane of a model of grids.
+void check_comb(const FitOptions& options, const DatasetInfo& info) {
+  if (!info.grid.is_grid() && options.comb != 0) {
+    refuse("--comb says which subcarriers form the planes of grids, these channels are matrices");
+  }
+}
+
+/// Samples to fit on: the channels, or the planes of their grids.
+SampleReader to_fit(const FitOptions& options, const SampleReader& samples) {
+  return samples.grid.is_grid() ? plane_samples(samples, options.plane_step()) : samples;
+}
+
+/// What a model of planes says of the grids that they are from.
+template <class Model>
+void add_grid(const FitOptions& options, const SampleReader& samples, Model& model) {
+  if (!samples.grid.is_grid()) return;
+  model.grid = fit_grid_statistics(samples);
+  model.grid.plane_step = options.plane_step();
+}
+
 int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context& context) {
   const CovarianceKind kind = options.covariance.empty()
                                   ? CovarianceKind::full
@@ -75,7 +100,8 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
   check_covariance_size(dataset.info(), options.channels);
   const SampleReader samples = options.channels.samples_of(dataset, range);
   LmmseModel model = fit_lmmse(samples, kind, shrinkage);
-  if (kind == CovarianceKind::full && samples.n_samples < samples.n_h()) {
+  check_comb(options, dataset.info());
+  if (model.grid.empty() && kind == CovarianceKind::full && samples.n_samples < samples.n_h()) {
     warn("fewer samples than dimensions: " + std::to_string(samples.n_samples) + " channels of " +
          std::to_string(samples.n_h()) + " entries; " +
          (model.shrinkage > 0.0 ? "the covariance is shrunk, fit more where there are any"
@@ -86,8 +112,10 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
   model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(0);
   save(options.out, model);
-  context.out << options.out << ": lmmse, " << model.n_rx << "x" << model.n_tx << ", "
-              << to_string(kind) << " covariance of " << model.n_samples << " channels";
+  context.out << options.out << ": lmmse, "
+              << size_text(model.n_rx, model.n_tx, dataset.info().grid) << ", "
+              << (model.grid.empty() ? to_string(kind) : "separable") << " covariance of "
+              << model.n_samples << " channels";
   if (model.shrinkage > 0.0) {
     context.out << ", shrunk by " << number_text(std::round(1e4 * model.shrinkage) / 1e4);
   }
@@ -107,12 +135,15 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   const SampleRange range = options.channels.range(dataset);
   const SampleRange validation =
       options.validation.empty() ? SampleRange{} : validation_range(options, dataset, range);
+  check_comb(options, dataset.info());
   if (fit.covariance == MixtureCovariance::full) {
     check_covariance_size(dataset.info(), options.channels);
   }
 
   const TerminalControl terminal(context.quiet);
-  GmmModel model = fit_gmm(options.channels.samples_of(dataset, range), fit, terminal.control());
+  const SampleReader samples = options.channels.samples_of(dataset, range);
+  GmmModel model = fit_gmm(to_fit(options, samples), fit, terminal.control());
+  add_grid(options, samples, model);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(fit.seed);
@@ -123,7 +154,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
               << model.log_likelihoods.n_elem - 1 << " steps of EM, mean log-likelihood "
               << model.log_likelihoods.back();
   if (!options.validation.empty()) {
-    const SampleReader held_out = options.channels.samples_of(dataset, validation);
+    const SampleReader held_out = to_fit(options, options.channels.samples_of(dataset, validation));
     context.out << ", of channels " << validation.text() << " "
                 << mean_log_likelihood(model.prior, held_out, fit.n_threads);
   }
@@ -202,9 +233,12 @@ int fit_vae_model(const FitOptions& options, const CommandLine& line, Context& c
   const Dataset dataset = options.channels.open();
   const auto [fitting, validation] = split_samples(options, dataset);
   const TerminalControl terminal(context.quiet);
-  VaeModel model =
-      fit_vae(options.channels.samples_of(dataset, fitting),
-              options.channels.samples_of(dataset, validation), fit, terminal.control());
+  check_comb(options, dataset.info());
+  const SampleReader samples = options.channels.samples_of(dataset, fitting);
+  VaeModel model = fit_vae(to_fit(options, samples),
+                           to_fit(options, options.channels.samples_of(dataset, validation)), fit,
+                           terminal.control());
+  add_grid(options, samples, model);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), fitting, validation);
   model.provenance = line.provenance(fit.seed);
@@ -222,8 +256,10 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
 
   const Dataset dataset = options.channels.open();
   const auto [range, validation] = split_samples(options, dataset);
-  const SampleReader fitting = options.channels.samples_of(dataset, range);
-  const SampleReader held_out = options.channels.samples_of(dataset, validation);
+  check_comb(options, dataset.info());
+  const SampleReader samples = options.channels.samples_of(dataset, range);
+  const SampleReader fitting = to_fit(options, samples);
+  const SampleReader held_out = to_fit(options, options.channels.samples_of(dataset, validation));
 
   const TerminalControl terminal(context.quiet);
   NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
@@ -233,6 +269,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
 
   const bool was_interrupted = terminal.interrupted();
+  add_grid(options, samples, model);
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
   calibration.bfloat16 = fit.bfloat16;
@@ -321,6 +358,9 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("validation", &options.validation, "FIRST:END",
             "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
             "whose log-likelihood gmm prints");
+  line.flag("comb", &options.comb, "N",
+            "grids: subcarriers between pilots; the plane of all but lmmse")
+      .default_text = "4";
   line.section("gmm; lmmse takes --shrinkage and --covariance alone");
   line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
             "lmmse: towards white; auto: of few channels");

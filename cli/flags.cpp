@@ -90,10 +90,10 @@ void ChannelFlags::add(CommandLine& line) {
             "power: as stored (near 1 per entry), one factor for all of --samples, "
             "||h||^2 = n_rx n_tx for each, or h times X");
   line.flag("scale", &scale, "X", "h times X, as --normalise X");
-  line.flag("axes", &axes, "LETTERS",
-            "as h5py shows them: n samples, r receive, t transmit, v vec(H), w that row by row, c "
-            "real and "
-            "imaginary part, or the index taken; left out: found");
+  line.flag(
+      "axes", &axes, "LETTERS",
+      "as h5py shows them: n samples, r receive, t transmit, f subcarrier, s symbol, v vec(H), "
+      "w that row by row, c real and imaginary part, or the index taken; left out: found");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
 }
 
@@ -182,6 +182,7 @@ SampleRange ChannelFlags::range(const Dataset& dataset) const {
 }
 
 void check_covariance_size(const DatasetInfo& info, const ChannelFlags& flags) {
+  if (info.grid.is_grid()) return;  // a covariance along each axis
   const double n_h = static_cast<double>(info.n_rx * info.n_tx);
   const double bytes = 16.0 * n_h * n_h;
   if (bytes <= 0x1p30) return;

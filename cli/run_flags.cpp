@@ -25,6 +25,12 @@ namespace {
 
 /// Blocks that keep a device busy; on a processor, blocks that stay near its cache.
 constexpr arma::uword block_on_device = 512, block_on_cpu = 64;
+/// Entries of the channels of a block: its buffers stay below some hundred megabytes.
+constexpr arma::uword most_entries = arma::uword{1} << 21;
+
+arma::uword default_block(arma::uword n_h, bool on_device) {
+  return std::clamp<arma::uword>(most_entries / n_h, 1, on_device ? block_on_device : block_on_cpu);
+}
 
 /// Whether a table holds nothing but lines of these results: an earlier part of the same run.
 bool is_of_results(const std::string& csv, const std::string& results_file) {
@@ -101,7 +107,7 @@ void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catal
   options.shard = sim::parse_shard(flags.shard);
   const bool on_device = flags.common.device != "cpu";
   options.wall_clock = on_device;
-  options.block = flags.block != 0 ? flags.block : on_device ? block_on_device : block_on_cpu;
+  options.block = flags.block;
   options.command_line = line.command_line();
   options.out = flags.out;
 }
@@ -146,6 +152,7 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
   EstimatorContext known;
   known.n_rx = dataset.info().n_rx;
   known.n_tx = dataset.info().n_tx;
+  known.grid = dataset.info().grid;
   known.models = std::make_shared<ModelStore>(
       std::vector<std::filesystem::path>(flags.models.begin(), flags.models.end()));
   if (std::optional<GaussianMixture> prior = dataset.prior())
@@ -165,8 +172,10 @@ void RunFlags::add(CommandLine& line) {
             "chest estimators NAME shows the options of one");
   line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
   line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
-  line.flag("pilots", &pilots, "PILOTS",
-            "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]");
+  line.flag(
+      "pilots", &pilots, "PILOTS",
+      "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]; on a grid of "
+      "comb:K, block, each with symbols=S-S.. (docs/grid.md)");
   line.flag("pilot-power", &options.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("stop-rel", &options.stop_rel, "X",
             "stops a point when the 95 % interval of the " + stops_at +
@@ -194,6 +203,9 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   const bool draws = check_outputs(flags);
   const Dataset dataset = flags.channels.open();
   const SampleRange range = flags.channels.range(dataset);
+  if (options.block == 0) {
+    options.block = default_block(dataset.info().n_h(), flags.common.device != "cpu");
+  }
   options.first = range.first;
   options.end = range.end;
   options.left_out = dataset.info().bad.all;

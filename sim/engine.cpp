@@ -123,7 +123,7 @@ std::string identity_of(const Results& results, const SweepOptions& options,
   json["run"] = results.kind == ResultKind::sweep ? "sweep" : "link";
   json["chest"] = version();
   json["seed"] = options.seed;
-  json["channels"] = std::to_string(results.n_rx) + "x" + std::to_string(results.n_tx);
+  json["channels"] = size_text(results.n_rx, results.n_tx, results.grid);
   json["inputs"] = parse_object(options.inputs, "inputs");
   json["samples"] = std::to_string(results.first) + ":" + std::to_string(results.end);
   if (!options.left_out.empty())
@@ -207,7 +207,9 @@ class Run {
     const double noise = arma::accu(squared_norms(space.noise));
     observation.y += space.noise;
 
-    const Scene scene{h, observation, results_.n_rx, results_.n_tx, options_.seed, stream};
+    const Scene scene{
+        h,     observation, *observations_[i_pilots], results_.n_rx, results_.n_tx, options_.seed,
+        stream};
     if (space.meter) space.meter->begin(scene);
     for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
       Estimate& estimate = space.estimates[i];
@@ -337,6 +339,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   results.n_rx = samples.n_rx;
   results.n_tx = samples.n_tx;
   results.first = options.first;
+  results.grid = samples.grid;
   results.end = options.end != 0 ? options.end : samples.n_samples;
   results.block = options.block;
   results.n_data = experiment.n_data;
@@ -353,7 +356,10 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
                     std::to_string(results.n_blocks()) + " blocks of " +
                     std::to_string(results.block) + " samples; use fewer shards or smaller blocks");
   for (const PilotSpec& spec : options.pilots)
-    results.pilots.push_back(make_pilots(spec, samples.n_tx, options.seed, options.pilot_power));
+    results.pilots.push_back(
+        samples.grid.is_grid()
+            ? make_grid_pilots(spec, samples.n_tx, samples.grid, options.seed, options.pilot_power)
+            : make_pilots(spec, samples.n_tx, options.seed, options.pilot_power));
   std::set<std::string> names;
   for (const Pilots& pilots : results.pilots)
     if (!names.insert(pilots.name).second)

@@ -17,6 +17,7 @@ namespace sim {
 struct Scene {
   const arma::cx_mat& h;           ///< [n_h, n]
   const Observation& observation;  ///< of these channels
+  const ObservationOperator& A;
   arma::uword n_rx, n_tx;
   std::uint64_t seed;
   std::uint64_t snr_stream;  ///< major number of the random streams of this SNR

@@ -170,6 +170,11 @@ Results run_link(const SampleReader& samples, const CovarianceReader& covariance
                  const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty())
     throw Error(ErrorKind::invalid_argument, "link: " + why);
+  if (samples.grid.is_grid())
+    throw Error(ErrorKind::invalid_argument,
+                "link: the channels are grids of " + samples.grid.text() +
+                    " elements, data is sent over matrices; name one element with --axes, as in "
+                    "n,r,t,0,0");
   if (samples.n_rx < samples.n_tx)
     throw Error(ErrorKind::invalid_argument,
                 "link: channels have n_rx = " + std::to_string(samples.n_rx) +

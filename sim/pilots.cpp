@@ -23,11 +23,11 @@ struct KindName {
   PilotKind kind;
   const char* name;
 };
-constexpr KindName kind_names[] = {{PilotKind::identity, "identity"},
-                                   {PilotKind::dft, "dft"},
-                                   {PilotKind::hadamard, "hadamard"},
-                                   {PilotKind::zadoff_chu, "zadoff-chu"},
-                                   {PilotKind::qpsk, "qpsk"}};
+constexpr KindName kind_names[] = {
+    {PilotKind::identity, "identity"}, {PilotKind::dft, "dft"},
+    {PilotKind::hadamard, "hadamard"}, {PilotKind::zadoff_chu, "zadoff-chu"},
+    {PilotKind::qpsk, "qpsk"},         {PilotKind::comb, "comb"},
+    {PilotKind::block, "block"}};
 
 const char* name_of(PilotKind kind) {
   for (const KindName& entry : kind_names)
@@ -149,6 +149,10 @@ PilotSpec parse_pilots(const std::string& text) {
                            "quotes, file=\"a,b.h5\"."));
   }
   spec.kind = found->kind;
+  if (spec.is_grid()) {
+    spec.text = text;
+    return spec;
+  }
   if (colon != std::string::npos) {
     spec.n_pilots = to_count(text.substr(colon + 1), "number of pilots in '" + text + "'");
     if (spec.n_pilots == 0 || spec.n_pilots > most_pilots)
@@ -166,7 +170,9 @@ std::vector<PilotSpec> parse_pilots_list(const std::string& text) {
     const bool goes_on = !items.empty() && items.back().rfind(file_start, 0) == 0 &&
                          (std::count(items.back().begin(), items.back().end(), '"') % 2 == 1 ||
                           (!is_there(items.back()) && is_there(items.back() + "," + part)));
-    if (goes_on) {
+    const bool is_option =
+        !items.empty() && part.find('=') != std::string::npos && part.rfind(file_start, 0) != 0;
+    if (goes_on || is_option) {
       items.back() += "," + part;
     } else {
       items.push_back(part);
@@ -177,7 +183,10 @@ std::vector<PilotSpec> parse_pilots_list(const std::string& text) {
   return specs;
 }
 
-double Pilots::gain() const { return arma::accu(arma::square(arma::abs(P))) / double(P.n_rows); }
+double Pilots::gain() const {
+  if (pattern) return pattern->energy();
+  return arma::accu(arma::square(arma::abs(P))) / double(P.n_rows);
+}
 
 Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
                    double pilot_power) {
@@ -189,6 +198,11 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
   pilots.name = name_of(spec.kind) + (":" + std::to_string(n_pilots));
   double column_power = double(n_tx);
   switch (spec.kind) {
+    case PilotKind::comb:
+    case PilotKind::block:
+      refuse(
+          "pilots: " + spec.text +
+          " are for channels on a grid of subcarriers and symbols, these are matrices; use dft:N");
     case PilotKind::identity:
       if (n_pilots != n_tx)
         throw Error(ErrorKind::invalid_argument,
@@ -224,6 +238,7 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
 }
 
 std::unique_ptr<ObservationOperator> make_observation(const Pilots& pilots, arma::uword n_rx) {
+  if (pilots.pattern) return make_grid_observation(*pilots.pattern, n_rx, pilots.name);
   if (pilots.identity) return make_identity_observation(n_rx, pilots.P.n_rows);
   return make_kronecker_observation(pilots.P, n_rx);
 }

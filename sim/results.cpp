@@ -55,6 +55,10 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.method = results.methods[i_point * results.estimators.size() + i_estimator];
   row.n_reset = arma::uword(sums.n_reset);
   row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : arma::datum::nan;
+  if (results.grid.is_grid() && results.kind == ResultKind::sweep) {
+    row.nmse_pilots = total[ErrorSums::count] / total[ErrorSums::count + 1];
+    row.pilot_energy = pilots.gain();
+  }
   if (results.kind == ResultKind::link) {
     row.modulation = results.modulations[i_modulation];
     const LinkSums link(total.data(), results.n_tx);
@@ -77,7 +81,10 @@ std::string why_unfit(const Results& shard, const Results& other) {
   const std::size_t n_cells = shard.n_points() * shard.n_blocks();
   if (shard.shard.index == 0 || shard.shard.index > shard.shard.count) return "its number";
   if (shard.kind != other.kind || shard.n_sums != other.n_sums) return "the kind of its sums";
-  if (shard.n_rx != other.n_rx || shard.n_tx != other.n_tx) return "the size of its channels";
+  if (shard.n_rx != other.n_rx || shard.n_tx != other.n_tx ||
+      shard.grid.n_subcarriers != other.grid.n_subcarriers ||
+      shard.grid.n_symbols != other.grid.n_symbols)
+    return "the size of its channels";
   if (shard.first != other.first || shard.end != other.end || shard.block != other.block)
     return "the range of its samples";
   if (shard.snr_db != other.snr_db) return "the axis snr_db";

@@ -15,8 +15,9 @@ struct Column {
   bool timing = false;
 };
 
-/// The columns of a sweep or link run, in the order of the CSV.
-const std::vector<Column>& columns(ResultKind kind);
+/// The columns of a run, in the order of the CSV: those of a sweep or a link run, on matrices or on a
+/// grid.
+const std::vector<Column>& columns(const Results& results);
 
 }  // namespace sim
 }  // namespace v0

@@ -52,8 +52,37 @@ std::string sum_names(const Results& results) {
       names.push_back(name);
     for (arma::uword i = 0; i < results.n_tx; ++i)
       names.push_back("loss_of_stream_" + std::to_string(i));
+  } else if (results.grid.is_grid()) {
+    names.insert(names.end(), {"e_pilots", "p_pilots"});
   }
   return join(names);
+}
+
+/// Where the pilots of a grid stand: rows symbol, subcarrier and group of their code division.
+void save_pattern(ArchiveWriter& archive, const std::string& path, const PilotPattern& pattern) {
+  arma::mat positions(pattern.n(), 3);
+  positions.col(0) = arma::conv_to<arma::vec>::from(pattern.symbol);
+  positions.col(1) = arma::conv_to<arma::vec>::from(pattern.subcarrier);
+  positions.col(2) = arma::conv_to<arma::vec>::from(pattern.group);
+  archive.write(path + "_positions", positions);
+}
+
+/// Null if it is not there or does not fit.
+std::shared_ptr<const PilotPattern> load_pattern(const ArchiveReader& archive,
+                                                 const std::string& path, const arma::cx_mat& x,
+                                                 const GridAxes& grid) {
+  if (!archive.has(path + "_positions")) return nullptr;
+  const arma::mat positions = archive.read_mat(path + "_positions");
+  const bool fits = positions.n_rows == x.n_cols && positions.n_cols == 3 &&
+                    positions.is_finite() && positions.min() >= 0.0 && positions.max() < 1e9;
+  if (!fits) return nullptr;
+  auto pattern = std::make_shared<PilotPattern>();
+  pattern->grid = grid;
+  pattern->symbol = arma::conv_to<arma::uvec>::from(positions.col(0));
+  pattern->subcarrier = arma::conv_to<arma::uvec>::from(positions.col(1));
+  pattern->group = arma::conv_to<arma::uvec>::from(positions.col(2));
+  pattern->x = x;
+  return pattern->why_invalid().empty() ? pattern : nullptr;
 }
 
 }  // namespace
@@ -80,6 +109,12 @@ void save(const std::filesystem::path& file, const Results& results) {
                                                         {"shard_index", results.shard.index},
                                                         {"shard_count", results.shard.count}};
   for (const auto& [name, count] : counts) archive.attribute("/", name, std::int64_t(count));
+  if (results.grid.is_grid()) {
+    archive.attribute("/", "n_subcarriers", std::int64_t(results.grid.n_subcarriers));
+    archive.attribute("/", "n_symbols", std::int64_t(results.grid.n_symbols));
+    archive.attribute("/", "spacing_hz", results.grid.spacing_hz);
+    archive.attribute("/", "symbol_s", results.grid.symbol_s);
+  }
 
   const std::uint64_t n_snr = results.snr_db.size(), n_estimators = results.estimators.size(),
                       n_pilots = results.pilots.size(), n_points = results.n_points(),
@@ -91,6 +126,7 @@ void save(const std::filesystem::path& file, const Results& results) {
     archive.write(path, results.pilots[i].P);
     archive.attribute(path, "name", results.pilots[i].name);
     archive.attribute(path, "identity", std::int64_t{results.pilots[i].identity});
+    if (results.pilots[i].pattern) save_pattern(archive, path, *results.pilots[i].pattern);
   }
   archive.write_text("/axes/pilots", join(pilot_names));
   archive.write<double>("/axes/snr_db", {n_snr}, results.snr_db.data());
@@ -102,7 +138,7 @@ void save(const std::filesystem::path& file, const Results& results) {
   std::vector<std::uint64_t> dims{n_pilots, n_snr, n_estimators};
   if (link) dims.push_back(results.n_modulations());
   std::vector<double> values(n_points * results.n_series());
-  for (const Column& column : columns(results.kind)) {
+  for (const Column& column : columns(results)) {
     std::size_t i_row = 0;
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] =
@@ -155,6 +191,12 @@ Results load_results(const std::filesystem::path& file) {
   results.kind = run == "link" ? ResultKind::link : ResultKind::sweep;
   results.n_rx = count("n_rx", 1);
   results.n_tx = count("n_tx", 1);
+  if (archive.number_attribute("/", "n_subcarriers")) {
+    results.grid.n_subcarriers = count("n_subcarriers", 1);
+    results.grid.n_symbols = count("n_symbols", 1);
+    results.grid.spacing_hz = archive.number_attribute("/", "spacing_hz").value_or(0.0);
+    results.grid.symbol_s = archive.number_attribute("/", "symbol_s").value_or(0.0);
+  }
   results.first = count("first", 0);
   results.end = count("end", 1);
   results.block = count("block", 1);
@@ -177,6 +219,10 @@ Results load_results(const std::filesystem::path& file) {
     pilots.identity = archive.number_attribute(path, "identity").value_or(0.0) == 1.0;
     if (pilots.P.n_rows != results.n_tx || pilots.P.is_empty())
       throw damaged("pilots " + name + " do not have n_tx rows");
+    if (results.grid.is_grid()) {
+      pilots.pattern = load_pattern(archive, path, pilots.P, results.grid);
+      if (!pilots.pattern) throw damaged("pilots " + name + " are not on the grid");
+    }
     results.pilots.push_back(std::move(pilots));
   }
   const std::uint64_t n_points = results.n_points(), n_blocks = results.n_blocks();
@@ -189,7 +235,9 @@ Results load_results(const std::filesystem::path& file) {
   if (sums.dims.size() != 4) throw damaged("dataset /blocks/sums does not have four dimensions");
   results.n_sums = sums.dims[3];
   const arma::uword expected_sums =
-      ErrorSums::count + (results.kind == ResultKind::link ? 3 + results.n_tx : 0);
+      ErrorSums::count + (results.kind == ResultKind::link ? 3 + results.n_tx
+                          : results.grid.is_grid()         ? PilotSums::count
+                                                           : 0);
   // Version 1 did not count resets.
   const bool counts_resets = results.n_sums != expected_sums - 1;
   if ((counts_resets && results.n_sums != expected_sums) || n_points == 0 ||
@@ -221,7 +269,7 @@ Results load_results(const std::filesystem::path& file) {
   for (std::uint32_t used : results.used)
     if (used > n_blocks) throw damaged("a point uses more blocks than there are");
   const std::pair<const char*, nlohmann::json> said[] = {
-      {"channels", std::to_string(results.n_rx) + "x" + std::to_string(results.n_tx)},
+      {"channels", size_text(results.n_rx, results.n_tx, results.grid)},
       {"samples", std::to_string(results.first) + ":" + std::to_string(results.end)},
       {"block", results.block},
       {"snr_db", results.snr_db},

@@ -27,7 +27,7 @@ std::string csv_field(const std::string& text) {
 
 }  // namespace
 
-const std::vector<Column>& columns(ResultKind kind) {
+const std::vector<Column>& columns(const Results& results) {
   static const std::vector<Column> of_sweep{
       {"n_pilots", [](const Row& row) { return double(row.n_pilots); }},
       {"snr_db", [](const Row& row) { return row.snr_db; }},
@@ -55,20 +55,27 @@ const std::vector<Column>& columns(ResultKind kind) {
     all.insert(all.begin() + 5, link.begin(), link.end());
     return all;
   }();
-  return kind == ResultKind::sweep ? of_sweep : of_link;
+  static const std::vector<Column> of_grid = [] {
+    std::vector<Column> all = of_sweep;
+    all.push_back({"nmse_pilots", [](const Row& row) { return row.nmse_pilots; }});
+    all.push_back({"pilot_energy", [](const Row& row) { return row.pilot_energy; }});
+    return all;
+  }();
+  if (results.kind == ResultKind::link) return of_link;
+  return results.grid.is_grid() ? of_grid : of_sweep;
 }
 
 std::string to_csv(const Results& results) {
   const bool link = results.kind == ResultKind::link;
   std::string text = "estimator,pilots";
-  for (const Column& column : columns(results.kind)) {
+  for (const Column& column : columns(results)) {
     if (link && std::string("ser") == column.name) text += ",modulation";
     text += std::string(",") + column.name;
   }
   text += ",seed,snr_definition,method,fitted_on\n";
   for (const Row& row : rows(results)) {
     text += csv_field(row.estimator) + "," + csv_field(row.pilots);
-    for (const Column& column : columns(results.kind)) {
+    for (const Column& column : columns(results)) {
       if (link && std::string("ser") == column.name) text += "," + row.modulation;
       text += "," + csv_number(column.value(row));
     }

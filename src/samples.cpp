@@ -41,14 +41,15 @@ std::string SampleSet::text() const {
   return ranges_.size() > most ? text + " ..." : text;
 }
 
-SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx) {
-  if (h.n_rows != n_rx * n_tx) {
+SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx,
+                               const GridAxes& grid) {
+  if (h.n_rows != n_rx * n_tx * grid.n_elements()) {
     throw Error(ErrorKind::invalid_argument,
                 "samples: the channels have " + std::to_string(h.n_rows) +
-                    " rows, expected n_rx n_tx = " + std::to_string(n_rx * n_tx));
+                    " rows, expected those of " + size_text(n_rx, n_tx, grid));
   }
   const auto shared = std::make_shared<const arma::cx_mat>(std::move(h));
-  SampleReader out{n_rx, n_tx, shared->n_cols, {}};
+  SampleReader out{n_rx, n_tx, shared->n_cols, {}, grid};
   out.read = [shared](arma::uword first, arma::uword count) -> arma::cx_mat {
     if (first > shared->n_cols || count > shared->n_cols - first) {
       throw Error(ErrorKind::invalid_argument,

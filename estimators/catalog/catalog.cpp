@@ -7,6 +7,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/text.hpp>
 
 #include "rows.hpp"
@@ -111,19 +112,49 @@ std::string Catalog::options_json(const NamedOptions& spec) const {
   return "{" + out + "}";
 }
 
+std::unique_ptr<Estimator> Catalog::make_from(const CatalogRow& found, const Maker& maker) const {
+  const EstimatorContext& context = maker.context();
+  const bool is_grid = context.A->pattern() != nullptr;
+  if (is_grid && !found.make_on_grid) return make_of_planes(found, maker);
+  std::unique_ptr<Estimator> estimator = is_grid ? found.make_on_grid(maker) : found.make(maker);
+  if (maker.spec().has(snr_option().name)) {
+    estimator = with_other_snr(maker, std::move(estimator));
+  }
+  return estimator;
+}
+
+std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
+                                                   const Maker& maker) const {
+  const EstimatorContext& context = maker.context();
+  const auto planes = std::make_shared<const PilotPlanes>(maker.spec().text, context.A);
+  std::shared_ptr<const GridStatistics> statistics = maker.grid_statistics(found.entry.model);
+  if (!statistics) {
+    statistics =
+        std::make_shared<const GridStatistics>(unfitted_statistics(context.n_rx, context.grid));
+  }
+  return make_plane_estimator(
+      planes, *statistics, [&](std::shared_ptr<const ObservationOperator> A) {
+        EstimatorContext inner = context;
+        inner.models = std::shared_ptr<ModelStore>(context.models, &maker.models());
+        inner.A = std::move(A);
+        inner.n_tx = planes->port(0).subcarriers.n_elem;
+        inner.plane_step = planes->port(0).step;
+        return std::shared_ptr<const Estimator>(
+            make_from(found, Maker(*this, maker.spec(), inner)));
+      });
+}
+
 std::unique_ptr<Estimator> Catalog::make(const NamedOptions& spec,
                                          const EstimatorContext& context) const {
   const CatalogRow& found = find(spec.name);
   check_options(spec, found.entry, names());
   check_given(spec.name, context.A.get());
-  if (context.A->n_h() != context.n_rx * context.n_tx) {
-    refuse(spec.name + ": the channels are " + size_text(context.n_rx, context.n_tx) + ", A (" +
-           context.A->name() + ") is for n_h = " + std::to_string(context.A->n_h()));
+  if (context.A->n_h() != context.n_rx * context.n_tx * context.grid.n_elements()) {
+    refuse(spec.name + ": the channels are " + size_text(context.n_rx, context.n_tx, context.grid) +
+           ", A (" + context.A->name() + ") is for n_h = " + std::to_string(context.A->n_h()));
   }
   const Maker maker(*this, spec, context);
-  std::unique_ptr<Estimator> estimator = found.make(maker);
-  if (spec.has(snr_option().name)) estimator = with_other_snr(maker, std::move(estimator));
-  return std::make_unique<Named>(spec.text, std::move(estimator));
+  return std::make_unique<Named>(spec.text, make_from(found, maker));
 }
 
 Catalog built_in() {

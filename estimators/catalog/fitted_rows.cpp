@@ -1,6 +1,8 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
+#include <chest/estimators/grid/grid_ls.hpp>
 #include <chest/estimators/linear/genie.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/linear/ls.hpp>
@@ -15,8 +17,10 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
+constexpr const char* fit_lmmse_command = "chest fit lmmse --channels FILE --out MODEL";
+
 std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
-  const auto model = maker.need("lmmse", "chest fit lmmse --channels FILE --out MODEL",
+  const auto model = maker.need("lmmse", fit_lmmse_command,
                                 [](const auto& file) { return load_lmmse_model(file); });
   return make_lmmse(maker.context().A, model->C, options);
 }
@@ -57,10 +61,32 @@ std::unique_ptr<Estimator> make_gmm_from(const Maker& maker) {
 }
 
 void add_fitted_rows(Catalog& catalog) {
-  catalog.add(row("ls", "least squares, minimum norm when underdetermined",
-                  [](const Maker& maker) { return make_ls(maker.context().A); }));
-  catalog.add(with_snr(row("lmmse", "linear MMSE with a fitted covariance", lmmse_options,
-                           make_lmmse_with, "lmmse")));
+  CatalogRow ls =
+      row("ls", "least squares, minimum norm when underdetermined", [](const Maker& maker) {
+        for (const OptionInfo& option : grid_ls_options.describe()) {
+          if (maker.spec().has(option.name)) {
+            refuse(maker.spec().text + ": " + option.name +
+                   " is for the pilots of a grid, these channels are matrices");
+          }
+        }
+        return make_ls(maker.context().A);
+      });
+  ls.entry.options = grid_ls_options.describe();
+  ls.make_on_grid = [](const Maker& maker) {
+    return make_grid_ls(maker.context().A, maker.options(grid_ls_options));
+  };
+  catalog.add(std::move(ls));
+  CatalogRow lmmse = with_snr(row("lmmse", "linear MMSE with a fitted covariance", lmmse_options,
+                                  make_lmmse_with, "lmmse"));
+  lmmse.make_on_grid = [](const Maker& maker) {
+    const LmmseOptions options = maker.options(lmmse_options);
+    if (options.diagonal_loading != 0.0) {
+      refuse(maker.spec().text + ": loading is for matrices, these channels are grids");
+    }
+    const std::string file = maker.need_model("lmmse", fit_lmmse_command);
+    return make_grid_lmmse(maker.context().A, *maker.models().look_at(file).grid);
+  };
+  catalog.add(std::move(lmmse));
   catalog.add(
       row("genie", "LMMSE with the true covariance of every channel: a bound, not a method",
           [](const Maker& maker) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -11,10 +12,6 @@
 
 namespace chest {
 inline namespace v0 {
-
-std::string size_text(arma::uword n_rx, arma::uword n_tx) {
-  return std::to_string(n_rx) + "x" + std::to_string(n_tx);
-}
 
 Maker::Maker(const Catalog& catalog, const NamedOptions& spec, const EstimatorContext& context)
     : catalog_(catalog), spec_(spec), context_(context), models_(context.models) {
@@ -43,12 +40,59 @@ std::string Maker::find_model(const std::string& kind) const {
            "@" + names.front());
   }
   const ModelStore::Info& info = fitting.front();
+  if (context_.A->pattern() || context_.plane_step > 0.0) {
+    check_grid_model(info);
+    return info.file.string();
+  }
+  if (info.grid) {
+    refuse(spec_.text + ": the model " + info.file.string() +
+           " is for the grids of OFDM, these channels are matrices of " +
+           size_text(context_.n_rx, context_.n_tx));
+  }
   if (info.n_rx != context_.n_rx || info.n_tx != context_.n_tx) {
     refuse(spec_.text + ": the model " + info.file.string() + " is for " +
            size_text(info.n_rx, info.n_tx) + " channels, these are " +
            size_text(context_.n_rx, context_.n_tx) + "; fit a model on such channels");
   }
   return info.file.string();
+}
+
+void Maker::check_grid_model(const ModelStore::Info& info) const {
+  const std::string who = spec_.text + ": the model " + info.file.string();
+  if (!info.grid) {
+    refuse(who + " is for matrices, these channels are grids of " + context_.grid.text() +
+           " elements; fit a model on such channels");
+  }
+  if (info.n_rx != context_.n_rx) {
+    refuse(who + " is for " + std::to_string(info.n_rx) +
+           " receive antennas, these channels have " + std::to_string(context_.n_rx));
+  }
+  const double spacing = info.grid->spacing_hz, here = context_.grid.spacing_hz;
+  if (spacing > 0.0 && here > 0.0 && std::abs(spacing - here) > 1e-6 * spacing) {
+    refuse(who + " is for subcarriers " + number_text(spacing / 1e3) +
+           " kHz apart, these channels have " + number_text(here / 1e3) + " kHz");
+  }
+  if (context_.plane_step == 0.0 || info.grid->plane_step == 0) return;
+  const double step = static_cast<double>(info.grid->plane_step);
+  if (step != context_.plane_step) {
+    refuse(who + " is for pilots on every " + number_text(step) +
+           "th subcarrier, these are on every " + number_text(context_.plane_step) + "th");
+  }
+  if (info.n_tx != context_.n_tx) {
+    refuse(who + " is for " + std::to_string(info.n_tx) + " pilots over frequency, there are " +
+           std::to_string(context_.n_tx));
+  }
+}
+
+std::shared_ptr<const GridStatistics> Maker::grid_statistics(const std::string& kind) const {
+  if (!kind.empty()) {
+    const std::string file = find_model(kind);
+    return file.empty() ? nullptr : models_->look_at(file).grid;
+  }
+  for (const ModelStore::Info& info : models_->files()) {
+    if (info.grid && info.n_rx == context_.n_rx) return info.grid;
+  }
+  return nullptr;
 }
 
 std::string Maker::need_model(const std::string& kind, const std::string& how) const {

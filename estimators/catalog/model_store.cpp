@@ -15,7 +15,7 @@ ModelStore::Info read_info(const std::filesystem::path& file) {
   const ArchiveReader archive(file);
   // The version is judged by the reader of the kind.
   read_provenance(archive, "chest-model", std::numeric_limits<int>::max());
-  ModelStore::Info info{file, archive.text_attribute("/", "kind").value_or(""), 0, 0};
+  ModelStore::Info info{file, archive.text_attribute("/", "kind").value_or(""), 0, 0, {}};
   const auto size = [&](const char* name) {
     const double value = archive.number_attribute("/", name).value_or(0.0);
     if (!(value >= 1.0 && value <= 1e6)) {
@@ -29,6 +29,8 @@ ModelStore::Info read_info(const std::filesystem::path& file) {
   }
   info.n_rx = size("n_rx");
   info.n_tx = size("n_tx");
+  GridStatistics grid = read_grid_statistics(archive, info.n_rx);
+  if (!grid.empty()) info.grid = std::make_shared<const GridStatistics>(std::move(grid));
   return info;
 }
 

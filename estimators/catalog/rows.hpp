@@ -21,9 +21,6 @@ void add_dmse_row(Catalog& catalog);
 /// The solvers of the diffusion prior for any pilots.
 void add_solver_rows(Catalog& catalog);
 
-/// "64x16"
-std::string size_text(arma::uword n_rx, arma::uword n_tx);
-
 /// The noise variance that an estimator works with, other than the true one.
 OptionInfo snr_option();
 std::unique_ptr<Estimator> with_other_snr(const Maker& maker, std::unique_ptr<Estimator> estimator);

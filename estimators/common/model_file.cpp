@@ -15,6 +15,7 @@ void write_model_header(ArchiveWriter& archive, const std::string& kind, int ver
   archive.attribute("/", "n_tx", static_cast<std::int64_t>(header.n_tx));
   archive.attribute("/", "channel_scale", header.channel_scale);
   archive.attribute("/", "training_data", header.training_data);
+  write_grid_statistics(archive, header.grid);
 }
 
 ModelHeader read_model_header(const ArchiveReader& archive, const std::string& kind,
@@ -40,6 +41,7 @@ ModelHeader read_model_header(const ArchiveReader& archive, const std::string& k
   header.n_tx = size("n_tx");
   header.channel_scale = archive.number_attribute("/", "channel_scale").value_or(1.0);
   header.training_data = archive.text_attribute("/", "training_data").value_or("");
+  header.grid = read_grid_statistics(archive, header.n_rx);
   return header;
 }
 

@@ -165,6 +165,15 @@ LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind, Shrinkage
   model.n_tx = samples.n_tx;
   model.kind = kind;
   model.n_samples = samples.n_samples;
+  if (samples.grid.is_grid()) {
+    if (!is_full || shrinkage == Shrinkage::ledoit_wolf) {
+      throw Error(ErrorKind::invalid_argument,
+                  "fit lmmse: a covariance along each axis of the grid is fitted, toeplitz and "
+                  "ledoit-wolf are for matrices");
+    }
+    model.grid = fit_grid_statistics(samples);
+    return model;
+  }
   model.C = sample_covariance(samples);
   if (!is_full) {
     model.C = block_toeplitz_average(model.C, samples.n_rx, samples.n_tx);
@@ -184,7 +193,7 @@ void save(const std::filesystem::path& file, const LmmseModel& model) {
   archive.attribute("/", "covariance", std::string(to_string(model.kind)));
   archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
   archive.attribute("/", "shrinkage", model.shrinkage);
-  archive.write("/C", model.C);
+  if (model.grid.empty()) archive.write("/C", model.C);
   archive.commit();
 }
 
@@ -202,6 +211,7 @@ LmmseModel load_lmmse_model(const std::filesystem::path& file) {
   model.n_samples =
       static_cast<arma::uword>(archive.number_attribute("/", "n_samples").value_or(0.0));
   model.shrinkage = archive.number_attribute("/", "shrinkage").value_or(0.0);
+  if (!model.grid.empty()) return model;
   model.C = archive.read_cx_mat("/C");
   const arma::uword n_h = model.n_rx * model.n_tx;
   if (model.C.n_rows != n_h || model.C.n_cols != n_h || !model.C.is_finite()) {

@@ -129,7 +129,8 @@ GmmModel load_gmm_model(const std::filesystem::path& file) {
   const ModelHeader header = read_model_header(archive, "gmm", newest_version);
   GmmModel model{
       header.n_rx,          header.n_tx,          load_gaussian_mixture(archive, "/prior"),
-      header.channel_scale, header.training_data, header.provenance};
+      header.channel_scale, header.training_data, header.provenance,
+      header.grid};
   model.n_samples =
       static_cast<arma::uword>(archive.integer_attribute("/", "n_samples").value_or(0));
   if (archive.has("/log_likelihoods")) {

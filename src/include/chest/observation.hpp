@@ -9,6 +9,8 @@
 namespace chest {
 inline namespace v0 {
 
+struct PilotPattern;
+
 /// The linear map A of y = A h + n, applied and never formed unless it was given as a matrix.
 ///
 /// Immutable after construction, so threads share one instance. All matrices hold one channel or
@@ -48,6 +50,8 @@ class ObservationOperator {
   virtual std::optional<double> gram_scale() const = 0;
   /// P, [n_tx, n_pilots], when A = P^T kron I; the identity matrix when A = I. Null for a dense A.
   virtual const arma::cx_mat* pilots() const { return nullptr; }
+  /// The pilots of a grid, when A is that of make_grid_observation(); else null.
+  virtual const PilotPattern* pattern() const { return nullptr; }
 };
 
 /// A = I for channels [n_rx, n_tx]: the convention y = h + n of the DMSE papers.

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <chest/grid.hpp>
+
 namespace chest {
 inline namespace v0 {
 
@@ -46,15 +48,17 @@ struct SampleReader {
   arma::uword n_rx = 0;
   arma::uword n_tx = 0;
   arma::uword n_samples = 0;
-  /// Samples first .. first + count - 1 as columns, [n_rx n_tx, count]. Safe to call from threads.
+  /// Samples first .. first + count - 1 as columns, [n_h, count]. Safe to call from threads.
   std::function<arma::cx_mat(arma::uword first, arma::uword count)> read;
+  GridAxes grid = {};
 
-  arma::uword n_h() const { return n_rx * n_tx; }
+  arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
 };
 
 /// A reader over columns in memory. Keeps a copy.
-/// @throws Error(invalid_argument) if h does not have n_rx n_tx rows
-SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx);
+/// @throws Error(invalid_argument) if h does not have n_rx n_tx rows for each element of the grid
+SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_tx,
+                               const GridAxes& grid = {});
 /// Part of a reader.  @throws Error(invalid_argument) if it reaches beyond the end
 SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uword count);
 

@@ -48,10 +48,10 @@ struct BadSamples {
 struct DatasetOptions : SampleChoice {
   std::string dataset;  ///< path inside the file; empty: found
   /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample
-  /// (several: all their combinations, the last fastest), "r" and "t" antennas, "v" vec(H), "w" the
-  /// rows of H one after the other, "c" real and imaginary part, or the index that is taken. "trn"
-  /// is a MATLAB array [n, n_rx, n_tx], "n,r,t,12" its NumPy sibling at the 13th subcarrier. Empty:
-  /// from the kind of file (docs/formats.md).
+  /// (several: all their combinations, the last fastest), "r" and "t" antennas, "f" subcarrier, "s" OFDM symbol, "v" vec(H), "w"
+  /// the rows of H one after the other, "c" real and imaginary part, or the index that is taken.
+  /// "trn" is a MATLAB array [n, n_rx, n_tx], "n,r,t,12" its NumPy sibling at the 13th subcarrier,
+  /// "nrfs" a grid of one transmit antenna. Empty: from the kind of file (docs/formats.md).
   std::string axes;
   arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
   bool matrix =
@@ -65,6 +65,7 @@ struct DatasetInfo {
   std::string axes;       ///< assumed or given; "ptr" in quadriga-lib, p being the summed paths
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
+  GridAxes grid = {};
   arma::uword n_skipped = 0;  ///< empty snapshots (quadriga-lib) or cells left out
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;
@@ -72,6 +73,7 @@ struct DatasetInfo {
   BadSamples bad;     ///< of those asked for; empty unless SampleChoice::skip_bad
   bool has_covariances = false;
   bool has_prior = false;
+  arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
   std::string model;  ///< generator and options, JSON, where chest generated the file
   /// Doubts about what was assumed (axes, complex values of zero mean), sentences for people.
   std::vector<std::string> warnings;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <chest/grid.hpp>
 #include <chest/provenance.hpp>
 #include <chest/sim/pilots.hpp>
 
@@ -41,6 +42,7 @@ struct Results {
   std::vector<std::string> estimators;
   std::vector<std::string> modulations;  ///< of a link run
   arma::uword n_rx = 0, n_tx = 0;
+  GridAxes grid;
   arma::uword first = 0, end = 0;  ///< samples first .. end - 1 of the channel file
   arma::uword block = 0;           ///< samples per block; the last may have fewer
   arma::uword n_data = 0;          ///< data symbol vectors per channel of a link run
@@ -96,9 +98,13 @@ struct Row {
   double nfe = 0;                                ///< denoiser calls per channel
   double seconds_per_channel = 0;                ///< thread CPU time of the estimator
   double nmse_predicted = 0;                     ///< from Estimate::mse
-  arma::uword n_reset = 0;  ///< channels that left the range of numbers on the way (Estimate::n_reset)
-  std::string method;                            ///< what ran, where the estimator chooses
-  std::string fitted_on;  ///< the channels of the run that its model saw; empty: none known
+  arma::uword n_reset =
+      0;               ///< channels that left the range of numbers on the way (Estimate::n_reset)
+  std::string method;  ///< what ran, where the estimator chooses
+  // On a grid only:
+  double nmse_pilots = 0;   ///< nmse of the entries that carry pilots
+  double pilot_energy = 0;  ///< per pilot
+  std::string fitted_on;    ///< the channels of the run that its model saw; empty: none known
   // Link runs only:
   std::string modulation;
   double ser = 0, ber = 0, ber_ci95_low = 0, ber_ci95_high = 0;

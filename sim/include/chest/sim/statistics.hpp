@@ -32,6 +32,12 @@ struct ErrorSums {
   void write(double* values) const;
 };
 
+/// On a grid, after ErrorSums: the same sums over the entries that carry pilots.
+struct PilotSums {
+  double e = 0, p = 0;
+  static constexpr std::size_t count = 2;
+};
+
 /// Adds channels to the sums of e, p and their products.
 /// @param e, p  [n_samples]
 void add_errors(const arma::vec& e, const arma::vec& p, ErrorSums& sums);

@@ -12,6 +12,7 @@
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/common/options.hpp>
 #include <chest/gaussian_mixture.hpp>
+#include <chest/grid.hpp>
 #include <chest/observation.hpp>
 #include <chest/spec.hpp>
 
@@ -24,7 +25,11 @@ class Maker;
 /// What estimators are made from.
 struct EstimatorContext {
   std::shared_ptr<const ObservationOperator> A;
-  arma::uword n_rx = 0, n_tx = 0;      ///< of the channels
+  arma::uword n_rx = 0, n_tx = 0;  ///< of the channels
+  GridAxes grid = {};              ///< of the channels
+  /// Subcarriers from one column to the next, where the channels are planes [n_rx, n_tx] of a grid of
+  /// this spacing (make_plane_estimator()); 0: they are matrices or grids.
+  double plane_step = 0.0;
   std::shared_ptr<ModelStore> models;  ///< null: no model files
   /// The mixture that the channels were drawn from, where it is known; else null. Contexts of one
   /// ModelStore that share this object share what is prepared from it.
@@ -48,6 +53,9 @@ struct CatalogRow {
   CatalogEntry entry;
   /// Reads its options from maker.spec(); everything else that can be wrong is checked before.
   std::function<std::unique_ptr<Estimator>(const Maker&)> make;
+  /// The same for the pilots of a grid. Empty: `make` is asked for an estimator of planes, antennas x
+  /// subcarriers (make_plane_estimator()).
+  std::function<std::unique_ptr<Estimator>(const Maker&)> make_on_grid = {};
   /// It may be told to estimate the noise variance itself, or to believe a wrong one: option snr.
   bool takes_snr = false;
 };
@@ -85,6 +93,8 @@ class Catalog {
 
  private:
   const CatalogRow& find(const std::string& name) const;
+  std::unique_ptr<Estimator> make_from(const CatalogRow& found, const Maker& maker) const;
+  std::unique_ptr<Estimator> make_of_planes(const CatalogRow& found, const Maker& maker) const;
 
   std::vector<CatalogRow> rows_;
 };
@@ -120,9 +130,12 @@ class Maker {
   std::shared_ptr<const Estimator> other_estimator(const std::string& text) const;
 
   /// The model file of this kind: the one that the spec names, or the only one given; empty when
-  /// none was given. Its sizes are those of the channels.
+  /// none was given. Its sizes are those of the channels, and on a grid it is a model of grids.
   /// @throws Error(invalid_argument) if it is of another kind or size, or several were given
   std::string find_model(const std::string& kind) const;
+  /// What the model of this kind says of the grid; of a kind that is empty, what any model says that
+  /// was given. Null: none was given.
+  std::shared_ptr<const GridStatistics> grid_statistics(const std::string& kind) const;
   /// The same, where one must be there.
   /// @param how  commands that make one, for the message
   std::string need_model(const std::string& kind, const std::string& how) const;
@@ -136,6 +149,9 @@ class Maker {
   }
 
  private:
+  /// @throws Error(invalid_argument) if a model does not fit the grid or the planes of the channels
+  void check_grid_model(const ModelStore::Info& info) const;
+
   const Catalog& catalog_;
   const NamedOptions& spec_;
   const EstimatorContext& context_;

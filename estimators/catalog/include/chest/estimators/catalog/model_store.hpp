@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <chest/estimators/common/grid_statistics.hpp>
+
 namespace chest {
 inline namespace v0 {
 
@@ -29,6 +31,8 @@ class ModelStore {
     std::filesystem::path file;
     std::string kind;
     arma::uword n_rx = 0, n_tx = 0;
+    /// Of a model of channels on a grid; else null.
+    std::shared_ptr<const GridStatistics> grid = {};
   };
   /// The files in the order given, then those named by specs ("dmse@FILE") so far.
   std::vector<Info> files() const;

@@ -21,7 +21,8 @@ struct Observation {
   std::vector<std::uint64_t> samples = {};
   /// The covariance that each column was drawn with: read by the genie alone.
   ToeplitzKroneckerCovariances genie = {};
-  bool per_angle = false;  ///< ask for Estimate::angular_mse
+  bool per_angle = false;    ///< ask for Estimate::angular_mse
+  bool per_element = false;  ///< ask for Estimate::element_mse
 
   std::uint64_t sample(arma::uword k) const {
     return samples.empty() ? first_sample + k : samples[k];
@@ -39,6 +40,10 @@ struct Estimate {
   /// Predicted error of every entry in the angular domain (AngularTransform), [n_h, n_samples];
   /// columns add up to mse. Empty unless asked for and known.
   arma::mat angular_mse;
+  /// On a grid: predicted mean error of an entry of h over the receive antennas of each port at each
+  /// element, [n_tx n_subcarriers n_symbols, n_samples], in the order of h. Empty unless asked for and
+  /// known.
+  arma::mat element_mse;
   arma::vec sigma2;         ///< noise variance found, [n_samples]; empty when it was told
   arma::vec log_evidence;   ///< ln p(y), [n_samples]; empty when it is not known
   arma::uword nfe = 0;      ///< denoiser calls per channel

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <chest/archive.hpp>
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/provenance.hpp>
 
 namespace chest {
@@ -15,13 +16,15 @@ struct ModelHeader {
   double channel_scale = 1.0;
   std::string training_data;
   Provenance provenance;
-  int version = 0;  ///< of the file, when read
+  GridStatistics grid;  ///< empty for a model of matrices
+  int version = 0;      ///< of the file, when read
 };
 
 /// The fields that every model has, from and to it.
 template <class Model>
 ModelHeader header_of(const Model& model) {
-  return {model.n_rx, model.n_tx, model.channel_scale, model.training_data, model.provenance};
+  return {model.n_rx,          model.n_tx,       model.channel_scale,
+          model.training_data, model.provenance, model.grid};
 }
 template <class Model>
 void set_header(Model& model, const ModelHeader& header) {
@@ -30,6 +33,7 @@ void set_header(Model& model, const ModelHeader& header) {
   model.channel_scale = header.channel_scale;
   model.training_data = header.training_data;
   model.provenance = header.provenance;
+  model.grid = header.grid;
 }
 
 void write_model_header(ArchiveWriter& archive, const std::string& kind, int version,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
 #include <chest/provenance.hpp>
@@ -61,7 +62,7 @@ Shrinkage shrinkage_from_string(const std::string& text);
 /// What `chest fit lmmse` writes and the LMMSE estimator runs.
 struct LmmseModel {
   arma::uword n_rx = 0, n_tx = 0;
-  arma::cx_mat C;  ///< [n_h, n_h]
+  arma::cx_mat C;  ///< [n_h, n_h]; empty for channels on a grid, which `grid` describes
   CovarianceKind kind = CovarianceKind::full;
   arma::uword n_samples = 0;  ///< that C was estimated from
   double shrinkage = 0.0;     ///< rho of fit_lmmse()
@@ -69,6 +70,7 @@ struct LmmseModel {
   double channel_scale = 1.0;
   std::string training_data;  ///< JSON: file, dataset, samples, hash
   Provenance provenance;
+  GridStatistics grid = {};  ///< of channels on a grid, whose planes this is a model of
 };
 
 /// Sample covariance S of the channels, zero mean, read in blocks, and drawn towards white:
@@ -78,7 +80,9 @@ struct LmmseModel {
 ///
 /// which is the rho of least E||C - E[h h^H]||^2, estimated from the samples for any distribution of
 /// theirs. Fewer samples than n_h leave S singular: LMMSE takes what it has not seen for empty.
-/// @throws Error(invalid_argument) if there are no samples, or ledoit_wolf is asked of toeplitz
+/// Of channels on a grid, the statistics of one axis at a time (fit_grid_statistics()).
+/// @throws Error(invalid_argument) if there are no samples, ledoit_wolf is asked of toeplitz, or
+///         anything but a full covariance of channels on a grid
 /// Source: [Ledoit2004]
 LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind = CovarianceKind::full,
                      Shrinkage shrinkage = Shrinkage::automatic);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/observation.hpp>
 #include <chest/provenance.hpp>
@@ -55,6 +56,7 @@ struct GmmModel {
   double channel_scale = 1.0;  ///< the fitting channels were scaled by this factor
   std::string training_data;   ///< JSON: file, dataset, samples, hash
   Provenance provenance;
+  GridStatistics grid = {};   ///< of channels on a grid, whose planes this is a model of
   arma::uword n_samples = 0;  ///< that the mixture was fitted on
   /// Mean ln p(h) per channel before each step of EM and after the last, nats.
   arma::vec log_likelihoods = {};

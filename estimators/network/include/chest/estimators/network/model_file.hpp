@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/prior/errors.hpp>
-#include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/provenance.hpp>
 
 namespace chest {
@@ -30,8 +31,9 @@ struct NetworkModel {
   double channel_scale = 1.0;
   arma::vec train_losses, validation_losses;  ///< per epoch
   std::string training_data;  ///< JSON: file, dataset, samples, hash; empty for imported weights
-  std::string tuning_data;    ///< JSON: a list of the same, of the channels that it was calibrated on
+  std::string tuning_data;  ///< JSON: a list of the same, of the channels that it was calibrated on
   Provenance provenance;
+  GridStatistics grid = {};  ///< of channels on a grid, whose planes this is a model of
 };
 
 void save(const std::filesystem::path& file, const NetworkModel& model);

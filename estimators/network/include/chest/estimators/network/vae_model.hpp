@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/provenance.hpp>
 
@@ -39,6 +40,7 @@ struct VaeModel {
   arma::vec train_losses, validation_losses;  ///< minus the ELBO per entry of h, nats, per epoch
   std::string training_data;                  ///< JSON: file, dataset, samples, hash
   Provenance provenance;
+  GridStatistics grid = {};  ///< of channels on a grid, whose planes this is a model of
 
   std::int64_t n_parameters() const;
 };

@@ -1,0 +1,182 @@
+#include <chest/estimators/common/grid_statistics.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <chest/error.hpp>
+
+namespace chest {
+inline namespace v0 {
+namespace {
+
+constexpr const char* group = "/grid";
+
+arma::uword power_of_two_above(arma::uword n) {
+  arma::uword size = 1;
+  while (size < n) size *= 2;
+  return size;
+}
+
+/// Symbols whose subcarriers are looked at: a few, the others say nearly the same.
+std::vector<arma::uword> few_symbols(arma::uword n_symbols) {
+  constexpr arma::uword most = 3;
+  std::vector<arma::uword> out;
+  const arma::uword n = std::min(most, n_symbols);
+  for (arma::uword i = 0; i < n; ++i) out.push_back(n == 1 ? 0 : i * (n_symbols - 1) / (n - 1));
+  return out;
+}
+
+}  // namespace
+
+GridStatistics fit_grid_statistics(const SampleReader& samples) {
+  if (samples.n_samples == 0 || samples.n_h() == 0) {
+    throw Error(ErrorKind::invalid_argument, "fit: there are no channels");
+  }
+  const arma::uword n_rx = samples.n_rx, n_tx = samples.n_tx;
+  const arma::uword n_f = samples.grid.n_subcarriers, n_s = samples.grid.n_symbols;
+  GridStatistics out;
+  out.spacing_hz = samples.grid.spacing_hz;
+  out.symbol_s = samples.grid.symbol_s;
+  out.n_samples = samples.n_samples;
+  out.R_rx.zeros(n_rx, n_rx);
+  out.r_t.zeros(n_s);
+  // |transform|^2 of zero-padded rows adds up to the transform of their autocorrelation.
+  const arma::uword n_fft = power_of_two_above(2 * n_f);
+  arma::vec spectrum(n_fft, arma::fill::zeros);
+  const std::vector<arma::uword> symbols = few_symbols(n_s);
+  const arma::uword block = std::max<arma::uword>(1, (arma::uword{1} << 22) / samples.n_h());
+  arma::cx_mat padded(n_fft, n_rx);
+  for (arma::uword first = 0; first < samples.n_samples; first += block) {
+    const arma::cx_mat h = samples.read(first, std::min(block, samples.n_samples - first));
+    for (arma::uword k = 0; k < h.n_cols; ++k) {
+      const arma::cx_mat H(const_cast<std::complex<double>*>(h.colptr(k)), n_rx, n_tx * n_f * n_s,
+                           false, true);
+      out.R_rx += H * H.t();
+      for (const arma::uword s : symbols) {
+        for (arma::uword t = 0; t < n_tx; ++t) {
+          padded.zeros();
+          for (arma::uword f = 0; f < n_f; ++f)
+            padded.row(f) = H.col((s * n_f + f) * n_tx + t).st();
+          spectrum += arma::sum(arma::square(arma::abs(arma::fft(padded))), 1);
+        }
+      }
+      const arma::cx_mat by_symbol(const_cast<std::complex<double>*>(h.colptr(k)),
+                                   n_rx * n_tx * n_f, n_s, false, true);
+      const arma::cx_mat products = by_symbol.t() * by_symbol;
+      for (arma::uword lag = 0; lag < n_s; ++lag) {
+        out.r_t(lag) += arma::sum(products.diag(static_cast<arma::sword>(lag))) /
+                        static_cast<double>(n_s - lag);
+      }
+    }
+  }
+  out.R_rx *= static_cast<double>(n_rx) / arma::trace(out.R_rx).real();
+  out.r_t /= out.r_t(0).real();
+  const arma::cx_vec correlation =
+      arma::ifft(arma::cx_vec(spectrum, arma::vec(n_fft, arma::fill::zeros)));
+  out.r_f = correlation.head(n_f);
+  for (arma::uword lag = 0; lag < n_f; ++lag) out.r_f(lag) /= static_cast<double>(n_f - lag);
+  out.r_f /= out.r_f(0).real();
+  return out;
+}
+
+SampleReader plane_samples(const SampleReader& samples, arma::uword step) {
+  const arma::uword n_f = samples.grid.n_subcarriers, n_s = samples.grid.n_symbols;
+  if (step == 0 || step > n_f) {
+    throw Error(ErrorKind::invalid_argument,
+                "the plane takes every " + std::to_string(step) + "th of " + std::to_string(n_f) +
+                    " subcarriers, expected 1 .. " + std::to_string(n_f));
+  }
+  SampleReader planes;
+  planes.n_rx = samples.n_rx;
+  planes.n_tx = n_f / step;
+  planes.n_samples = samples.n_samples * samples.n_tx;
+  planes.read = [samples, step, n_f, n_s](arma::uword first, arma::uword count) {
+    const arma::uword n_rx = samples.n_rx, n_tx = samples.n_tx, n_columns = n_f / step;
+    const arma::uword spare = n_f - n_columns * step;
+    arma::cx_mat out(n_rx * n_columns, count);
+    arma::cx_mat h;
+    arma::uword in_h = samples.n_samples;  // the sample that h holds
+    for (arma::uword k = 0; k < count; ++k) {
+      const arma::uword i = (first + k) / n_tx, t = (first + k) % n_tx;
+      if (i != in_h) h = samples.read(i, 1);
+      in_h = i;
+      // The last column stays on the grid: (n_columns - 1) step + offset < n_f.
+      const arma::uword s = i % n_s, offset = i % (spare + step);
+      for (arma::uword c = 0; c < n_columns; ++c) {
+        const arma::uword column = (s * n_f + offset + c * step) * n_tx + t;
+        std::copy_n(h.colptr(0) + column * n_rx, n_rx, out.colptr(k) + c * n_rx);
+      }
+    }
+    return out;
+  };
+  return planes;
+}
+
+void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statistics) {
+  if (statistics.empty()) return;
+  const std::string in = group;
+  archive.write(in + "/R_rx", statistics.R_rx);
+  archive.write(in + "/r_f", arma::cx_mat(statistics.r_f));
+  archive.write(in + "/r_t", arma::cx_mat(statistics.r_t));
+  archive.attribute(in, "spacing_hz", statistics.spacing_hz);
+  archive.attribute(in, "symbol_s", statistics.symbol_s);
+  archive.attribute(in, "n_samples", static_cast<std::int64_t>(statistics.n_samples));
+  archive.attribute(in, "plane_step", static_cast<std::int64_t>(statistics.plane_step));
+}
+
+GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_rx) {
+  GridStatistics out;
+  const std::string in = group;
+  if (!archive.is_group(in)) return out;
+  const auto damaged = [&](const std::string& what) {
+    return Error(ErrorKind::format, archive.file().string() + ": " + what + " of the group " + in +
+                                        " is damaged; fit the model again");
+  };
+  const auto number = [&](const char* name) {
+    const double value = archive.number_attribute(in, name).value_or(-1.0);
+    if (!(value >= 0.0 && value < 1e15)) throw damaged(std::string("attribute ") + name);
+    return value;
+  };
+  out.spacing_hz = number("spacing_hz");
+  out.symbol_s = number("symbol_s");
+  out.n_samples = static_cast<arma::uword>(number("n_samples"));
+  out.plane_step = static_cast<arma::uword>(number("plane_step"));
+  out.R_rx = archive.read_cx_mat(in + "/R_rx");
+  const auto lags = [&](const std::string& name) {
+    const arma::cx_mat values = archive.read_cx_mat(in + "/" + name);
+    const bool fits = !values.is_empty() && values.is_finite() &&
+                      (values.n_cols == 1 || values.n_rows == 1) &&
+                      std::abs(values(0) - 1.0) < 1e-6;
+    if (!fits) throw damaged(name);
+    return arma::cx_vec(values.as_col());
+  };
+  out.r_f = lags("r_f");
+  out.r_t = lags("r_t");
+  if (out.R_rx.n_rows != n_rx || out.R_rx.n_cols != n_rx || !out.R_rx.is_finite()) {
+    throw damaged("R_rx");
+  }
+  return out;
+}
+
+arma::cx_mat toeplitz_covariance(const arma::cx_vec& r, const arma::vec& a, const arma::vec& b) {
+  arma::cx_mat C(a.n_elem, b.n_elem, arma::fill::none);
+  const auto at = [&](double lag) -> std::complex<double> {
+    const auto below = static_cast<arma::uword>(lag);
+    const double part = lag - static_cast<double>(below);
+    if (below >= r.n_elem) return 0.0;
+    if (part == 0.0) return r(below);
+    const std::complex<double> above = below + 1 < r.n_elem ? r(below + 1) : 0.0;
+    return (1.0 - part) * r(below) + part * above;
+  };
+  for (arma::uword j = 0; j < b.n_elem; ++j) {
+    for (arma::uword i = 0; i < a.n_elem; ++i) {
+      const double lag = a(i) - b(j);
+      C(i, j) = lag >= 0.0 ? at(lag) : std::conj(at(-lag));
+    }
+  }
+  return C;
+}
+
+}  // namespace v0
+}  // namespace chest

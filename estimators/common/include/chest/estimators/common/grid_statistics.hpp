@@ -1,0 +1,49 @@
+#pragma once
+
+#include <armadillo>
+#include <string>
+
+#include <chest/archive.hpp>
+#include <chest/samples.hpp>
+
+namespace chest {
+inline namespace v0 {
+
+/// Second-order statistics of channels on a grid along one axis at a time, and what a model that was
+/// fitted on a grid says of its plane (antennas x subcarriers).
+struct GridStatistics {
+  double spacing_hz = 0.0, symbol_s = 0.0;  ///< of the channels, as GridAxes; 0: not known
+  arma::cx_mat R_rx;  ///< E h h^H over receive antennas, [n_rx, n_rx], trace n_rx
+  /// E h(f + k) conj(h(f)) of power 1, [n_subcarriers]: the transform of the power-delay profile.
+  arma::cx_vec r_f;
+  /// E h(s + k) conj(h(s)) of power 1, [n_symbols].
+  arma::cx_vec r_t;
+  arma::uword n_samples = 0;  ///< that they were estimated from
+  /// Subcarriers from one column of the model's plane to the next; 0: the model has no plane.
+  arma::uword plane_step = 0;
+
+  bool empty() const { return R_rx.is_empty(); }
+};
+
+/// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks.
+/// @throws Error(invalid_argument) if there are no samples
+GridStatistics fit_grid_statistics(const SampleReader& samples);
+
+/// Planes of channels on a grid as channels [n_rx, n_columns], columns `step` subcarriers apart and
+/// beginning at a subcarrier that moves from sample to sample. A sample gives one plane per transmit antenna, at a symbol that moves from
+/// sample to sample.
+/// @param step  subcarriers from one column to the next, 1 .. n_subcarriers
+/// @throws Error(invalid_argument) if step does not fit
+SampleReader plane_samples(const SampleReader& samples, arma::uword step);
+
+/// From and to the group /grid of a model file; nothing is written for empty statistics.
+void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statistics);
+/// @throws Error(format) if they are damaged
+GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_rx);
+
+/// Toeplitz covariance of elements at given positions: C(i, j) = r(a_i - b_j), conj(r(-k)) for
+/// negative k; r is interpolated linearly at fractional lags and 0 beyond its end. [n_a, n_b]
+arma::cx_mat toeplitz_covariance(const arma::cx_vec& r, const arma::vec& a, const arma::vec& b);
+
+}  // namespace v0
+}  // namespace chest

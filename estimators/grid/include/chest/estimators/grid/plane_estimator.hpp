@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include <chest/estimators/common/estimator.hpp>
+#include <chest/estimators/common/grid_statistics.hpp>
+#include <chest/estimators/grid/pilot_planes.hpp>
+
+namespace chest {
+inline namespace v0 {
+
+/// Any estimator of matrices as one of grids. The channel of a port at its pilots is a plane,
+/// antennas x subcarriers, that the inner estimator sees as a matrix with A = I; what it finds is
+/// carried to all subcarriers and symbols by linear MMSE filters.
+///
+/// Pilots on several symbols: with R_t = U L U^H of the pilot symbols, the planes U^H z / sqrt(l_i)
+/// are uncorrelated, of power 1 and noise sigma2 / l_i; each is estimated by itself. Symbols of a
+/// channel that stands still so become one plane with the noise of their mean.
+///
+/// Predicts the error where the inner estimator does: its own at the pilots, carried to the other
+/// elements, and what the filters add.
+///
+/// @param planes      of A
+/// @param statistics  over frequency and time, as the inner estimator's model has them
+/// @param make_inner  makes the inner estimator for A = I, channels [n_rx, n_columns]
+/// @throws Error(invalid_argument) if the ports' pilots differ in more than their place, or the grid
+///         has more symbols than the statistics
+std::unique_ptr<Estimator> make_plane_estimator(
+    std::shared_ptr<const PilotPlanes> planes, const GridStatistics& statistics,
+    const std::function<
+        std::shared_ptr<const Estimator>(std::shared_ptr<const ObservationOperator>)>& make_inner);
+
+/// Statistics for want of fitted ones: all delays within the cyclic prefix and a tenth of it before,
+/// equally strong, and a channel that stands still over the grid.
+GridStatistics unfitted_statistics(arma::uword n_rx, const GridAxes& grid);
+
+}  // namespace v0
+}  // namespace chest
