@@ -106,6 +106,11 @@ struct Dataset::Impl {
     info.n_rx = source->n_rx;
     info.n_tx = source->n_tx;
     info.grid = source->grid;
+    info.rx_panel = options.rx_panel;
+    if (!info.rx_panel.is_line() && info.rx_panel.n() != info.n_rx)
+      fail(ErrorKind::format, "has n_rx = " + std::to_string(info.n_rx) + ", a panel " +
+                                  info.rx_panel.text() + " has " +
+                                  std::to_string(info.rx_panel.n()) + " antennas");
     info.n_skipped = source->n_skipped;
   }
 
@@ -506,6 +511,7 @@ SampleReader Dataset::samples() const {
   reader.n_tx = impl_->info.n_tx;
   reader.n_samples = impl_->info.n_samples;
   reader.grid = impl_->info.grid;
+  reader.rx_panel = impl_->info.rx_panel;
   reader.read = [this](arma::uword first, arma::uword count) { return read(first, count); };
   return reader;
 }

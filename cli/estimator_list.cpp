@@ -11,8 +11,7 @@ std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOpt
   return catalog.make(spec, known);
 }
 
-sim::EstimatorFactory estimator_factory(const Catalog& catalog,
-                                        const EstimatorContext& known) {
+sim::EstimatorFactory estimator_factory(const Catalog& catalog, const EstimatorContext& known) {
   return [&catalog, known](const std::string& spec,
                            const std::shared_ptr<const ObservationOperator>& A) {
     return make_for(catalog, parse_named_options(spec), known, A);

@@ -16,8 +16,7 @@ std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOpt
                                           EstimatorContext known,
                                           std::shared_ptr<const ObservationOperator> A);
 /// The same for the runs of sim/: from the text of a specification.
-sim::EstimatorFactory estimator_factory(const Catalog& catalog,
-                                        const EstimatorContext& known);
+sim::EstimatorFactory estimator_factory(const Catalog& catalog, const EstimatorContext& known);
 
 /// The command that makes a model of this kind.
 std::string how_to_get_a_model(const std::string& kind);

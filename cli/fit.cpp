@@ -3,6 +3,8 @@
 #include <map>
 #include <ostream>
 #include <sstream>
+#include <type_traits>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -42,10 +44,22 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
-  arma::uword comb = 0;
+  std::string comb;
 
-  arma::uword plane_step() const { return comb == 0 ? default_comb : comb; }
-  static constexpr arma::uword default_comb = 4;
+  /// Subcarriers between pilots that a model of grids is for.
+  std::vector<arma::uword> combs() const {
+    if (comb.empty())
+      return kind == "dmse" ? std::vector<arma::uword>{2, 4, 6} : std::vector<arma::uword>{4};
+    std::vector<arma::uword> steps;
+    for (const std::string& part : split(comb, ',')) steps.push_back(to_count(part, "--comb"));
+    return steps;
+  }
+  /// That of the planes on which a model is fitted or calibrated: the one in the middle.
+  arma::uword plane_step() const {
+    std::vector<arma::uword> all = combs();
+    std::sort(all.begin(), all.end());
+    return all[all.size() / 2];
+  }
 };
 
 /// What a model was fitted on, as JSON. `validation` is empty where there was none.
@@ -72,8 +86,12 @@ SampleRange validation_range(const FitOptions& options, const Dataset& dataset,
 
 /// What --comb says of the plane of a model of grids.
 void check_comb(const FitOptions& options, const DatasetInfo& info) {
-  if (!info.grid.is_grid() && options.comb != 0) {
+  if (!info.grid.is_grid() && !options.comb.empty()) {
     refuse("--comb says which subcarriers form the planes of grids, these channels are matrices");
+  }
+  if (options.kind != "dmse" && options.combs().size() > 1) {
+    refuse("--comb " + options.comb + ": several are for dmse, a model of " + options.kind +
+           " is for one");
   }
 }
 
@@ -88,6 +106,12 @@ void add_grid(const FitOptions& options, const SampleReader& samples, Model& mod
   if (!samples.grid.is_grid()) return;
   model.grid = fit_grid_statistics(samples);
   model.grid.plane_step = options.plane_step();
+  if constexpr (std::is_same_v<Model, NetworkModel>) {
+    const std::vector<arma::uword> steps = options.combs();
+    model.grid.least_step = *std::min_element(steps.begin(), steps.end());
+    model.grid.most_step = *std::max_element(steps.begin(), steps.end());
+    model.n_tx = samples.grid.n_subcarriers / options.plane_step();
+  }
 }
 
 int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context& context) {
@@ -258,18 +282,27 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   const SampleReader samples = options.channels.samples_of(dataset, range);
-  const SampleReader fitting = to_fit(options, samples);
-  const SampleReader held_out = to_fit(options, options.channels.samples_of(dataset, validation));
+  const SampleReader held_samples = options.channels.samples_of(dataset, validation);
+  const SampleReader held_out = to_fit(options, held_samples);
+  SampleReader fitting = samples, validating = held_out;
+  if (samples.grid.is_grid()) {
+    fit.cuts.steps = options.combs();
+    fit.network.circle =
+        static_cast<int>(*std::min_element(fit.cuts.steps.begin(), fit.cuts.steps.end()));
+    fitting = plane_samples(samples, 1);
+    validating = plane_samples(held_samples, 1);
+    if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
+  }
 
   const TerminalControl terminal(context.quiet);
-  NetworkModel model = fit_network(fitting, held_out, fit, terminal.control());
+  NetworkModel model = fit_network(fitting, validating, fit, terminal.control());
+  add_grid(options, samples, model);
   const arma::uword n_epochs = model.validation_losses.n_elem;
   // No epoch when stopped within the first one: the weights reached then are those of the model.
   const arma::uword best = n_epochs == 0 ? 0 : model.validation_losses.index_min() + 1;
   const bool finished = n_epochs >= fit.max_epochs || n_epochs - best >= fit.patience;
 
   const bool was_interrupted = terminal.interrupted();
-  add_grid(options, samples, model);
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
   calibration.bfloat16 = fit.bfloat16;
@@ -358,9 +391,8 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("validation", &options.validation, "FIRST:END",
             "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
             "whose log-likelihood gmm prints");
-  line.flag("comb", &options.comb, "N",
-            "grids: subcarriers between pilots; the plane of all but lmmse")
-      .default_text = "4";
+  line.flag("comb", &options.comb, "N", "grids: subcarriers between pilots; dmse: one or several")
+      .default_text = "4; dmse: 2,4,6";
   line.section("gmm; lmmse takes --shrinkage and --covariance alone");
   line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
             "lmmse: towards white; auto: of few channels");

@@ -77,6 +77,25 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
   return {first, end};
 }
 
+PanelShape parse_panel(const std::string& text) {
+  PanelShape panel;
+  if (text.empty()) return panel;
+  const std::vector<std::string> parts = split(text, 'x');
+  if (parts.size() != 3) {
+    refuse("--panel: '" + text + "' is not ROWSxCOLUMNSxPOLARISATIONS, for example 2x4x2");
+  }
+  panel.rows = to_count(parts[0], "--panel");
+  panel.columns = to_count(parts[1], "--panel");
+  panel.polarisations = to_count(parts[2], "--panel");
+  constexpr arma::uword most = 4096;
+  for (const arma::uword n : {panel.rows, panel.columns, panel.polarisations}) {
+    if (n == 0 || n > most)
+      refuse("--panel: '" + text + "' holds " + std::to_string(n) + ", expected 1 .. " +
+             std::to_string(most));
+  }
+  return panel;
+}
+
 void ChannelFlags::add(CommandLine& line) {
   line.section("channels");
   line.flag(
@@ -95,6 +114,8 @@ void ChannelFlags::add(CommandLine& line) {
       "as h5py shows them: n samples, r receive, t transmit, f subcarrier, s symbol, v vec(H), "
       "w that row by row, c real and imaginary part, or the index taken; left out: found");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
+  line.flag("panel", &rx_panel, "RxCxP",
+            "grids: receive rows x columns x polarisations, rows first");
 }
 
 Dataset ChannelFlags::open_file() const {
@@ -103,6 +124,7 @@ Dataset ChannelFlags::open_file() const {
   options.dataset = dataset;
   options.axes = axes;
   options.n_rx = n_rx.value_or(0);
+  options.rx_panel = parse_panel(rx_panel);
   options.normalisation = Normalisation::factor;
   return Dataset(file, options);
 }

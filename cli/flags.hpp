@@ -23,10 +23,13 @@ std::vector<double> parse_range(const std::string& text, const std::string& what
 /// @throws Error(invalid_argument) if it is empty or reaches beyond n_samples
 SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what);
 
+/// "2x4x2"; empty text: one line of antennas.  @throws Error(invalid_argument) otherwise
+PanelShape parse_panel(const std::string& text);
+
 /// The flags that say which channels: --channels, --samples, --skip-bad, --normalise, --scale,
-/// --axes, --n-rx.
+/// --axes, --n-rx, --panel.
 struct ChannelFlags {
-  std::string channels, samples = ":", normalise = "none", scale, axes;
+  std::string channels, samples = ":", normalise = "none", scale, axes, rx_panel;
   std::optional<arma::uword> n_rx;
   bool skip_bad = false;
 

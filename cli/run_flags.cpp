@@ -153,6 +153,7 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
   known.n_rx = dataset.info().n_rx;
   known.n_tx = dataset.info().n_tx;
   known.grid = dataset.info().grid;
+  known.rx_panel = dataset.info().rx_panel;
   known.models = std::make_shared<ModelStore>(
       std::vector<std::filesystem::path>(flags.models.begin(), flags.models.end()));
   if (std::optional<GaussianMixture> prior = dataset.prior())

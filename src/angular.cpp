@@ -26,6 +26,39 @@ arma::cx_mat steering_vectors(arma::uword n, arma::uword oversampling) {
   return std::sqrt(static_cast<double>(oversampling)) * arma::conj(F.head_rows(n));
 }
 
+arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n) {
+  if (panel.is_line()) return arma::cx_mat(n, n, arma::fill::eye);
+  if (panel.n() != n) {
+    throw Error(ErrorKind::invalid_argument, "the panel " + panel.text() + " has " +
+                                                 std::to_string(panel.n()) +
+                                                 " antennas, expected " + std::to_string(n));
+  }
+  const arma::cx_mat polarisations(panel.polarisations, panel.polarisations, arma::fill::eye);
+  const arma::cx_mat transform =
+      arma::kron(polarisations, arma::kron(dft_matrix(panel.columns), dft_matrix(panel.rows)));
+  arma::uvec order(n);
+  arma::uword i = 0;
+  for (arma::uword p = 0; p < panel.polarisations; ++p) {
+    for (arma::uword r = 0; r < panel.rows; ++r) {
+      for (arma::uword c = 0; c < panel.columns; ++c) {
+        order(i++) = (p * panel.columns + c) * panel.rows + r;
+      }
+    }
+  }
+  return dft_matrix(n).t() * transform.rows(order);
+}
+
+arma::cx_mat mixed_steering_vectors(const PanelShape& panel, arma::uword n,
+                                    arma::uword oversampling) {
+  if (panel.is_line()) return steering_vectors(n, oversampling);
+  const auto along = [&](arma::uword length) {
+    return steering_vectors(length, length == 1 ? 1 : oversampling);
+  };
+  const arma::cx_mat polarisations(panel.polarisations, panel.polarisations, arma::fill::eye);
+  return panel_mix(panel, n) *
+         arma::kron(polarisations, arma::kron(along(panel.columns), along(panel.rows)));
+}
+
 AngularTransform::AngularTransform(arma::uword n_rx, arma::uword n_tx) {
   if (n_rx == 0 || n_tx == 0) {
     throw Error(ErrorKind::invalid_argument, "angular transform: the array sizes are " +

@@ -85,7 +85,7 @@ class GoldenNetwork : public testing::Test {
     for (std::int64_t k = 0; k < x.size(0); ++k) {
       const double sigma2 = level(model.schedule, index[k].item<double>());
       const at::Tensor embedding = nn::noise_embedding(model.network, model.schedule, sigma2);
-      outputs.push_back(nn::LevelNetwork(model.network, network, embedding, sigma2, at::kFloat)
+      outputs.push_back(nn::LevelNetwork(model.network, network, embedding, sigma2, at::kFloat, 0.0)
                             .forward(x.narrow(0, k, 1))
                             .o);
     }

@@ -102,14 +102,16 @@ void add_fitted_rows(Catalog& catalog) {
       with_snr(row("gmm", "conditional mean of a Gaussian mixture, fitted or of the channel file",
                    make_gmm_from, "gmm")));
   catalog.add(row("omp", "orthogonal matching pursuit over angles, without a fitted model",
-                  omp_options, [](const Maker& maker, const OmpOptions& options) {
+                  omp_options, [](const Maker& maker, OmpOptions options) {
                     const EstimatorContext& context = maker.context();
+                    options.rx_panel = context.mixed_panel();
                     return make_omp(context.A, context.n_rx, context.n_tx, options);
                   }));
   catalog.add(with_snr(
       row("sbl", "sparse Bayesian learning of the power over angles, without a fitted model",
-          sbl_options, [](const Maker& maker, const SblOptions& options) {
+          sbl_options, [](const Maker& maker, SblOptions options) {
             const EstimatorContext& context = maker.context();
+            options.rx_panel = context.mixed_panel();
             return make_sbl(context.A, context.n_rx, context.n_tx, options);
           })));
   catalog.add(with_snr(row(

@@ -73,6 +73,18 @@ void Maker::check_grid_model(const ModelStore::Info& info) const {
            " kHz apart, these channels have " + number_text(here / 1e3) + " kHz");
   }
   if (context_.plane_step == 0.0 || info.grid->plane_step == 0) return;
+  if (!context_.rx_panel.is_line() && context_.rx_panel != info.grid->rx_panel) {
+    const PanelShape& panel = info.grid->rx_panel;
+    refuse(who + " is for " + (panel.is_line() ? "a line of antennas" : "a panel " + panel.text()) +
+           ", these channels have a panel " + context_.rx_panel.text());
+  }
+  if (info.grid->most_step > 0) {
+    const auto least = static_cast<double>(info.grid->least_step);
+    const auto most = static_cast<double>(info.grid->most_step);
+    if (context_.plane_step >= least && context_.plane_step <= most) return;
+    refuse(who + " is for pilots on every " + number_text(least) + "th to " + number_text(most) +
+           "th subcarrier, these are on every " + number_text(context_.plane_step) + "th");
+  }
   const double step = static_cast<double>(info.grid->plane_step);
   if (step != context_.plane_step) {
     refuse(who + " is for pilots on every " + number_text(step) +
@@ -108,7 +120,10 @@ std::shared_ptr<const Estimator> Maker::other_estimator(const std::string& text)
   NamedOptions other = parse_named_options(text);
   const CatalogEntry& entry = catalog_.entry(other.name);
   if (entry.model == "dmse") {
-    if (other.name == spec_.name || other.name == "dmse") {
+    // Where the pilots do not decorrelate, dmse is itself a choice of others.
+    const bool chooses = other.name == "dmse" && !context_.A->gram_scale();
+    const bool uses_prior = catalog_.entry(spec_.name).model == "dmse";
+    if (other.name == spec_.name || chooses || (uses_prior && other.name == "dmse")) {
       refuse(spec_.text + ": " + other.name + " cannot be used by " + spec_.name);
     }
     if (other.file.empty()) other.file = spec_.file;

@@ -40,7 +40,12 @@ PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
   NetworkRunOptions run;
   run.device = maker.context().device;
   run.bfloat16 = bfloat16;
-  const std::string key = file + " on " + run.device + (bfloat16 ? " in bfloat16" : "");
+  std::string key = file + " on " + run.device + (bfloat16 ? " in bfloat16" : "");
+  if (maker.context().plane_step > 0.0) {
+    run.n_columns = maker.context().n_tx;
+    run.step = maker.context().plane_step;
+    key += " for " + std::to_string(run.n_columns) + " columns, " + std::to_string(run.step);
+  }
   use.denoiser = maker.models().get<Denoiser>(
       key, [&] { return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run)); });
   use.errors = [model = use.model] {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <chest/angular.hpp>
 #include <chest/error.hpp>
 
 namespace chest {
@@ -39,6 +40,7 @@ GridStatistics fit_grid_statistics(const SampleReader& samples) {
   out.spacing_hz = samples.grid.spacing_hz;
   out.symbol_s = samples.grid.symbol_s;
   out.n_samples = samples.n_samples;
+  out.rx_panel = samples.rx_panel;
   out.R_rx.zeros(n_rx, n_rx);
   out.r_t.zeros(n_s);
   // |transform|^2 of zero-padded rows adds up to the transform of their autocorrelation.
@@ -91,7 +93,9 @@ SampleReader plane_samples(const SampleReader& samples, arma::uword step) {
   planes.n_rx = samples.n_rx;
   planes.n_tx = n_f / step;
   planes.n_samples = samples.n_samples * samples.n_tx;
-  planes.read = [samples, step, n_f, n_s](arma::uword first, arma::uword count) {
+  const arma::cx_mat mix =
+      samples.rx_panel.is_line() ? arma::cx_mat() : panel_mix(samples.rx_panel, samples.n_rx);
+  planes.read = [samples, step, n_f, n_s, mix](arma::uword first, arma::uword count) {
     const arma::uword n_rx = samples.n_rx, n_tx = samples.n_tx, n_columns = n_f / step;
     const arma::uword spare = n_f - n_columns * step;
     arma::cx_mat out(n_rx * n_columns, count);
@@ -107,6 +111,9 @@ SampleReader plane_samples(const SampleReader& samples, arma::uword step) {
         const arma::uword column = (s * n_f + offset + c * step) * n_tx + t;
         std::copy_n(h.colptr(0) + column * n_rx, n_rx, out.colptr(k) + c * n_rx);
       }
+      if (mix.is_empty()) continue;
+      arma::cx_mat plane(out.colptr(k), n_rx, n_columns, false, true);
+      plane = arma::cx_mat(mix * plane);
     }
     return out;
   };
@@ -123,6 +130,15 @@ void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statist
   archive.attribute(in, "symbol_s", statistics.symbol_s);
   archive.attribute(in, "n_samples", static_cast<std::int64_t>(statistics.n_samples));
   archive.attribute(in, "plane_step", static_cast<std::int64_t>(statistics.plane_step));
+  if (statistics.most_step > 0) {
+    archive.attribute(in, "least_step", static_cast<std::int64_t>(statistics.least_step));
+    archive.attribute(in, "most_step", static_cast<std::int64_t>(statistics.most_step));
+  }
+  const PanelShape& panel = statistics.rx_panel;
+  if (panel.is_line()) return;
+  archive.attribute(in, "rx_rows", static_cast<std::int64_t>(panel.rows));
+  archive.attribute(in, "rx_columns", static_cast<std::int64_t>(panel.columns));
+  archive.attribute(in, "rx_polarisations", static_cast<std::int64_t>(panel.polarisations));
 }
 
 GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_rx) {
@@ -142,6 +158,16 @@ GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_
   out.symbol_s = number("symbol_s");
   out.n_samples = static_cast<arma::uword>(number("n_samples"));
   out.plane_step = static_cast<arma::uword>(number("plane_step"));
+  if (archive.number_attribute(in, "most_step")) {
+    out.least_step = static_cast<arma::uword>(number("least_step"));
+    out.most_step = static_cast<arma::uword>(number("most_step"));
+  }
+  if (archive.number_attribute(in, "rx_rows")) {
+    out.rx_panel.rows = static_cast<arma::uword>(number("rx_rows"));
+    out.rx_panel.columns = static_cast<arma::uword>(number("rx_columns"));
+    out.rx_panel.polarisations = static_cast<arma::uword>(number("rx_polarisations"));
+    if (out.rx_panel.n() != n_rx) throw damaged("the panel");
+  }
   out.R_rx = archive.read_cx_mat(in + "/R_rx");
   const auto lags = [&](const std::string& name) {
     const arma::cx_mat values = archive.read_cx_mat(in + "/" + name);

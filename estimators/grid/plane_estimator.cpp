@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <chest/angular.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/grid/filters.hpp>
@@ -41,6 +42,7 @@ class PlaneEstimator final : public Estimator {
         make_identity_observation(planes_->n_rx(), port.subcarriers.n_elem);
     inner_ = make_inner(identity);
     set_modes(statistics);
+    if (!statistics.rx_panel.is_line()) mix_ = panel_mix(statistics.rx_panel, planes_->n_rx());
   }
 
   std::string name() const override { return inner_->name(); }
@@ -119,6 +121,9 @@ class PlaneEstimator final : public Estimator {
     for (arma::uword k = 0; k < n; ++k) {
       for (arma::uword t = 0; t < n_ports; ++t) {
         planes_->extract(observation.y.colptr(k), t, z);
+        for (arma::uword s = 0; s < z.n_slices && !mix_.is_empty(); ++s) {
+          z.slice(s) = arma::cx_mat(mix_ * z.slice(s));
+        }
         const arma::cx_mat by_symbol(z.memptr(), n_rx * n_f, z.n_slices, false, true);
         for (std::size_t i = 0; i < modes_.size(); ++i) {
           modes[i].y.col(k * n_ports + t) = by_symbol * modes_[i].from_pilots.st();
@@ -145,7 +150,11 @@ class PlaneEstimator final : public Estimator {
           const arma::uword column = k * n_ports + t;
           const arma::cx_mat plane(found.h.colptr(column), n_rx, n_f, false, true);
           const AxisFilter& filter = (*filters)[t];
-          filter.apply(plane, filtered);
+          if (mix_.is_empty()) {
+            filter.apply(plane, filtered);
+          } else {
+            filter.apply(mix_.t() * plane, filtered);
+          }
           for (arma::uword s = 0; s < n_symbols; ++s) {
             const std::complex<double> c = mode.to_symbols(s);
             std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
@@ -179,6 +188,7 @@ class PlaneEstimator final : public Estimator {
 
   std::shared_ptr<const PilotPlanes> planes_;
   arma::cx_vec r_f_;
+  arma::cx_mat mix_;  // of the receive antennas of a panel; empty for a line
   std::shared_ptr<const Estimator> inner_;
   std::vector<Mode> modes_;
   LevelCache<Filters> filters_;

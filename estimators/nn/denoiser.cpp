@@ -93,7 +93,8 @@ class NetworkDenoiser final : public Denoiser {
         prediction_(model.prediction),
         schedule_(model.schedule),
         n_rx_(model.n_rx),
-        n_tx_(model.n_tx),
+        n_tx_(options.n_columns > 0 ? options.n_columns : model.n_tx),
+        step_(options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
         device_(device_from_string(options.device, "network denoiser")),
         micro_batch_(options.micro_batch),
         precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat),
@@ -237,13 +238,14 @@ class NetworkDenoiser final : public Denoiser {
     const c10::InferenceMode off(false);
     const at::NoGradGuard no_gradients;
     return LevelNetwork(config_, network_, noise_embedding(config_, schedule_, sigma2), sigma2,
-                        precision_);
+                        precision_, step_);
   }
 
   NetworkConfig config_;
   Prediction prediction_;
   NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
+  double step_;  // subcarriers between columns, of planes of grids
   at::Device device_;
   arma::uword micro_batch_;
   at::ScalarType precision_;

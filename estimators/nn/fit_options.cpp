@@ -62,6 +62,14 @@ std::string NetworkFitOptions::why_invalid() const {
   if (!(learning_rate > 0.0) || !std::isfinite(learning_rate)) {
     return "fit: learning_rate is " + std::to_string(learning_rate) + "; expected above 0";
   }
+  for (const arma::uword step : cuts.steps) {
+    if (step == 0 || step > 1024) {
+      return "fit: a cut takes every " + std::to_string(step) + "th subcarrier; expected 1 to 1024";
+    }
+  }
+  if (!cuts.steps.empty() && augmentation == Augmentation::mirror) {
+    return "fit: augmentation is mirror; on a grid expected none or phase";
+  }
   if (batch == 0) return "fit: batch is 0; expected at least 1";
   if (!(ema_decay >= 0.0 && ema_decay < 1.0)) {
     return "fit: ema_decay is " + std::to_string(ema_decay) + "; expected 0 (off) to below 1";

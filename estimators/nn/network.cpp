@@ -55,18 +55,33 @@ class CircularPadding : public torch::autograd::Function<CircularPadding> {
   }
 };
 
-// cos and sin of 2 pi k / N for the bins k of each side, [n, 4, n_rx, n_tx].
-at::Tensor position_planes(const at::Tensor& like) {
+// cos and sin of 2 pi k / N for the bins k of each side, [n, 4, n_rx, n_tx]; those of the columns,
+// -N/2 .. N/2 - 1, take `turns` of the circle.
+at::Tensor position_planes(const at::Tensor& like, double turns) {
   std::vector<at::Tensor> planes;
   for (const std::int64_t dim : {2, 3}) {
     const std::int64_t n = like.size(dim);
-    const at::Tensor angle = at::arange(n, like.options()) * (2.0 * M_PI / static_cast<double>(n));
+    at::Tensor angle = at::arange(n, like.options()) * (2.0 * M_PI / static_cast<double>(n));
+    if (dim == 3 && turns != 1.0) {
+      angle = at::where(angle >= M_PI, angle - 2.0 * M_PI, angle) * turns;
+    }
     for (const at::Tensor& values : {angle.cos(), angle.sin()}) {
       planes.push_back((dim == 2 ? values.view({1, 1, n, 1}) : values.view({1, 1, 1, n}))
                            .expand({like.size(0), 1, like.size(2), like.size(3)}));
     }
   }
   return at::cat(planes, 1);
+}
+
+// Planes [n, p, fold rows, columns] with the blocks of rows as planes, [n, p fold, rows, columns], and
+// back.
+at::Tensor folded(const at::Tensor& x, std::int64_t fold) {
+  if (fold == 1) return x;
+  return x.contiguous().view({x.size(0), x.size(1) * fold, x.size(2) / fold, x.size(3)});
+}
+at::Tensor unfolded(const at::Tensor& x, std::int64_t fold) {
+  if (fold == 1) return x;
+  return x.contiguous().view({x.size(0), x.size(1) / fold, x.size(2) * fold, x.size(3)});
 }
 
 // The magnitude plane is of the size of the others with this.
@@ -163,10 +178,13 @@ at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& sch
 }
 
 LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
-                           const at::Tensor& embedding, double sigma2, at::ScalarType precision)
+                           const at::Tensor& embedding, double sigma2, at::ScalarType precision,
+                           double step)
     : circular_(config.circular),
       gate_(config.gate),
       position_(config.position),
+      fold_(config.fold),
+      turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
       layers_(network.convolutions),
       relu_(layers_.size(), true) {
   if (config.magnitude) {
@@ -205,12 +223,12 @@ void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
 }
 
 NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
-  at::Tensor x = input;
+  at::Tensor x = folded(input, fold_);
   if (magnitude_gain_ > 0.0) {
-    const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
+    const at::Tensor power = folded(input.square().sum(1, /*keepdim=*/true), fold_);
     x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(magnitude_scale)}, 1);
   }
-  if (position_) x = at::cat({x, position_planes(input)}, 1);
+  if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
   x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::int64_t padding = layers_[i].weight.size(2) / 2;
@@ -220,9 +238,9 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   x = x.to(input.scalar_type());
   NetworkOutput output;
-  output.o = x.narrow(1, 0, 2);
+  output.o = unfolded(x.narrow(1, 0, 2 * fold_), fold_);
   if (o_gain_ != 1.0) output.o = output.o * o_gain_;
-  std::int64_t next = 2;
+  std::int64_t next = 2 * fold_;
   if (gate_) {
     const at::Tensor g_re = x.narrow(1, 2, 1), g_im = x.narrow(1, 3, 1);
     const at::Tensor re = input.narrow(1, 0, 1), im = input.narrow(1, 1, 1);
@@ -231,7 +249,8 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   // Small values on a log scale, large ones in proportion to the channel's entries.
   if (next < x.size(1)) {
-    output.deviation = at::softplus(x.narrow(1, next, 1).clamp_min(least_log_deviation));
+    output.deviation =
+        at::softplus(unfolded(x.narrow(1, next, fold_), fold_).clamp_min(least_log_deviation));
   }
   return output;
 }

@@ -55,8 +55,9 @@ struct NetworkOutput {
 class LevelNetwork {
  public:
   /// @param precision  of the convolutions; inputs and outputs of forward() keep theirs
+  /// @param step  subcarriers from one column to the next, for a network with a circle
   LevelNetwork(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
-               double sigma2, at::ScalarType precision);
+               double sigma2, at::ScalarType precision, double step);
   /// @param x  planes z / sqrt(1 + sigma2), [n, 2, n_rx, n_tx], channels last
   NetworkOutput forward(const at::Tensor& x) const;
 
@@ -64,6 +65,8 @@ class LevelNetwork {
   void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding);
 
   bool circular_, gate_, position_;
+  std::int64_t fold_;
+  double turns_ = 1.0;  // of the circle that the columns take
   double o_gain_ = 1.0;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
   std::vector<Layer> layers_;

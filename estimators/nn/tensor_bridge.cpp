@@ -43,6 +43,14 @@ at::Tensor to_angular(const at::Tensor& planes) {
   return planes_of(at::fft_fft2(complex_of(planes), at::nullopt, {1, 2}, "ortho"));
 }
 
+at::Tensor to_angles(const at::Tensor& planes) {
+  return planes_of(at::fft_fft(complex_of(planes), at::nullopt, 1, "ortho"));
+}
+
+at::Tensor to_delays(const at::Tensor& planes) {
+  return planes_of(at::fft_fft(complex_of(planes), at::nullopt, 2, "ortho"));
+}
+
 at::Tensor to_antenna(const at::Tensor& planes) {
   return planes_of(at::fft_ifft2(complex_of(planes), at::nullopt, {1, 2}, "ortho"));
 }

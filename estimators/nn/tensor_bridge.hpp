@@ -26,6 +26,9 @@ at::Tensor planes_of(const at::Tensor& complex);
 /// AngularTransform::forward and ::inverse on the device of the planes.
 at::Tensor to_angular(const at::Tensor& planes);
 at::Tensor to_antenna(const at::Tensor& planes);
+/// The transform along the receive antennas alone, and along the columns alone.
+at::Tensor to_angles(const at::Tensor& planes);
+at::Tensor to_delays(const at::Tensor& planes);
 
 }  // namespace nn
 }  // namespace v0

@@ -42,10 +42,21 @@ std::string hash_of(const at::Tensor& planes) {
   return hash_bytes(bytes.data_ptr<float>(), bytes.nbytes());
 }
 
+/// Sizes of cuts whose errors have running means of their own: over half the band, over a quarter ..
+constexpr std::size_t n_cut_classes = 4;
+
 /// One noise level of a fit.
 struct Level {
   double sigma2;
   double position;  ///< 0 (cleanest) .. 1 in the range of the fit
+};
+
+/// Columns first, first + step .. of the subcarriers of a plane, and the phase from one subcarrier to
+/// the next that a timing offset gives them, in radians.
+struct Cut {
+  std::int64_t first = 0, n_columns, step = 0;
+  double ramp = 0.0;
+  std::size_t size_class = 0;
 };
 
 // Eight noise levels in a batch, or more.
@@ -57,7 +68,8 @@ std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& 
 
 class DenoisingObjective final : public Objective {
  public:
-  /// @param train, validation  planes of the angular domain on the device of the fit
+  /// @param train, validation  planes of the angular domain on the device of the fit; with cuts those
+  ///                           of angle_planes()
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
                      const at::Tensor& train, at::Tensor validation)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
@@ -81,27 +93,30 @@ class DenoisingObjective final : public Objective {
     const std::int64_t n_parts = n_micro_batches(state), count = batch_size(state);
     std::vector<double> errors(n_parts);
     std::vector<Level> levels(n_parts);
+    std::vector<std::size_t> means(n_parts);
     gradient = sum_gradients(state, [&](const MicroBatch& part, const at::Tensor& weights) {
       const std::size_t i = part.index;
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      const at::Tensor h =
-          options_.augmentation == Augmentation::none ? part.h : changed(part.h, draws);
+      at::Tensor h = options_.augmentation == Augmentation::none ? part.h : changed(part.h, draws);
+      h = cut_out(h, draws.cut);
       const LevelErrors found =
           level_errors(options_.network, options_.prediction, schedule_, weights, h, draws.eps,
-                       levels[i].sigma2, options_.bfloat16);
-      errors[i] = found.squared.item<double>() / (static_cast<double>(n_channels) * entries());
+                       levels[i].sigma2, options_.bfloat16, static_cast<double>(draws.cut.step));
+      const double n_entries = entries(draws.cut);
+      errors[i] = found.squared.item<double>() / (static_cast<double>(n_channels) * n_entries);
+      means[i] = mean_of(levels[i], draws.cut);
       // Of a part's mean per entry; parts count by their channels.
       double weight = 1.0;
       if (options_.objective == FitObjective::nmse) {
-        const double mean = level_means[mean_of(levels[i])];
+        const double mean = level_means[means[i]];
         weight = 1.0 / std::max(mean > 0.0 ? mean : errors[i], 1e-30);
       }
-      at::Tensor loss = found.squared * (weight / (static_cast<double>(count) * entries()));
+      at::Tensor loss = found.squared * (weight / (static_cast<double>(count) * n_entries));
       if (found.log_likelihood.defined()) {
         loss = loss + found.log_likelihood *
-                          (2.0 * variance_weight / (static_cast<double>(count) * entries()));
+                          (2.0 * variance_weight / (static_cast<double>(count) * n_entries));
       }
       return loss;
     });
@@ -109,7 +124,7 @@ class DenoisingObjective final : public Objective {
     for (std::int64_t i = 0; i < n_parts; ++i) {
       const auto n = static_cast<double>(std::min(micro_batch(), count - i * micro_batch()));
       loss += n * loss_of(errors[i], levels[i]);
-      double& mean = level_means[mean_of(levels[i])];
+      double& mean = level_means[means[i]];
       mean =
           mean > 0.0 ? level_mean_decay * mean + (1.0 - level_mean_decay) * errors[i] : errors[i];
     }
@@ -127,11 +142,13 @@ class DenoisingObjective final : public Objective {
       const std::int64_t begin = part * micro_batch();
       const Draws draws = draw(Purpose::validation, 0, begin, micro_batch());
       const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
-      const at::Tensor h = validation_.index_select(0, which.to(validation_.device()));
+      const at::Tensor h =
+          cut_out(validation_.index_select(0, which.to(validation_.device())), draws.cut);
       errors[i] = level_errors(options_.network, options_.prediction, schedule_, flat, h, draws.eps,
-                               validation_level(part, n_levels).sigma2)
+                               validation_level(part, n_levels).sigma2, false,
+                               static_cast<double>(draws.cut.step))
                       .squared.item<double>() /
-                  (static_cast<double>(micro_batch()) * entries());
+                  (static_cast<double>(micro_batch()) * entries(draws.cut));
     });
     std::vector<double> sums(n_levels), counts(n_levels);
     for (std::int64_t i = 0; i < n_parts; ++i) {
@@ -147,12 +164,15 @@ class DenoisingObjective final : public Objective {
   }
 
  private:
-  double entries() const { return static_cast<double>(validation_[0].numel()); }
+  double entries(const Cut& cut) const {
+    return static_cast<double>(2 * validation_.size(2) * cut.n_columns);
+  }
 
   struct Draws {
     double level = 0.0;    ///< 0 .. 1
     at::Tensor phase;      ///< radians, [n]
     unsigned mirrors = 0;  ///< bits: rx reversed, tx reversed, conjugate
+    Cut cut;
     at::Tensor eps;
   };
 
@@ -170,8 +190,46 @@ class DenoisingObjective final : public Objective {
   Level validation_level(std::int64_t part, std::int64_t n_levels) const {
     return level((static_cast<double>(part % n_levels) + 0.5) / static_cast<double>(n_levels));
   }
-  static std::size_t mean_of(const Level& level) {
-    return std::min(n_level_means - 1, static_cast<std::size_t>(level.position * n_level_means));
+  static std::size_t mean_of(const Level& level, const Cut& cut) {
+    return cut.size_class * n_level_means +
+           std::min(n_level_means - 1, static_cast<std::size_t>(level.position * n_level_means));
+  }
+
+  Cut draw_cut(Rng& rng) const {
+    const GridCuts& cuts = options_.cuts;
+    const std::int64_t n_all = validation_.size(3);
+    Cut cut{0, n_all, 0, 0.0, 0};
+    if (cuts.steps.empty()) return cut;
+    cut.step = static_cast<std::int64_t>(cuts.steps[rng.index(cuts.steps.size())]);
+    const double size = rng.uniform(), offset = 2.0 * rng.uniform() - 1.0;
+    const bool is_part = rng.index(2) == 1, is_late = rng.index(2) == 1;
+    std::int64_t n = n_all;
+    if (is_part) {
+      const double ratio =
+          static_cast<double>(cuts.fewest_subcarriers) / static_cast<double>(n_all);
+      n = std::llround(static_cast<double>(n_all) * std::pow(std::min(ratio, 1.0), size));
+      cut.size_class = std::min<std::size_t>(
+          n_cut_classes - 1,
+          static_cast<std::size_t>(std::log2(static_cast<double>(n_all) / static_cast<double>(n))));
+    }
+    cut.n_columns = std::max<std::int64_t>(1, n / cut.step);
+    const std::int64_t spare = n_all - (cut.n_columns - 1) * cut.step;
+    cut.first = static_cast<std::int64_t>(rng.index(static_cast<std::uint64_t>(spare)));
+    if (is_late) cut.ramp = 2.0 * M_PI * cuts.most_offset * offset;
+    return cut;
+  }
+
+  /// The angular planes of a cut.
+  static at::Tensor cut_out(const at::Tensor& h, const Cut& cut) {
+    if (cut.step == 0) return h;
+    at::Tensor columns =
+        h.slice(3, cut.first, cut.first + (cut.n_columns - 1) * cut.step + 1, cut.step);
+    if (cut.ramp != 0.0) {
+      const at::Tensor phase =
+          at::arange(cut.n_columns, h.options()) * (cut.ramp * static_cast<double>(cut.step));
+      columns = rotated(columns, phase.view({1, 1, 1, -1}));
+    }
+    return to_delays(columns);
   }
   // In dB of NMSE, or the mean square itself.
   double loss_of(double error, const Level& level) const {
@@ -191,10 +249,11 @@ class DenoisingObjective final : public Objective {
   // stream.
   Draws draw(Purpose purpose, std::int64_t epoch, std::int64_t begin, std::int64_t count) const {
     Draws draws;
-    const std::int64_t n_rx = validation_.size(2), n_tx = validation_.size(3);
+    const std::int64_t n_rx = validation_.size(2);
+    std::int64_t n_tx = validation_.size(3);
+    draws.cut.n_columns = n_tx;
     const at::Device device = validation_.device();
     arma::cx_mat eps;
-    if (!device.is_cuda()) eps.set_size(n_rx * n_tx, count);
     std::uint64_t device_seed = 0;
     std::vector<float> phases;
     for (std::int64_t k = 0; k < count; ++k) {
@@ -204,6 +263,11 @@ class DenoisingObjective final : public Objective {
       if (k == 0) {
         draws.level = rng.uniform();
         draws.mirrors = static_cast<unsigned>(rng.index(8));
+      }
+      if (k == 0) {
+        draws.cut = draw_cut(rng);
+        n_tx = draws.cut.n_columns;
+        if (!device.is_cuda()) eps.set_size(n_rx * n_tx, count);
       }
       if (k == 0 && device.is_cuda()) device_seed = rng();
       if (!device.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
@@ -239,6 +303,11 @@ Json identity_of(const NetworkFitOptions& options) {
             {"batch", options.batch},
             {"ema_decay", options.ema_decay},
             {"seed", options.seed}};
+  if (!options.cuts.steps.empty()) {
+    json["cuts"] = {{"steps", options.cuts.steps},
+                    {"fewest_subcarriers", options.cuts.fewest_subcarriers},
+                    {"most_offset", options.cuts.most_offset}};
+  }
   // The learning rate depends on where the run ends.
   if (options.anneal) json["max_epochs"] = options.max_epochs;
   return json;
@@ -257,14 +326,15 @@ Json all_of(const NetworkFitOptions& options) {
 
 }  // namespace
 
-at::Tensor angular_planes(const SampleReader& samples) {
+namespace {
+
+at::Tensor transformed(const SampleReader& samples, at::Tensor (*transform)(const at::Tensor&)) {
   constexpr arma::uword block = 1024;
   at::Tensor planes;
   for (arma::uword first = 0; first < samples.n_samples; first += block) {
     const arma::uword count = std::min(block, samples.n_samples - first);
     const arma::cx_mat h = samples.read(first, count);
-    const at::Tensor part =
-        to_angular(planes_from_columns(h, samples.n_rx, samples.n_tx, at::kCPU));
+    const at::Tensor part = transform(planes_from_columns(h, samples.n_rx, samples.n_tx, at::kCPU));
     if (!planes.defined()) {
       planes = at::empty(
           {static_cast<std::int64_t>(samples.n_samples), part.size(1), part.size(2), part.size(3)},
@@ -274,6 +344,12 @@ at::Tensor angular_planes(const SampleReader& samples) {
   }
   return planes;
 }
+
+}  // namespace
+
+at::Tensor angular_planes(const SampleReader& samples) { return transformed(samples, &to_angular); }
+
+at::Tensor angle_planes(const SampleReader& samples) { return transformed(samples, &to_angles); }
 
 at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
   const at::Tensor c = phase.cos(), s = phase.sin();
@@ -315,7 +391,7 @@ at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
 
 LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
                          const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, double sigma2, bool bfloat16) {
+                         const at::Tensor& eps, double sigma2, bool bfloat16, double step) {
   const double signal = std::sqrt(1.0 / (1.0 + sigma2)), noise = std::sqrt(sigma2 / (1.0 + sigma2));
   const at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
   at::Tensor target = eps;
@@ -323,7 +399,7 @@ LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
   if (prediction == Prediction::velocity) target = eps * signal - h * noise;
   const LevelNetwork network(config, network_of(config, flat),
                              noise_embedding(config, schedule, sigma2), sigma2,
-                             bfloat16 ? at::kBFloat16 : flat.scalar_type());
+                             bfloat16 ? at::kBFloat16 : flat.scalar_type(), step);
   const NetworkOutput output = network.forward(x);
   const at::Tensor squares = (output.o - target).square();
   LevelErrors errors;
@@ -350,15 +426,17 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   model.network = options.network;
   model.prediction = options.prediction;
 
-  const at::Tensor train_planes = angular_planes(train);
-  const at::Tensor validation_planes = angular_planes(validation);
+  const bool has_cuts = !options.cuts.steps.empty();
+  const at::Tensor train_planes = has_cuts ? angle_planes(train) : angular_planes(train);
+  const at::Tensor validation_planes =
+      has_cuts ? angle_planes(validation) : angular_planes(validation);
   Json identity = identity_of(options);
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
 
   FitState state =
       initial_state(initial_weights(network_layout(options.network), options.seed).to(device));
-  state.level_means.assign(n_level_means, 0.0);
+  state.level_means.assign(n_level_means * (has_cuts ? n_cut_classes : 1), 0.0);
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint)) {
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }

@@ -20,10 +20,12 @@ struct LevelErrors {
 /// For noisy inputs x = (h + sigma eps) / sqrt(1 + sigma2).
 /// @param flat    weights, [n_parameters]
 /// @param h, eps  planes of the angular domain, [n, 2, n_rx, n_tx]
+/// @param step  subcarriers from one column to the next, for a network with a circle
 /// @param bfloat16  convolve in bfloat16; weights, targets and the sum stay as they are
 LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
                          const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, double sigma2, bool bfloat16 = false);
+                         const at::Tensor& eps, double sigma2, bool bfloat16 = false,
+                         double step = 0.0);
 
 /// Angular planes [n, 2, n_rx, n_tx] of the mirrored channels; bits of `mirrors`: 1 the receive and
 /// 2 the transmit antennas in reverse order, 4 the conjugate of what is then there.
@@ -31,6 +33,8 @@ at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors);
 
 /// All samples as planes of the angular domain, [n, 2, n_rx, n_tx].
 at::Tensor angular_planes(const SampleReader& samples);
+/// The same of planes of grids: angles x subcarriers, transformed along the antennas alone.
+at::Tensor angle_planes(const SampleReader& samples);
 /// Planes times exp(j phase).
 at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
 /// @throws Error(invalid_argument) if one has no channels or their sizes differ

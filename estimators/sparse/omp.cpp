@@ -44,8 +44,9 @@ class Dictionary {
 /// A = P^T kron I: phi = (P^T g_tx) kron g_rx, so correlations are two small products.
 class PilotDictionary final : public Dictionary {
  public:
-  PilotDictionary(const arma::cx_mat& P, arma::uword n_rx, arma::uword oversampling)
-      : G_rx_(steering_vectors(n_rx, oversampling)),
+  /// @param G_rx  responses of the receive antennas, [n_rx, n_angles_rx]
+  PilotDictionary(const arma::cx_mat& P, arma::cx_mat G_rx, arma::uword oversampling)
+      : G_rx_(std::move(G_rx)),
         G_tx_(steering_vectors(P.n_rows, oversampling)),
         G_rx_adjoint_(G_rx_.t()),
         B_(P.st() * G_tx_) {
@@ -76,9 +77,9 @@ class PilotDictionary final : public Dictionary {
 
 class DenseDictionary final : public Dictionary {
  public:
-  DenseDictionary(const ObservationOperator& A, arma::uword n_rx, arma::uword n_tx,
+  DenseDictionary(const ObservationOperator& A, const arma::cx_mat& G_rx, arma::uword n_tx,
                   arma::uword oversampling)
-      : D_(arma::kron(steering_vectors(n_tx, oversampling), steering_vectors(n_rx, oversampling))),
+      : D_(arma::kron(steering_vectors(n_tx, oversampling), G_rx)),
         Phi_(A.apply(D_)) {
     scale_ = normalise(Phi_);
     n_atoms_ = arma::uvec(arma::find(scale_ > 0.0)).n_elem;
@@ -100,10 +101,11 @@ class Omp final : public Estimator {
   Omp(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx, arma::uword n_tx,
       const OmpOptions& options)
       : A_(std::move(A)), n_rx_(n_rx), n_tx_(n_tx) {
+    const arma::cx_mat G_rx = mixed_steering_vectors(options.rx_panel, n_rx, options.oversampling);
     if (A_->pilots()) {
-      atoms_ = std::make_unique<PilotDictionary>(*A_->pilots(), n_rx, options.oversampling);
+      atoms_ = std::make_unique<PilotDictionary>(*A_->pilots(), G_rx, options.oversampling);
     } else {
-      atoms_ = std::make_unique<DenseDictionary>(*A_, n_rx, n_tx, options.oversampling);
+      atoms_ = std::make_unique<DenseDictionary>(*A_, G_rx, n_tx, options.oversampling);
     }
     most_atoms_ = std::min(A_->n_obs(), atoms_->n_atoms());
     if (options.sparsity > 0) {

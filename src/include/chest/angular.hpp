@@ -2,6 +2,8 @@
 
 #include <armadillo>
 
+#include <chest/grid.hpp>
+
 namespace chest {
 inline namespace v0 {
 
@@ -32,6 +34,19 @@ class AngularTransform {
 
 /// Unitary DFT matrix, [n, n]: F[m, k] = exp(-j 2 pi m k / n) / sqrt(n).
 arma::cx_mat dft_matrix(arma::uword n);
+
+/// A unitary mix of the antennas of a panel, [n, n], whose dft_matrix(n) is the transform of the panel:
+/// F_n W holds the rows of I_polarisations kron F_columns kron F_rows, those of the columns first, then
+/// those of the rows, then the polarisations. What works on the angles of a line works on those of a
+/// panel after it. The identity for a line of n antennas.
+/// @throws Error(invalid_argument) if the panel does not have n antennas
+arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n);
+
+/// W times the responses of a panel on a grid of angles, [n, oversampled rows x columns x
+/// polarisations], unit columns, W = panel_mix(); a path of one polarisation is a column. For a line
+/// steering_vectors(n, oversampling). A panel of one row or column is not oversampled along it.
+arma::cx_mat mixed_steering_vectors(const PanelShape& panel, arma::uword n,
+                                    arma::uword oversampling);
 
 /// Responses of a uniform linear array on a grid of angles, [n, oversampling n], unit columns:
 /// G[m, k] = exp(j 2 pi m k / (oversampling n)) / sqrt(n).  A path is the channel g_rx g_tx^T.

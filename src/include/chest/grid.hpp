@@ -21,6 +21,21 @@ struct GridAxes {
   }
 };
 
+/// A panel of antennas, counted along the rows first, then the columns, then the polarisations; no rows:
+/// one uniform line of antennas.
+struct PanelShape {
+  arma::uword rows = 0, columns = 0, polarisations = 1;
+
+  bool is_line() const { return rows == 0; }
+  arma::uword n() const { return rows * columns * polarisations; }
+  /// "2x4x2"
+  std::string text() const {
+    return std::to_string(rows) + "x" + std::to_string(columns) + "x" +
+           std::to_string(polarisations);
+  }
+  bool operator==(const PanelShape&) const = default;
+};
+
 /// "64x16", or "16x1x624x14" on a grid.
 inline std::string size_text(arma::uword n_rx, arma::uword n_tx, const GridAxes& grid = {}) {
   return std::to_string(n_rx) + "x" + std::to_string(n_tx) +

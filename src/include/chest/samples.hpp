@@ -51,6 +51,7 @@ struct SampleReader {
   /// Samples first .. first + count - 1 as columns, [n_h, count]. Safe to call from threads.
   std::function<arma::cx_mat(arma::uword first, arma::uword count)> read;
   GridAxes grid = {};
+  PanelShape rx_panel = {};
 
   arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
 };

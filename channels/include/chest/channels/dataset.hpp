@@ -54,6 +54,7 @@ struct DatasetOptions : SampleChoice {
   /// "nrfs" a grid of one transmit antenna. Empty: from the kind of file (docs/formats.md).
   std::string axes;
   arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
+  PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   bool matrix =
       false;  ///< one matrix, complex or real, as its writer shows it, in place of samples
 };
@@ -66,6 +67,7 @@ struct DatasetInfo {
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   GridAxes grid = {};
+  PanelShape rx_panel = {};  ///< as told by DatasetOptions::rx_panel or the file
   arma::uword n_skipped = 0;  ///< empty snapshots (quadriga-lib) or cells left out
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;

@@ -21,6 +21,10 @@ struct GridStatistics {
   arma::uword n_samples = 0;  ///< that they were estimated from
   /// Subcarriers from one column of the model's plane to the next; 0: the model has no plane.
   arma::uword plane_step = 0;
+  /// Steps that the model serves with any number of columns; 0: plane_step alone, with the columns of
+  /// the model.
+  arma::uword least_step = 0, most_step = 0;
+  PanelShape rx_panel;  ///< whose panel_mix() the planes of the model are mixed by
 
   bool empty() const { return R_rx.is_empty(); }
 };
@@ -30,7 +34,7 @@ struct GridStatistics {
 GridStatistics fit_grid_statistics(const SampleReader& samples);
 
 /// Planes of channels on a grid as channels [n_rx, n_columns], columns `step` subcarriers apart and
-/// beginning at a subcarrier that moves from sample to sample. A sample gives one plane per transmit antenna, at a symbol that moves from
+/// beginning at a subcarrier that moves from sample to sample, mixed by panel_mix(samples.rx_panel). A sample gives one plane per transmit antenna, at a symbol that moves from
 /// sample to sample.
 /// @param step  subcarriers from one column to the next, 1 .. n_subcarriers
 /// @throws Error(invalid_argument) if step does not fit

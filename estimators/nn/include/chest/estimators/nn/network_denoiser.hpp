@@ -17,6 +17,10 @@ struct NetworkRunOptions {
   /// Convolutions in bfloat16: several times the speed where the processor has such instructions
   /// (AVX512_BF16, AMX, GPUs), slower elsewhere. Estimates change by about 0.3 % of sigma.
   bool bfloat16 = false;
+  /// Of a model of planes of grids: columns of the planes, and the subcarriers from one to the next. 0:
+  /// as many as the model was calibrated with.
+  arma::uword n_columns = 0;
+  double step = 0.0;
 };
 
 /// The network as a denoiser of antenna-domain channels; the transform to the angular domain and

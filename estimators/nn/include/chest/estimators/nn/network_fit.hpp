@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
@@ -33,6 +34,17 @@ enum class Augmentation {
 Augmentation augmentation_from_string(const std::string& text);
 const char* to_string(Augmentation augmentation);
 
+/// Fitting on channels on a grid: every micro-batch sees another cut of the same planes, so that one
+/// network serves all bandwidths and pilot distances.
+struct GridCuts {
+  /// Subcarriers from one column of a cut to the next; empty: the channels are matrices.
+  std::vector<arma::uword> steps;
+  arma::uword fewest_subcarriers = 48;  ///< of half of the cuts, which are parts of the band
+  /// Most timing offset either way over the length of a symbol without its prefix, of half of the
+  /// cuts; half of the normal cyclic prefix (38.211, 5.3.1).
+  double most_offset = 0.5 * 144.0 / 2048.0;
+};
+
 struct NetworkFitOptions {
   NetworkConfig network;
   Prediction prediction = Prediction::velocity;
@@ -40,6 +52,7 @@ struct NetworkFitOptions {
   double learning_rate = 4e-3;  ///< Adam, > 0
   bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
   Augmentation augmentation = Augmentation::phase;
+  GridCuts cuts;
   arma::uword batch = 16;        ///< > 0
   double ema_decay = 0.998;      ///< averaging of the weights per step, 0 (off) .. < 1
   arma::uword max_epochs = 100;  ///< >= 1
@@ -64,6 +77,9 @@ struct NetworkFitOptions {
 /// beside by its Gaussian log likelihood. Keeps the averaged weights of the best validation epoch.
 /// A run that was stopped and resumed from its checkpoint gives the same model as an uninterrupted
 /// one, unless max_minutes ends or anneals it.
+///
+/// On a grid (GridCuts) the channels are planes of all its subcarriers, plane_samples(samples, 1), and
+/// the model is calibrated for planes of `plane_step` by the caller.
 ///
 /// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
 /// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include <chest/grid.hpp>
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
@@ -19,6 +20,9 @@ struct OmpOptions {
   /// Part of the atoms taken that may be noise, where sparsity is 0; also the probability that
   /// noise alone yields an atom.
   double false_discovery = 0.05;
+  /// The receive antennas where they are a panel, y and h being mixed by panel_mix(). Not an option of
+  /// the table: it belongs to the channels.
+  PanelShape rx_panel = {};
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };

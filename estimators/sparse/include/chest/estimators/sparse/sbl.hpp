@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include <chest/grid.hpp>
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/common/options.hpp>
 #include <chest/observation.hpp>
@@ -18,6 +19,11 @@ struct SblOptions {
   arma::uword oversampling = 4;
   /// c of the prior p(v) ~ 1 / v^c of every variance; 0 is maximum likelihood.
   double penalty = 0.5;
+  /// Whose estimate the variances start from; null: the observation.
+  std::shared_ptr<const Estimator> start = {};
+  /// The receive antennas where they are a panel, y and h being mixed by panel_mix(). Not an option of
+  /// the table: it belongs to the channels.
+  PanelShape rx_panel = {};
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
@@ -28,7 +34,8 @@ inline constexpr auto sbl_options = options_of<SblOptions>(
     option("oversampling", &SblOptions::oversampling, within(1, 64),
            "angles per antenna at which there may be power, on each side"),
     option("penalty", &SblOptions::penalty, at_least(0),
-           "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"));
+           "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"),
+    option("start", &SblOptions::start, "estimator whose estimate the variances start from"));
 
 /// Sparse Bayesian learning: the conditional mean for a Gaussian channel whose power over angle is
 /// found for each channel, sparse.
