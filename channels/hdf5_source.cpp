@@ -8,6 +8,7 @@
 #include <chest/pair_names.hpp>
 #include <chest/text.hpp>
 
+#include "path_source.hpp"
 #include "sample_source.hpp"
 
 namespace chest {
@@ -482,10 +483,51 @@ class Finder {
   std::string unreadable_;  ///< what was said of the first dataset that cannot be opened
 };
 
+/// Gains `a` and delays `tau` as Sionna has them; null where there are none.
+std::unique_ptr<SampleSource> open_hdf5_paths(const std::shared_ptr<const ArchiveReader>& archive,
+                                              const DatasetOptions& options) {
+  const auto is_dataset = [&](const char* path) {
+    return archive->has(path) && !archive->is_group(path);
+  };
+  if (!may_be_paths(options) || !is_dataset("/a") || !is_dataset("/tau")) return nullptr;
+  auto gains = std::make_unique<Hdf5Array>(archive, "/a", "");
+  auto delays = std::make_unique<Hdf5Array>(archive, "/tau", "");
+  if (!are_paths(*gains, *delays, options)) return nullptr;
+  const ArrayName name{archive->file(), "/a", "h5py",
+                       archive->info("/a").type_name + " gains with delays tau"};
+  return make_path_source(std::move(gains), std::move(delays), {}, name, options);
+}
+
 }  // namespace
+
+std::unique_ptr<SampleSource> open_chest_paths(std::shared_ptr<const ArchiveReader> archive,
+                                               const DatasetOptions& options) {
+  const std::string gains = "/gains", delays = "/delays";
+  const ArrayName name{archive->file(), gains, "chest",
+                       archive->info(gains).type_name + " gains with delays"};
+  const auto number = [&](const char* attribute) {
+    const double value = archive->number_attribute(gains, attribute).value_or(0.0);
+    if (!(value > 0.0 && value < 1e15))
+      fail(name, std::string("has no usable attribute ") + attribute + "; the file is damaged");
+    return value;
+  };
+  if (!archive->has(delays)) fail(name, "has no /delays beside it; the file is damaged");
+  if (!options.axes.empty())
+    fail(name, "has axes that are fixed; leave out --axes " + options.axes);
+  GridAxes own;
+  own.n_subcarriers = static_cast<arma::uword>(number("n_subcarriers"));
+  own.n_symbols = static_cast<arma::uword>(number("n_symbols"));
+  own.spacing_hz = number("spacing_hz");
+  own.symbol_s = number("symbol_s");
+  DatasetOptions with_axes = options;
+  with_axes.axes = "nsptr";
+  return make_path_source(std::make_unique<Hdf5Array>(archive, gains, ""),
+                          std::make_unique<Hdf5Array>(archive, delays, ""), own, name, with_axes);
+}
 
 std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
                                         const DatasetOptions& options) {
+  if (auto paths = open_hdf5_paths(archive, options)) return paths;
   const Finder finder(archive, options);
   const Candidate chosen = options.dataset.empty() ? finder.find() : finder.named(options.dataset);
   const StoredDataset& stored = chosen.stored;

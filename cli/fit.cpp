@@ -356,8 +356,7 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("force", &options.force, "replaces an existing model");
   options.channels.add(line);
   line.flag("validation", &options.validation, "FIRST:END",
-            "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
-            "whose log-likelihood gmm prints");
+            "for dmse and vae (left out: the last 5 %), or for the likelihood of gmm");
   line.flag("comb", &options.comb, "N",
             "grids: subcarriers between pilots; the plane of all but lmmse")
       .default_text = "4";

@@ -24,9 +24,9 @@ std::vector<double> parse_range(const std::string& text, const std::string& what
 SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what);
 
 /// The flags that say which channels: --channels, --samples, --skip-bad, --normalise, --scale,
-/// --axes, --n-rx.
+/// --axes, --grid, --n-rx.
 struct ChannelFlags {
-  std::string channels, samples = ":", normalise = "none", scale, axes;
+  std::string channels, samples = ":", normalise = "none", scale, axes, grid;
   std::optional<arma::uword> n_rx;
   bool skip_bad = false;
 
