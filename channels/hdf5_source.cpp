@@ -483,6 +483,29 @@ class Finder {
   std::string unreadable_;  ///< what was said of the first dataset that cannot be opened
 };
 
+/// Whether the file cannot hold what a dataset claims; empty: it can. gzip packs at most about 1030
+/// to 1: what claims more is damaged, or was never written.
+std::string why_not_stored(const StoredDataset& stored) {
+  const std::uint64_t n_stored =
+      stored.stored_bytes / std::max<std::size_t>(stored.bytes_per_value, 1);
+  if (stored.n_values() <= 4096 || stored.n_values() / 1100 <= n_stored) return {};
+  return "claims " + shape_text(stored.dims) + " values of " + stored.type_name + " but stores " +
+         std::to_string(stored.stored_bytes) +
+         " bytes; the file is damaged, or was not completely written";
+}
+
+/// Two datasets as gains and delays.
+std::unique_ptr<SampleSource> open_path_datasets(
+    const std::shared_ptr<const ArchiveReader>& archive, const std::string& gains,
+    const std::string& delays, const GridAxes& own, const ArrayName& name,
+    const DatasetOptions& options) {
+  for (const std::string& path : {gains, delays})
+    if (const std::string why = why_not_stored(archive->info(path)); !why.empty())
+      throw Error(ErrorKind::format, archive->file().string() + ": " + path + " " + why);
+  return make_path_source(std::make_unique<Hdf5Array>(archive, gains, ""),
+                          std::make_unique<Hdf5Array>(archive, delays, ""), own, name, options);
+}
+
 /// Gains `a` and delays `tau` as Sionna has them; null where there are none.
 std::unique_ptr<SampleSource> open_hdf5_paths(const std::shared_ptr<const ArchiveReader>& archive,
                                               const DatasetOptions& options) {
@@ -490,12 +513,11 @@ std::unique_ptr<SampleSource> open_hdf5_paths(const std::shared_ptr<const Archiv
     return archive->has(path) && !archive->is_group(path);
   };
   if (!may_be_paths(options) || !is_dataset("/a") || !is_dataset("/tau")) return nullptr;
-  auto gains = std::make_unique<Hdf5Array>(archive, "/a", "");
-  auto delays = std::make_unique<Hdf5Array>(archive, "/tau", "");
-  if (!are_paths(*gains, *delays, options)) return nullptr;
+  if (!are_paths(Hdf5Array(archive, "/a", ""), Hdf5Array(archive, "/tau", ""), options))
+    return nullptr;
   const ArrayName name{archive->file(), "/a", "h5py",
                        archive->info("/a").type_name + " gains with delays tau"};
-  return make_path_source(std::move(gains), std::move(delays), {}, name, options);
+  return open_path_datasets(archive, "/a", "/tau", {}, name, options);
 }
 
 }  // namespace
@@ -521,8 +543,7 @@ std::unique_ptr<SampleSource> open_chest_paths(std::shared_ptr<const ArchiveRead
   own.symbol_s = number("symbol_s");
   DatasetOptions with_axes = options;
   with_axes.axes = "nsptr";
-  return make_path_source(std::make_unique<Hdf5Array>(archive, gains, ""),
-                          std::make_unique<Hdf5Array>(archive, delays, ""), own, name, with_axes);
+  return open_path_datasets(archive, gains, delays, own, name, with_axes);
 }
 
 std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
@@ -549,13 +570,8 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
                   " was not written to its end: Octave cannot save complex single as HDF5; save "
                   "double(H)");
   }
-  // gzip packs at most about 1030 to 1: what claims more is damaged, or was never written.
-  if (stored.n_values() > 4096 &&
-      stored.n_values() / 1100 >
-          stored.stored_bytes / std::max<std::size_t>(stored.bytes_per_value, 1))
-    finder.fail(chosen.name + " claims " + shape_text(stored.dims) + " values of " +
-                stored.type_name + " but stores " + std::to_string(stored.stored_bytes) +
-                " bytes; the file is damaged, or was not completely written");
+  if (const std::string why = why_not_stored(stored); !why.empty())
+    finder.fail(chosen.name + " " + why);
   auto array = std::make_unique<Hdf5Array>(archive, chosen.path, chosen.path_im);
   const auto writer = finder.writer(chosen);
   array->axis_order = writer.order;

@@ -15,6 +15,8 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
+/// Of one channel: more are a damaged file.
+constexpr double most_gains = 0x1p26;
 constexpr std::uint64_t values_per_read = std::uint64_t{1} << 18;
 
 std::string microseconds(double seconds) {
@@ -325,6 +327,11 @@ std::unique_ptr<SampleSource> make_path_source(std::unique_ptr<StoredArray> gain
     fail(name, "holds " + name.type_name + ", expected complex gains beside the delays");
   if (std::count(shown.begin(), shown.end(), 0) > 0)
     fail(name, "is empty, its shape is " + shape_text(shown));
+  double n_gains = 1.0;
+  for (std::size_t d = 1; d < shown.size(); ++d) n_gains *= static_cast<double>(shown[d]);
+  if (n_gains > most_gains)
+    fail(name, "has the shape " + shape_text(shown) + ", " + number_text(n_gains) +
+                   " gains in one channel, expected at most " + number_text(most_gains));
   const std::string text = options.axes.empty() ? axes_of_gains(shown, name) : options.axes;
   std::vector<Axis> axes = parse_axes(text, name);
   check_gain_axes(axes, text, shown, name);

@@ -143,6 +143,23 @@ void declare(CommandLine& line, GenerateOptions& o) {
   line.positional("kind", 1);
 }
 
+/// @throws Error(invalid_argument) if a flag has no meaning for this kind of channels
+void check_meaning(const CommandLine& line, const GenerateOptions& o) {
+  const bool is_tdl = o.kind == "tdl", is_cdl = o.kind == "cdl";
+  const auto only_for = [&](bool fits, const std::string& whose,
+                            const std::vector<std::string>& flags) {
+    for (const std::string& flag : flags)
+      if (!fits && line.given(flag))
+        refuse("--" + flag + " is for " + whose + ", not for " + o.kind);
+  };
+  only_for(is_tdl || is_cdl, "tdl and cdl",
+           {"profile", "grid", "delay-spread", "doppler", "speed", "carrier", "slots"});
+  only_for(is_tdl, "tdl", {"correlation"});
+  only_for(is_cdl, "cdl", {"rx-panel", "tx-panel"});
+  if (is_tdl && o.profile.size() > 1 && line.given("delay-spread"))
+    refuse("--delay-spread is for the profiles A to E, " + o.profile + " has its own delays");
+}
+
 /// @throws Error(io) if the channels, of `n` complex values each, will not fit on the disk
 void check_space(const GenerateOptions& o, arma::uword n) {
   std::error_code error;
@@ -173,6 +190,7 @@ int generate(const Args& args, Context& context) {
     if (!line.given("n-tx")) options.n_tx = TdlOptions{}.n_tx;
   }
 
+  check_meaning(line, options);
   const auto generator = make_generator(options);
   const ChannelBlock one = generator->generate(options.common.seed, 0, 1);
   const arma::uword n_h =
@@ -195,6 +213,11 @@ int generate(const Args& args, Context& context) {
     file.n_paths = one.paths[0].gains.n_cols;
     file.n_path_symbols = one.paths[0].gains.n_slices;
     file.grid_covariance = generator->grid_covariance();
+    if (!file.grid_covariance)
+      warn(
+          "genie will not work on " + options.out +
+          ": the line of sight between two panels of two polarisations has no covariance in closed "
+          "form");
   }
   file.provenance = line.provenance(options.common.seed);
   ChannelFileWriter writer(options.out, file);

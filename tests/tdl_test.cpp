@@ -199,6 +199,21 @@ TEST(Tdl, FilesSayWhatTheyHoldAndServeTheGenie) {
   EXPECT_EQ(normalised.status(), 2);
   EXPECT_NE(normalised.err().find("without the covariance that they were drawn with"),
             std::string::npos);
+  const auto refused_words = [&](std::vector<std::string> words, const std::string& sentence) {
+    words.insert(words.begin(), "generate");
+    words.insert(words.end(), {"--out", file + ".other"});
+    Program program(words);
+    EXPECT_EQ(program.status(), 2);
+    EXPECT_EQ(program.err(), "chest generate: " + sentence + "\n");
+  };
+  refused_words({"scm", "--grid", "12@30"}, "--grid is for tdl and cdl, not for scm");
+  refused_words({"tdl", "--rx-panel", "1x2x1"}, "--rx-panel is for cdl, not for tdl");
+  refused_words({"tdl", "--profile", "TDLA30", "--delay-spread", "30"},
+                "--delay-spread is for the profiles A to E, TDLA30 has its own delays");
+  refused_words({"tdl", "--speed", "3", "--doppler", "10"},
+                "--doppler and --speed both say how fast channels change; give one");
+  refused_words({"tdl", "--grid", "14"},
+                "--grid: '14' must name subcarriers and spacing, as in 624x14@30");
 }
 
 }  // namespace

@@ -103,9 +103,7 @@ void add_fitted_rows(Catalog& catalog) {
     if (!maker.context().grid_covariance) {
       refuse(
           "genie: the channels come without the covariance that they were drawn with; generate "
-          "them (chest generate tdl) and do not normalise each (--normalise sample), or leave "
-          "genie "
-          "out");
+          "them with it (chest generate tdl or cdl, not --normalise sample) or leave genie out");
     }
     return make_grid_genie(maker.context().A, *maker.context().grid_covariance);
   };
