@@ -52,7 +52,7 @@ TEST(Cdl, MeasuredCovarianceIsTheClosedForm) {
     const arma::cx_mat C = test::dense(generator->grid_covariance()->on(options.grid));
     // Power 1 per entry, but for what factors leave out.
     EXPECT_NEAR(arma::trace(C).real(), static_cast<double>(C.n_rows), 1e-5);
-    const arma::cx_mat h = draw_cdl(*generator, 3, 0, 1500);
+    const arma::cx_mat h = draw_cdl(*generator, 3, 0, 1000);
     for (arma::uword i = 0; i < h.n_rows; ++i) {
       // Correct code fails for one of some 150 values in ten million.
       const arma::cx_vec products = (h.row(i) % arma::conj(h.row(0))).st();

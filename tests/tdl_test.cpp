@@ -107,7 +107,7 @@ TEST(Tdl, MeasuredCovarianceIsTheClosedForm) {
     const auto generator = make_tdl(options);
     const GridCovariance covariance = generator->grid_covariance()->on(options.grid);
     const arma::cx_mat C = test::dense(covariance);
-    const arma::cx_mat h = draw(*generator, 1, 0, 2500);
+    const arma::cx_mat h = draw(*generator, 1, 0, 1800);
     for (arma::uword i = 0; i < h.n_rows; ++i) {
       EXPECT_NEAR(C(i, i).real(), 1.0, 1e-12);
       // Correct code fails for one of some 600 values in ten million.
