@@ -51,7 +51,7 @@ TEST(DelayProfiles, HaveUnitPowerAndTheirDelaySpread) {
     const DelayProfile profile = delay_profile(name);
     EXPECT_NEAR(arma::accu(profile.powers), 1.0, 1e-12);
     // The tables are scaled to an rms of 1, then rounded: 0.05 dB of the line of sight alone move that
-    // of D by 0.6 %.
+    // of D by 0.5 %.
     EXPECT_NEAR(rms_delay_spread(profile), 1.0, profile.has_los ? 7e-3 : 1e-3) << name;
   }
   // Fixed profiles are simplified, on a raster of 5 ns: their names are not their exact spreads.
