@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/ofdm.hpp>
 
 #include "axes.hpp"
 #include "sample_source.hpp"
@@ -131,6 +132,8 @@ class ArraySource final : public SampleSource {
     for (std::size_t d = 0; d < dims.size(); ++d) {
       if (d == i_n_) dims[d] = count;
       if (axes_[d].letter == '0') dims[d] = 1;
+      if (axes_[d].letter == 'f') dims[d] = grid.n_subcarriers;
+      if (axes_[d].letter == 's') dims[d] = grid.n_symbols;
     }
     return dims;
   }
@@ -260,6 +263,32 @@ std::string axes_of_elements(const std::vector<std::uint64_t>& dims, const Array
   return axes + "tr";
 }
 
+namespace {
+
+/// The part of a stored grid that is read.
+GridAxes grid_of_array(arma::uword n_subcarriers, arma::uword n_symbols, const GridChoice& choice,
+                       const ArrayName& name) {
+  GridAxes grid;
+  grid.n_subcarriers = n_subcarriers;
+  grid.n_symbols = n_symbols;
+  if (!choice.given()) return grid;
+  if (!grid.is_grid())
+    fail(name,
+         "holds matrices, --grid is for grids (name their axes f and s with --axes) and for gains "
+         "with delays");
+  if (choice.n_subcarriers > n_subcarriers || choice.n_symbols > n_symbols)
+    fail(name, "has grids of " + grid.text() + " elements, --grid asks for " +
+                   std::to_string(std::max<arma::uword>(choice.n_subcarriers, 1)) + "x" +
+                   std::to_string(std::max<arma::uword>(choice.n_symbols, 1)));
+  if (choice.n_subcarriers > 0) grid.n_subcarriers = choice.n_subcarriers;
+  if (choice.n_symbols > 0) grid.n_symbols = choice.n_symbols;
+  if (choice.spacing_hz > 0.0)
+    grid = ofdm_grid(grid.n_subcarriers, grid.n_symbols, choice.spacing_hz);
+  return grid;
+}
+
+}  // namespace
+
 std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> array,
                                                 const ArrayName& name,
                                                 const DatasetOptions& options) {
@@ -297,9 +326,7 @@ std::unique_ptr<SampleSource> make_array_source(std::unique_ptr<StoredArray> arr
   }
   if (std::count(array->dims.begin(), array->dims.end(), 0) > 0)
     fail(name, "is empty, its shape is " + shape_text(shown));
-  GridAxes grid;
-  grid.n_subcarriers = n_subcarriers;
-  grid.n_symbols = n_symbols;
+  const GridAxes grid = grid_of_array(n_subcarriers, n_symbols, options.grid, name);
   if (std::max({n_rx, n_tx, n_subcarriers, n_symbols}) > n_h_most || n_rx * n_tx > n_h_most ||
       n_subcarriers * n_symbols > n_h_most || n_rx * n_tx * grid.n_elements() > n_h_most)
     fail(name, "has " + size_text(n_rx, n_tx, grid) + " entries in one channel (shape " +

@@ -36,28 +36,6 @@ bool is_number(const std::string& text) {
          text.find_first_not_of("0123456789") == std::string::npos;
 }
 
-/// "nrt5", or with commas where an index has two digits or more: "n,r,t,12".
-std::vector<Axis> parse_axes(const std::string& text, const ArrayName& name) {
-  std::vector<std::string> parts;
-  if (text.find(',') != std::string::npos) {
-    parts = split(text, ',');
-  } else {
-    for (const char c : text) parts.emplace_back(1, c);
-  }
-  std::vector<Axis> axes;
-  for (const std::string& part : parts) {
-    if (is_number(part)) {
-      axes.push_back({'0', std::stoull(part)});
-    } else if (part.size() == 1 && std::string("nrtfsvwc").find(part) != std::string::npos) {
-      axes.push_back({part[0], 0});
-    } else {
-      fail(name, "--axes " + text + ": unknown axis '" + part +
-                     "', expected n, r, t, f, s, v, w, c or an index");
-    }
-  }
-  return axes;
-}
-
 bool has(const std::vector<Axis>& axes, char letter) {
   return std::any_of(axes.begin(), axes.end(),
                      [&](const Axis& axis) { return axis.letter == letter; });
@@ -84,6 +62,9 @@ void check_axes(const Axes& axes, const Dims& dims, ComplexParts parts, const Ar
     if (axis.letter != '0' && axis.letter != 'n' && same > 1)
       fail(name, given + ": axis " + std::string(1, axis.letter) + " is there twice");
   }
+  if (has(axes.each, 'p'))
+    fail(name, given + ": paths (p) become channels with their delays, an array tau beside a; " +
+                   "without them save the sum over the paths");
   const bool matrix = has(axes.each, 'r') || has(axes.each, 't');
   const bool grid = has(axes.each, 'f') || has(axes.each, 's');
   const int n_kinds = int(matrix) + int(has(axes.each, 'v')) + int(has(axes.each, 'w'));
@@ -143,12 +124,13 @@ std::string axes_of_writer(const Dims& dims, const StoredArray& array, const Arr
   }
   const std::string axes = extent.size() < 3 ? "" : axes_of_many(extent);
   if (axes.empty())
-    fail(name, "has the shape " + shape_text(array.dims) +
-                   ", expected [n, n_rx, n_tx]; name each of its " +
-                   std::to_string(array.dims.size()) + " axes with --axes, from " + letters_text +
-                   (extent.size() < 4 ? ""
-                                      : "; of paths or taps of one channel no index is wanted but "
-                                        "their sum: save that"));
+    fail(name,
+         "has the shape " + shape_text(array.dims) +
+             ", expected [n, n_rx, n_tx]; name each of its " + std::to_string(array.dims.size()) +
+             " axes with --axes, from " + letters_text +
+             (extent.size() < 4 ? ""
+                                : "; of paths or taps of one channel no index is wanted but "
+                                  "their sum: save that, or their delays beside them as tau"));
   return axes + end;
 }
 
@@ -267,6 +249,27 @@ std::vector<std::string> doubts_of(const std::string& letters, const Dims& dims,
 }
 
 }  // namespace
+
+std::vector<Axis> parse_axes(const std::string& text, const ArrayName& name) {
+  std::vector<std::string> parts;
+  if (text.find(',') != std::string::npos) {
+    parts = split(text, ',');
+  } else {
+    for (const char c : text) parts.emplace_back(1, c);
+  }
+  std::vector<Axis> axes;
+  for (const std::string& part : parts) {
+    if (is_number(part)) {
+      axes.push_back({'0', std::stoull(part)});
+    } else if (part.size() == 1 && std::string("nrtfspvwc").find(part) != std::string::npos) {
+      axes.push_back({part[0], 0});
+    } else {
+      fail(name, "--axes " + text + ": unknown axis '" + part +
+                     "', expected n, r, t, f, s, p, v, w, c or an index");
+    }
+  }
+  return axes;
+}
 
 Axes axes_of(const StoredArray& array, const ArrayName& name, const DatasetOptions& options) {
   const Dims shown = array.dims_reversed ? reversed(array.dims) : array.dims;

@@ -22,6 +22,10 @@ struct Axes {
   std::vector<std::string> doubts;  ///< what speaks against axes that were assumed; sentences
 };
 
+/// Reads --axes: "nrt5", or with commas where an index has two digits or more: "n,r,t,12".
+/// @throws Error(format) if a letter is not known
+std::vector<Axis> parse_axes(const std::string& text, const ArrayName& name);
+
 /// The axes of options.axes, or those that follow from who wrote the array, checked against its
 /// dims.
 /// @throws Error(format) if they do not fit, or cannot be known

@@ -11,7 +11,7 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
-constexpr int format_version = 1;
+constexpr int format_version = 1, format_version_of_paths = 2;
 constexpr std::size_t bytes_per_write = std::size_t{4} << 20;
 
 }  // namespace
@@ -28,6 +28,11 @@ struct ChannelFileWriter::Impl {
   void check() const {
     if (options.n_rx == 0 || options.n_tx == 0 || options.n_samples == 0)
       fail("n_rx, n_tx and n_samples must be at least 1");
+    if (options.n_paths > 0 &&
+        (options.n_path_symbols == 0 || options.grid.spacing_hz <= 0.0 ||
+         (options.n_path_symbols != 1 && options.n_path_symbols != options.grid.n_symbols)))
+      fail("gains of " + std::to_string(options.n_path_symbols) + " symbols for a grid of " +
+           options.grid.text() + ", expected 1 or as many, and a spacing");
     if (!options.prior) return;
     if (const std::string why = options.prior->why_invalid(); !why.empty()) fail(why);
     if (options.prior->n_h() != options.n_rx * options.n_tx)
@@ -55,6 +60,56 @@ struct ChannelFileWriter::Impl {
     }
   }
 
+  void create_paths() {
+    const std::vector<std::uint64_t> dims = {options.n_samples, options.n_path_symbols,
+                                             options.n_paths, options.n_tx, options.n_rx};
+    if (options.single_precision) {
+      archive.create<std::complex<float>>("/gains", dims, options.compress);
+    } else {
+      archive.create<std::complex<double>>("/gains", dims, options.compress);
+    }
+    archive.attribute("/gains", "axes", std::string("sample, symbol, path, tx, rx"));
+    archive.attribute("/gains", "units", std::string("linear amplitude"));
+    archive.attribute("/gains", "meaning",
+                      std::string("h(rx, tx, f, symbol) = sum over paths of gain "
+                                  "exp(-j 2 pi f spacing_hz delay); one symbol: all are alike"));
+    archive.attribute("/gains", "normalisation",
+                      std::string(options.model.empty() ? "as written" : "E|h|^2 = 1 per entry"));
+    archive.attribute("/gains", "n_subcarriers",
+                      static_cast<std::int64_t>(options.grid.n_subcarriers));
+    archive.attribute("/gains", "n_symbols", static_cast<std::int64_t>(options.grid.n_symbols));
+    archive.attribute("/gains", "spacing_hz", options.grid.spacing_hz);
+    archive.attribute("/gains", "symbol_s", options.grid.symbol_s);
+    archive.create<double>("/delays", {options.n_samples, options.n_paths}, options.compress);
+    archive.attribute("/delays", "axes", std::string("sample, path"));
+    archive.attribute("/delays", "units", std::string("s"));
+    if (options.grid_covariance) save(archive, *options.grid_covariance);
+  }
+
+  void write_paths(const Paths& paths) {
+    if (arma::size(paths.gains) !=
+            arma::size(options.n_rx * options.n_tx, options.n_paths, options.n_path_symbols) ||
+        arma::size(paths.delays) != arma::size(1, options.n_paths))
+      fail("gains [" + std::to_string(paths.gains.n_rows) + ", " +
+           std::to_string(paths.gains.n_cols) + ", " + std::to_string(paths.gains.n_slices) +
+           "], expected [" + std::to_string(options.n_rx * options.n_tx) + ", " +
+           std::to_string(options.n_paths) + ", " + std::to_string(options.n_path_symbols) +
+           "], with one delay per path");
+    if (!paths.gains.is_finite() || !paths.delays.is_finite())
+      throw Error(ErrorKind::numeric, file.string() + ": gains or delays of channel " +
+                                          std::to_string(n_written) + " are not finite");
+    const Hyperslab slab{{n_written, 0, 0, 0, 0},
+                         {1, options.n_path_symbols, options.n_paths, options.n_tx, options.n_rx}};
+    if (options.single_precision) {
+      const std::vector<std::complex<float>> values(paths.gains.begin(), paths.gains.end());
+      archive.write_block("/gains", slab, values.data());
+    } else {
+      archive.write_block("/gains", slab, paths.gains.memptr());
+    }
+    archive.write_block("/delays", {{n_written, 0}, {1, options.n_paths}}, paths.delays.memptr());
+    ++n_written;
+  }
+
   std::filesystem::path file;
   ChannelFileOptions options;
   ArchiveWriter archive;
@@ -66,9 +121,15 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
                                      const ChannelFileOptions& options)
     : impl_(std::make_unique<Impl>(file, options)) {
   ArchiveWriter& archive = impl_->archive;
-  write_provenance(archive, "chest-channels", format_version, options.provenance);
+  write_provenance(archive, "chest-channels",
+                   options.n_paths > 0 ? format_version_of_paths : format_version,
+                   options.provenance);
   archive.attribute("/", "model", options.model);
   if (!options.observations.empty()) archive.attribute("/", "observations", options.observations);
+  if (options.n_paths > 0) {
+    impl_->create_paths();
+    return;
+  }
   const std::vector<std::uint64_t> dims = {options.n_samples, options.n_rx, options.n_tx};
   if (options.single_precision) {
     archive.create<std::complex<float>>("/channels", dims, options.compress);
@@ -116,6 +177,13 @@ ChannelFileWriter::~ChannelFileWriter() = default;
 
 void ChannelFileWriter::append(const ChannelBlock& block) {
   const ChannelFileOptions& options = impl_->options;
+  if (options.n_paths > 0) {
+    if (block.paths.size() > options.n_samples - impl_->n_written)
+      impl_->fail("more than the " + std::to_string(options.n_samples) +
+                  " channels it was made for");
+    for (const Paths& paths : block.paths) impl_->write_paths(paths);
+    return;
+  }
   const arma::uword n_h = options.n_rx * options.n_tx;
   const arma::uword count = block.h.n_cols;
   if (block.h.n_rows != n_h)
@@ -201,10 +269,11 @@ void ChannelFileWriter::finish() {
   if (impl_->n_written < impl_->options.n_samples)
     impl_->fail("finished after " + std::to_string(impl_->n_written) + " of " +
                 std::to_string(impl_->options.n_samples) + " channels");
-  impl_->archive.attribute(
-      "/channels", "mean_power",
-      impl_->sum_power / static_cast<double>((impl_->n_written - impl_->n_left_out) *
-                                             impl_->options.n_rx * impl_->options.n_tx));
+  if (impl_->options.n_paths == 0)
+    impl_->archive.attribute(
+        "/channels", "mean_power",
+        impl_->sum_power / static_cast<double>((impl_->n_written - impl_->n_left_out) *
+                                               impl_->options.n_rx * impl_->options.n_tx));
   impl_->archive.commit();
 }
 

@@ -15,7 +15,7 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
-constexpr int newest_format_version = 1;
+constexpr int newest_format_version = 1, newest_format_version_of_paths = 2;
 constexpr arma::uword samples_per_block = 256;
 constexpr arma::uword bytes_per_block = arma::uword{16} << 20;
 
@@ -112,16 +112,26 @@ struct Dataset::Impl {
                                   info.rx_panel.text() + " has " +
                                   std::to_string(info.rx_panel.n()) + " antennas");
     info.n_skipped = source->n_skipped;
+    info.has_paths = source->has_paths;
   }
 
   void open_archive(const DatasetOptions& options) {
     const bool ours = archive->text_attribute("/", "format") == "chest-channels";
-    if (ours && (options.dataset.empty() || options.dataset == "/channels" ||
-                 options.dataset == "channels")) {
+    if (ours && archive->has("/gains") &&
+        (options.dataset.empty() || options.dataset == "/gains" || options.dataset == "gains")) {
+      read_provenance(*archive, "chest-channels", newest_format_version_of_paths);
+      source = open_chest_paths(archive, options);
+      info.kind = "chest";
+      info.model = archive->text_attribute("/", "model").value_or("");
+      info.has_grid_covariance = archive->is_group("/grid_covariance");
+    } else if (ours && (options.dataset.empty() || options.dataset == "/channels" ||
+                        options.dataset == "channels")) {
       read_provenance(*archive, "chest-channels", newest_format_version);
       DatasetOptions own = options;
       own.dataset = "/channels";
-      source = open_hdf5(archive, own);
+      std::unique_ptr<SampleSource> opened = open_hdf5(archive, own);
+      opened->warnings.clear();  // who wrote the file is known
+      source = std::move(opened);
       info.kind = "chest";
       info.model = archive->text_attribute("/", "model").value_or("");
       info.has_prior = archive->is_group("/prior");
@@ -131,7 +141,7 @@ struct Dataset::Impl {
       if (!options.axes.empty())
         fail(ErrorKind::format,
              "is a quadriga-lib file, whose axes are fixed; leave out --axes " + options.axes);
-      source = open_quadriga_lib(archive);
+      source = open_quadriga_lib(archive, options);
       if (options.n_rx != 0 && options.n_rx != source->n_rx)
         fail(ErrorKind::format, "has n_rx = " + std::to_string(source->n_rx) + ", expected " +
                                     std::to_string(options.n_rx));
@@ -206,9 +216,8 @@ struct Dataset::Impl {
 
   /// What is doubtful about the axes, and about the values of samples.
   void find_doubts(const SampleRange& asked) {
-    if (info.kind == "chest") return;
     info.warnings = source->warnings;
-    if (info.kind != "quadriga-lib") look_at_values(asked);
+    if (info.kind != "chest" && info.kind != "quadriga-lib") look_at_values(asked);
   }
 
   /// Adds a warning where the values are not those of complex channels of zero mean.
@@ -399,7 +408,7 @@ struct Dataset::Impl {
                  "--normalise sample (one for each), or --scale X (1: as they are)");
       }
       case Normalisation::dataset: {
-        const auto known = info.kind == "chest" && asked.size() == info.n_samples
+        const auto known = info.kind == "chest" && !info.has_paths && asked.size() == info.n_samples
                                ? archive->number_attribute("/channels", "mean_power")
                                : std::nullopt;
         if (known) {
@@ -503,6 +512,24 @@ std::optional<GaussianMixture> Dataset::prior() const {
                                        " entries, the channels have " +
                                        std::to_string(info.n_rx * info.n_tx));
   return prior.scaled(info.scale);
+}
+
+std::optional<GridCovariance> Dataset::grid_covariance() const {
+  const DatasetInfo& info = impl_->info;
+  if (!info.has_grid_covariance || info.normalisation == Normalisation::sample) return {};
+  const GridCovariance covariance = load_grid_covariance(*impl_->archive);
+  if (covariance.n_rx != info.n_rx || covariance.n_tx != info.n_tx ||
+      (covariance.grid.n_symbols != 1 && covariance.grid.n_symbols < info.grid.n_symbols))
+    impl_->fail(ErrorKind::format,
+                "/grid_covariance is for " + size_text(covariance.n_rx, covariance.n_tx) + ", " +
+                    std::to_string(covariance.grid.n_symbols) + " symbols, the channels are " +
+                    size_text(info.n_rx, info.n_tx, info.grid));
+  return covariance.on(info.grid).scaled(info.scale);
+}
+
+std::vector<Paths> Dataset::read_paths(arma::uword first, arma::uword count) const {
+  impl_->check_range(first, count);
+  return impl_->source->read_paths(first, count);
 }
 
 SampleReader Dataset::samples() const {

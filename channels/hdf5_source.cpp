@@ -8,6 +8,7 @@
 #include <chest/pair_names.hpp>
 #include <chest/text.hpp>
 
+#include "path_source.hpp"
 #include "sample_source.hpp"
 
 namespace chest {
@@ -482,10 +483,72 @@ class Finder {
   std::string unreadable_;  ///< what was said of the first dataset that cannot be opened
 };
 
+/// Whether the file cannot hold what a dataset claims; empty: it can. gzip packs at most about 1030
+/// to 1: what claims more is damaged, or was never written.
+std::string why_not_stored(const StoredDataset& stored) {
+  const std::uint64_t n_stored =
+      stored.stored_bytes / std::max<std::size_t>(stored.bytes_per_value, 1);
+  if (stored.n_values() <= 4096 || stored.n_values() / 1100 <= n_stored) return {};
+  return "claims " + shape_text(stored.dims) + " values of " + stored.type_name + " but stores " +
+         std::to_string(stored.stored_bytes) +
+         " bytes; the file is damaged, or was not completely written";
+}
+
+/// Two datasets as gains and delays.
+std::unique_ptr<SampleSource> open_path_datasets(
+    const std::shared_ptr<const ArchiveReader>& archive, const std::string& gains,
+    const std::string& delays, const GridAxes& own, const ArrayName& name,
+    const DatasetOptions& options) {
+  for (const std::string& path : {gains, delays})
+    if (const std::string why = why_not_stored(archive->info(path)); !why.empty())
+      throw Error(ErrorKind::format, archive->file().string() + ": " + path + " " + why);
+  return make_path_source(std::make_unique<Hdf5Array>(archive, gains, ""),
+                          std::make_unique<Hdf5Array>(archive, delays, ""), own, name, options);
+}
+
+/// Gains `a` and delays `tau` as Sionna has them; null where there are none.
+std::unique_ptr<SampleSource> open_hdf5_paths(const std::shared_ptr<const ArchiveReader>& archive,
+                                              const DatasetOptions& options) {
+  const auto is_dataset = [&](const char* path) {
+    return archive->has(path) && !archive->is_group(path);
+  };
+  if (!may_be_paths(options) || !is_dataset("/a") || !is_dataset("/tau")) return nullptr;
+  if (!are_paths(Hdf5Array(archive, "/a", ""), Hdf5Array(archive, "/tau", ""), options))
+    return nullptr;
+  const ArrayName name{archive->file(), "/a", "h5py",
+                       archive->info("/a").type_name + " gains with delays tau"};
+  return open_path_datasets(archive, "/a", "/tau", {}, name, options);
+}
+
 }  // namespace
+
+std::unique_ptr<SampleSource> open_chest_paths(std::shared_ptr<const ArchiveReader> archive,
+                                               const DatasetOptions& options) {
+  const std::string gains = "/gains", delays = "/delays";
+  const ArrayName name{archive->file(), gains, "chest",
+                       archive->info(gains).type_name + " gains with delays"};
+  const auto number = [&](const char* attribute) {
+    const double value = archive->number_attribute(gains, attribute).value_or(0.0);
+    if (!(value > 0.0 && value < 1e15))
+      fail(name, std::string("has no usable attribute ") + attribute + "; the file is damaged");
+    return value;
+  };
+  if (!archive->has(delays)) fail(name, "has no /delays beside it; the file is damaged");
+  if (!options.axes.empty())
+    fail(name, "has axes that are fixed; leave out --axes " + options.axes);
+  GridAxes own;
+  own.n_subcarriers = static_cast<arma::uword>(number("n_subcarriers"));
+  own.n_symbols = static_cast<arma::uword>(number("n_symbols"));
+  own.spacing_hz = number("spacing_hz");
+  own.symbol_s = number("symbol_s");
+  DatasetOptions with_axes = options;
+  with_axes.axes = "nsptr";
+  return open_path_datasets(archive, gains, delays, own, name, with_axes);
+}
 
 std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
                                         const DatasetOptions& options) {
+  if (auto paths = open_hdf5_paths(archive, options)) return paths;
   const Finder finder(archive, options);
   const Candidate chosen = options.dataset.empty() ? finder.find() : finder.named(options.dataset);
   const StoredDataset& stored = chosen.stored;
@@ -507,13 +570,8 @@ std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> arc
                   " was not written to its end: Octave cannot save complex single as HDF5; save "
                   "double(H)");
   }
-  // gzip packs at most about 1030 to 1: what claims more is damaged, or was never written.
-  if (stored.n_values() > 4096 &&
-      stored.n_values() / 1100 >
-          stored.stored_bytes / std::max<std::size_t>(stored.bytes_per_value, 1))
-    finder.fail(chosen.name + " claims " + shape_text(stored.dims) + " values of " +
-                stored.type_name + " but stores " + std::to_string(stored.stored_bytes) +
-                " bytes; the file is damaged, or was not completely written");
+  if (const std::string why = why_not_stored(stored); !why.empty())
+    finder.fail(chosen.name + " " + why);
   auto array = std::make_unique<Hdf5Array>(archive, chosen.path, chosen.path_im);
   const auto writer = finder.writer(chosen);
   array->axis_order = writer.order;

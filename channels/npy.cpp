@@ -16,6 +16,7 @@
 #include <chest/text.hpp>
 
 #include "bytes.hpp"
+#include "path_source.hpp"
 #include "sample_source.hpp"
 
 namespace chest {
@@ -430,6 +431,21 @@ NpzArray choose_array(const std::filesystem::path& file, const std::string& want
   return {};
 }
 
+/// Gains `a` and delays `tau` as Sionna has them; null where there are none.
+std::unique_ptr<SampleSource> open_npz_paths(const std::filesystem::path& file,
+                                             const DatasetOptions& options) {
+  const std::vector<std::string> members = list_zip(file);
+  const auto there = [&](const char* name) {
+    return std::find(members.begin(), members.end(), name) != members.end();
+  };
+  if (!may_be_paths(options) || !there("a.npy") || !there("tau.npy")) return nullptr;
+  auto gains = std::make_unique<NpyArray>(open_zip_member(file, "a.npy"));
+  auto delays = std::make_unique<NpyArray>(open_zip_member(file, "tau.npy"));
+  if (!are_paths(*gains, *delays, options)) return nullptr;
+  const ArrayName name{file, "a", "npz", gains->type_name + " gains with delays tau"};
+  return make_path_source(std::move(gains), std::move(delays), {}, name, options);
+}
+
 }  // namespace
 
 std::unique_ptr<Bytes> open_file_bytes(const std::filesystem::path& file) {
@@ -454,6 +470,7 @@ std::unique_ptr<SampleSource> open_npz(const std::filesystem::path& file,
                 file.string() +
                     ": is a .npz or another zip archive, and this chest was built without libzip; "
                     "save the one array of channels with np.save");
+  if (auto paths = open_npz_paths(file, options)) return paths;
   const NpzArray chosen = choose_array(file, options.dataset);
   auto array = std::make_unique<NpyArray>(open_zip_member(file, chosen.member));
   const ArrayName name{file, chosen.name, "npz", array->type_name};

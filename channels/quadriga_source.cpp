@@ -3,6 +3,7 @@
 
 #include <chest/error.hpp>
 
+#include "path_source.hpp"
 #include "sample_source.hpp"
 
 namespace chest {
@@ -12,40 +13,45 @@ namespace {
 constexpr std::uint64_t values_per_snapshot_most = std::uint64_t{1} << 26;
 
 /// One group /channel_N per link; per snapshot a group Snap_i, or the channel group itself when
-/// there is one snapshot, with coeff_re and coeff_im of dims (n_path, n_tx, n_rx).
-class QuadrigaSource final : public SampleSource {
+/// there is one snapshot, with coeff_re and coeff_im of dims (n_path, n_tx, n_rx), and delay of the
+/// same dims or (n_path, 1, 1).
+class QuadrigaFile {
  public:
-  explicit QuadrigaSource(std::shared_ptr<const ArchiveReader> archive)
-      : archive_(std::move(archive)) {
-    kind = "quadriga-lib";
-    axes = "ptr";
-    dataset = "/channel_N/coeff_re, coeff_im";
-    type_name = "float32 pairs, summed over paths";
+  /// @param with_delays  these are needed
+  QuadrigaFile(std::shared_ptr<const ArchiveReader> archive, bool with_delays)
+      : archive_(std::move(archive)), with_delays_(with_delays) {
     // Overwriting a channel leaves its old group behind: Order alone says which ones count.
     for (const std::uint32_t i :
          archive_->read_all<std::uint32_t>("/Order", std::uint64_t{1} << 24))
       if (i != 0) add_channel("/channel_" + std::to_string(i));
-    n_samples = snapshots_.size();
-    if (n_samples == 0)
+    if (snapshots_.empty())
       fail("holds no channel with paths (" + std::to_string(n_skipped) + " snapshots are empty)");
   }
 
-  void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const override {
-    const std::uint64_t n_h = n_rx * n_tx;
-    std::vector<float> re, im;
-    for (std::uint64_t k = 0; k < count; ++k, out += n_h) {
-      const Snapshot& snapshot = snapshots_[first + k];
-      const Hyperslab all{{0, 0, 0}, {snapshot.n_path, n_tx, n_rx}};
-      re.resize(snapshot.n_path * n_h);
-      im.resize(re.size());
-      archive_->read(snapshot.group() + "/coeff_re", all, re.data());
-      archive_->read(snapshot.group() + "/coeff_im", all, im.data());
-      std::fill(out, out + n_h, 0.0);
-      // (n_path, n_tx, n_rx) in C order: each path is vec(H) as it stands.
-      for (std::uint64_t i = 0, p = 0; p < snapshot.n_path; ++p)
-        for (std::uint64_t k_h = 0; k_h < n_h; ++k_h, ++i)
-          out[k_h] += std::complex<double>(re[i], im[i]);
-    }
+  arma::uword n_samples() const { return snapshots_.size(); }
+  std::uint64_t n_rx = 0, n_tx = 0, n_skipped = 0, n_path_most = 0;
+
+  const std::filesystem::path& file() const { return archive_->file(); }
+  std::uint64_t n_path(std::uint64_t i) const { return snapshots_[i].n_path; }
+
+  /// (n_path, n_tx, n_rx) in C order: each path is vec(H) as it stands.
+  void read(std::uint64_t i, std::vector<float>& re, std::vector<float>& im) const {
+    const Snapshot& snapshot = snapshots_[i];
+    const Hyperslab all{{0, 0, 0}, {snapshot.n_path, n_tx, n_rx}};
+    re.resize(snapshot.n_path * n_rx * n_tx);
+    im.resize(re.size());
+    archive_->read(snapshot.group() + "/coeff_re", all, re.data());
+    archive_->read(snapshot.group() + "/coeff_im", all, im.data());
+  }
+
+  /// In s, [1 or n_rx n_tx, n_path].
+  arma::mat delays(std::uint64_t i) const {
+    const Snapshot& snapshot = snapshots_[i];
+    const std::string path = snapshot.group() + "/delay";
+    const std::vector<std::uint64_t> dims = archive_->info(path).dims;
+    arma::mat out(dims[1] * dims[2], snapshot.n_path);
+    archive_->read(path, {{0, 0, 0}, dims}, out.memptr());
+    return out;
   }
 
  private:
@@ -119,11 +125,87 @@ class QuadrigaSource final : public SampleSource {
            std::to_string(n_rx) + " x " + std::to_string(n_tx));
     }
     snapshot.n_path = re.dims[0];
+    if (with_delays_) check_delay(group, re.dims);
+    n_path_most = std::max(n_path_most, snapshot.n_path);
     snapshots_.push_back(snapshot);
   }
 
+  void check_delay(const std::string& group, const std::vector<std::uint64_t>& dims) const {
+    if (!archive_->has(group + "/delay"))
+      fail("has no " + group + "/delay, which --grid needs; leave it out for the sum over paths");
+    const StoredDataset delay = archive_->info(group + "/delay");
+    if (delay.type != ValueType::real ||
+        (delay.dims != dims && delay.dims != std::vector<std::uint64_t>{dims[0], 1, 1}))
+      fail("has " + delay.type_name + " " + shape_text(delay.dims) + " in " + group +
+           "/delay, expected real (n_path, n_tx, n_rx) or (n_path, 1, 1), n_path = " +
+           std::to_string(dims[0]));
+  }
+
   std::shared_ptr<const ArchiveReader> archive_;
+  bool with_delays_;
   std::vector<Snapshot> snapshots_;
+};
+
+constexpr const char* quadriga_kind = "quadriga-lib";
+constexpr const char* quadriga_dataset = "/channel_N/coeff_re, coeff_im";
+
+/// Narrowband, at the carrier.
+class QuadrigaSums final : public SampleSource {
+ public:
+  explicit QuadrigaSums(std::shared_ptr<const ArchiveReader> archive)
+      : quadriga_(std::move(archive), false) {
+    kind = quadriga_kind;
+    axes = "ptr";
+    dataset = quadriga_dataset;
+    type_name = "float32 pairs, summed over paths";
+    n_samples = quadriga_.n_samples();
+    n_rx = quadriga_.n_rx;
+    n_tx = quadriga_.n_tx;
+    n_skipped = quadriga_.n_skipped;
+  }
+
+  void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const override {
+    const std::uint64_t n_h = n_rx * n_tx;
+    std::vector<float> re, im;
+    for (std::uint64_t k = 0; k < count; ++k, out += n_h) {
+      quadriga_.read(first + k, re, im);
+      std::fill(out, out + n_h, 0.0);
+      for (std::uint64_t i = 0; i < re.size(); ++i)
+        out[i % n_h] += std::complex<double>(re[i], im[i]);
+    }
+  }
+
+ private:
+  QuadrigaFile quadriga_;
+};
+
+/// With their delays.
+class QuadrigaPaths final : public PathReader {
+ public:
+  explicit QuadrigaPaths(std::shared_ptr<const ArchiveReader> archive)
+      : quadriga_(std::move(archive), true) {
+    n_samples = quadriga_.n_samples();
+    n_rx = quadriga_.n_rx;
+    n_tx = quadriga_.n_tx;
+    n_values = n_rx * n_tx * quadriga_.n_path_most;
+  }
+
+  std::vector<Paths> read(std::uint64_t first, std::uint64_t count) const override {
+    std::vector<Paths> out(count);
+    std::vector<float> re, im;
+    for (std::uint64_t k = 0; k < count; ++k) {
+      quadriga_.read(first + k, re, im);
+      out[k].gains.set_size(n_rx * n_tx, quadriga_.n_path(first + k), 1);
+      for (std::uint64_t i = 0; i < re.size(); ++i) out[k].gains(i) = {re[i], im[i]};
+      out[k].delays = quadriga_.delays(first + k);
+    }
+    return out;
+  }
+
+  arma::uword n_skipped() const { return quadriga_.n_skipped; }
+
+ private:
+  QuadrigaFile quadriga_;
 };
 
 }  // namespace
@@ -132,8 +214,16 @@ bool is_quadriga_lib(const ArchiveReader& archive) {
   return archive.has("/ChannelDims") && archive.has("/Order") && archive.has("/Version");
 }
 
-std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive) {
-  return std::make_unique<QuadrigaSource>(std::move(archive));
+std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive,
+                                                const DatasetOptions& options) {
+  if (!options.grid.given()) return std::make_unique<QuadrigaSums>(std::move(archive));
+  const ArrayName name{archive->file(), quadriga_dataset, quadriga_kind,
+                       "float32 pairs, gains with delays"};
+  auto reader = std::make_unique<QuadrigaPaths>(std::move(archive));
+  const arma::uword n_skipped = reader->n_skipped();
+  auto source = make_path_source(std::move(reader), {}, options.grid, name, "ptr");
+  source->n_skipped = n_skipped;
+  return source;
 }
 
 }  // namespace v0

@@ -21,11 +21,15 @@ class SampleSource {
   /// Samples first .. first + count - 1 as columns, [n_h, count]. Safe from threads.
   virtual void read(std::uint64_t first, std::uint64_t count, std::complex<double>* out) const = 0;
 
+  /// Gains and delays of samples, where the file holds these.
+  virtual std::vector<Paths> read_paths(std::uint64_t, std::uint64_t) const { return {}; }
+
   arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
 
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   GridAxes grid = {};
   arma::uword n_skipped = 0;
+  bool has_paths = false;
   std::string dataset, kind, axes, type_name;  // as in DatasetInfo
   std::vector<std::string> warnings;           // as in DatasetInfo
 };
@@ -93,10 +97,15 @@ std::unique_ptr<SampleSource> open_mat(const std::filesystem::path& file,
 /// HDF5 of chest, MATLAB, h5py or Octave: the dataset is found, or the one named in the options.
 std::unique_ptr<SampleSource> open_hdf5(std::shared_ptr<const ArchiveReader> archive,
                                         const DatasetOptions& options);
+/// Gains and delays of chest's own files.
+std::unique_ptr<SampleSource> open_chest_paths(std::shared_ptr<const ArchiveReader> archive,
+                                               const DatasetOptions& options);
 /// Whether the file has the index of quadriga-lib.
 bool is_quadriga_lib(const ArchiveReader& archive);
-/// HDF5 of quadriga-lib: one sample per snapshot, the sum over its paths.
-std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive);
+/// HDF5 of quadriga-lib: one sample per snapshot, the sum over its paths, or where a grid is given
+/// the paths with their delays.
+std::unique_ptr<SampleSource> open_quadriga_lib(std::shared_ptr<const ArchiveReader> archive,
+                                                const DatasetOptions& options);
 
 /// What to say of real values where no axis holds their two parts.
 inline constexpr const char* complex_values_needed =

@@ -389,8 +389,7 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("force", &options.force, "replaces an existing model");
   options.channels.add(line);
   line.flag("validation", &options.validation, "FIRST:END",
-            "samples for the validation of dmse and vae (left out: the last 5 % of --samples), or "
-            "whose log-likelihood gmm prints");
+            "for dmse and vae (left out: the last 5 %), or for the likelihood of gmm");
   line.flag("comb", &options.comb, "N", "grids: subcarriers between pilots; dmse: one or several")
       .default_text = "4; dmse: 2,4,6";
   line.section("gmm; lmmse takes --shrinkage and --covariance alone");

@@ -98,9 +98,8 @@ PanelShape parse_panel(const std::string& text) {
 
 void ChannelFlags::add(CommandLine& line) {
   line.section("channels");
-  line.flag(
-      "channels", &channels, "FILE[:DATASET]",
-      "channels, in a file of chest, MATLAB, h5py, Octave, quadriga-lib or NumPy (.npy, .npz)");
+  line.flag("channels", &channels, "FILE[:DATASET]",
+            "of chest, MATLAB, h5py, Octave, quadriga-lib, NumPy or Sionna");
   line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
       .default_text = "all";
   line.flag("skip-bad", &skip_bad,
@@ -111,8 +110,10 @@ void ChannelFlags::add(CommandLine& line) {
   line.flag("scale", &scale, "X", "h times X, as --normalise X");
   line.flag(
       "axes", &axes, "LETTERS",
-      "as h5py shows them: n samples, r receive, t transmit, f subcarrier, s symbol, v vec(H), "
-      "w that row by row, c real and imaginary part, or the index taken; left out: found");
+      "as in h5py: n sample, r receive, t transmit, f subcarrier, s symbol, p path, v vec(H), "
+      "w by rows, c complex parts, or an index; left out: found");
+  line.flag("grid", &grid, "FxS@KHZ",
+            "F subcarriers, S symbols of gains with delays, or the first of a grid");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
   line.flag("panel", &rx_panel, "RxCxP",
             "grids: receive rows x columns x polarisations, rows first");
@@ -123,6 +124,7 @@ Dataset ChannelFlags::open_file() const {
   const auto [file, dataset] = split_dataset_name(channels);
   options.dataset = dataset;
   options.axes = axes;
+  if (!grid.empty()) options.grid = parse_grid(grid);
   options.n_rx = n_rx.value_or(0);
   options.rx_panel = parse_panel(rx_panel);
   options.normalisation = Normalisation::factor;

@@ -27,9 +27,9 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
 PanelShape parse_panel(const std::string& text);
 
 /// The flags that say which channels: --channels, --samples, --skip-bad, --normalise, --scale,
-/// --axes, --n-rx, --panel.
+/// --axes, --grid, --panel, --n-rx.
 struct ChannelFlags {
-  std::string channels, samples = ":", normalise = "none", scale, axes, rx_panel;
+  std::string channels, samples = ":", normalise = "none", scale, axes, grid, rx_panel;
   std::optional<arma::uword> n_rx;
   bool skip_bad = false;
 

@@ -6,6 +6,7 @@
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
 #include <chest/file.hpp>
+#include <chest/ofdm.hpp>
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
 
@@ -26,15 +27,72 @@ struct GenerateOptions {
   arma::uword n_rx = 64, n_tx = 16, n_samples = 10000;
   arma::uword n_paths = 3, n_components = 8;
   double spread_rx_deg = 2.0, spread_tx_deg = 35.0, rho_rx = 0.9, rho_tx = 0.5;
+  std::string profile = "C", grid = "624x14@30", correlation = "low", doppler, speed;
+  std::string rx_panel, tx_panel;
+  double delay_spread_ns = 100.0, carrier_ghz = 3.5;
+  arma::uword n_slots = 1;
   CommonFlags common;
   bool double_precision = false, compress = false, force = false;
 };
 
-std::unique_ptr<ChannelGenerator> make_generator(const GenerateOptions& o) {
+/// The largest Doppler in Hz, from --doppler or --speed.
+double doppler_of(const GenerateOptions& o) {
+  if (!o.doppler.empty() && !o.speed.empty())
+    refuse("--doppler and --speed both say how fast channels change; give one");
+  if (!o.doppler.empty()) return to_number(o.doppler, "--doppler");
+  if (o.speed.empty()) return 0.0;
+  if (!(o.carrier_ghz > 0.0))
+    refuse("--carrier is " + number_text(o.carrier_ghz) + ", expected > 0");
+  return to_number(o.speed, "--speed") / 3.6 * o.carrier_ghz * 1e9 / arma::datum::c_0;
+}
+
+GridAxes grid_of(const GenerateOptions& o) {
+  const GridChoice choice = parse_grid(o.grid);
+  if (choice.n_subcarriers == 0 || choice.spacing_hz == 0.0)
+    refuse("--grid: '" + o.grid + "' must name subcarriers and spacing, as in 624x14@30");
+  return ofdm_grid(choice.n_subcarriers, std::max<arma::uword>(choice.n_symbols, 1),
+                   choice.spacing_hz);
+}
+
+std::unique_ptr<ChannelGenerator> make_tdl_generator(const GenerateOptions& o) {
+  TdlOptions tdl;
+  tdl.profile = o.profile;
+  tdl.delay_spread_s = 1e-9 * o.delay_spread_ns;
+  tdl.doppler_hz = doppler_of(o);
+  tdl.n_rx = o.n_rx;
+  tdl.n_tx = o.n_tx;
+  tdl.grid = grid_of(o);
+  tdl.correlation = o.correlation == "low"      ? MimoCorrelation::low
+                    : o.correlation == "medium" ? MimoCorrelation::medium
+                                                : MimoCorrelation::high;
+  tdl.n_slots = o.n_slots;
+  return make_tdl(tdl);
+}
+
+/// Leaves the sizes of the panels in n_rx and n_tx.
+std::unique_ptr<ChannelGenerator> make_cdl_generator(GenerateOptions& o) {
+  CdlOptions cdl;
+  cdl.profile = o.profile;
+  cdl.delay_spread_s = 1e-9 * o.delay_spread_ns;
+  cdl.doppler_hz = doppler_of(o);
+  cdl.grid = grid_of(o);
+  cdl.n_slots = o.n_slots;
+  cdl.rx.n_columns = o.n_rx;
+  cdl.tx.n_columns = o.n_tx;
+  if (!o.rx_panel.empty()) cdl.rx = parse_panel(o.rx_panel, cdl.rx);
+  if (!o.tx_panel.empty()) cdl.tx = parse_panel(o.tx_panel, cdl.tx);
+  o.n_rx = cdl.rx.n();
+  o.n_tx = cdl.tx.n();
+  return make_cdl(cdl);
+}
+
+std::unique_ptr<ChannelGenerator> make_generator(GenerateOptions& o) {
   if (o.kind == "scm") {
     return make_scm({o.n_rx, o.n_tx, o.n_paths, o.spread_rx_deg, o.spread_tx_deg});
   }
   if (o.kind == "rayleigh") return make_rayleigh(o.n_rx, o.n_tx);
+  if (o.kind == "tdl") return make_tdl_generator(o);
+  if (o.kind == "cdl") return make_cdl_generator(o);
   if (o.kind == "kronecker") return make_kronecker({o.n_rx, o.n_tx, o.rho_rx, o.rho_tx});
   return make_cluster_mixture(
       {o.n_rx, o.n_tx, o.n_components, o.spread_rx_deg, o.spread_tx_deg, o.common.seed});
@@ -43,7 +101,7 @@ std::unique_ptr<ChannelGenerator> make_generator(const GenerateOptions& o) {
 std::string gigabytes(double bytes) { return number_text(std::ceil(bytes / 1e8) / 10) + " GB"; }
 
 void declare(CommandLine& line, GenerateOptions& o) {
-  line.flag("kind", &o.kind, "scm|rayleigh|kronecker|gmm",
+  line.flag("kind", &o.kind, "scm|rayleigh|kronecker|gmm|tdl|cdl",
             "the channel model; the word after generate");
   line.flag("n-rx", &o.n_rx, "N", "receive antennas (base station), rows of H").most =
       most_antennas;
@@ -58,6 +116,23 @@ void declare(CommandLine& line, GenerateOptions& o) {
   line.flag("rho-rx", &o.rho_rx, "X", "kronecker: correlation of neighbours, receive side");
   line.flag("rho-tx", &o.rho_tx, "X", "kronecker: correlation of neighbours, transmit side");
   line.flag("n-components", &o.n_components, "N", "gmm: components of the mixture").most = 100'000;
+  line.section("channel models on grids: files of gains and delays");
+  line.flag(
+      "profile", &o.profile, "NAME",
+      "tdl, cdl: A to E of TR 38.901; tdl: TDLA30, TDLB100, TDLC300, TDLB100-400 of 38.101-4");
+  line.flag("grid", &o.grid, "FxS@KHZ", "F subcarriers and S symbols at a spacing in kHz");
+  line.flag("delay-spread", &o.delay_spread_ns, "NS", "rms delay spread, of A to E");
+  line.flag("doppler", &o.doppler, "HZ", "largest Doppler; left out: the channel stands still");
+  line.flag("speed", &o.speed, "KMH", "the same as a speed, at the carrier");
+  line.flag("carrier", &o.carrier_ghz, "GHZ", "carrier, for --speed");
+  line.flag("correlation", &o.correlation, "low|medium|high",
+            "tdl: of neighbouring antennas, by TS 38.101-4");
+  line.flag("rx-panel", &o.rx_panel, "RxCxP",
+            "cdl: rows, columns and polarisations; left out: a row of --n-rx, vertical");
+  line.flag("tx-panel", &o.tx_panel, "RxCxP",
+            "cdl: the same of the terminal, with omnidirectional elements (docs/grid.md)");
+  line.flag("slots", &o.n_slots, "N", "consecutive samples that continue one channel in time")
+      .most = 1'000'000'000;
   line.section("output");
   line.output("out", &o.out, "file to write (HDF5)");
   line.flag("double", &o.double_precision, "stores complex128, not complex64");
@@ -68,13 +143,29 @@ void declare(CommandLine& line, GenerateOptions& o) {
   line.positional("kind", 1);
 }
 
-/// @throws Error(io) if the channels will not fit on the disk
-void check_space(const GenerateOptions& o) {
+/// @throws Error(invalid_argument) if a flag has no meaning for this kind of channels
+void check_meaning(const CommandLine& line, const GenerateOptions& o) {
+  const bool is_tdl = o.kind == "tdl", is_cdl = o.kind == "cdl";
+  const auto only_for = [&](bool fits, const std::string& whose,
+                            const std::vector<std::string>& flags) {
+    for (const std::string& flag : flags)
+      if (!fits && line.given(flag))
+        refuse("--" + flag + " is for " + whose + ", not for " + o.kind);
+  };
+  only_for(is_tdl || is_cdl, "tdl and cdl",
+           {"profile", "grid", "delay-spread", "doppler", "speed", "carrier", "slots"});
+  only_for(is_tdl, "tdl", {"correlation"});
+  only_for(is_cdl, "cdl", {"rx-panel", "tx-panel"});
+  if (is_tdl && o.profile.size() > 1 && line.given("delay-spread"))
+    refuse("--delay-spread is for the profiles A to E, " + o.profile + " has its own delays");
+}
+
+/// @throws Error(io) if the channels, of `n` complex values each, will not fit on the disk
+void check_space(const GenerateOptions& o, arma::uword n) {
   std::error_code error;
   const auto folder = link_target(o.out).parent_path();
   const auto space = std::filesystem::space(folder.empty() ? "." : folder, error);
-  const double bytes =
-      double(o.n_samples) * double(o.n_rx) * double(o.n_tx) * (o.double_precision ? 16.0 : 8.0);
+  const double bytes = double(o.n_samples) * double(n) * (o.double_precision ? 16.0 : 8.0);
   if (error || bytes < double(space.available)) return;
   throw Error(ErrorKind::io, o.out + ": " + std::to_string(o.n_samples) + " channels take " +
                                  gigabytes(bytes) + ", the disk has " +
@@ -85,21 +176,28 @@ void check_space(const GenerateOptions& o) {
 
 int generate(const Args& args, Context& context) {
   GenerateOptions options;
-  CommandLine line("generate", "scm|rayleigh|kronecker|gmm --out FILE [options]",
-                   "Writes channels of a model, scaled to E||h||^2 = n_rx n_tx, with what a genie "
-                   "knows of them: the covariance of each, or the mixture.");
+  CommandLine line("generate", "scm|rayleigh|kronecker|gmm|tdl|cdl --out FILE [options]",
+                   "Writes channels of a model, scaled to power 1 per entry, with what a genie "
+                   "knows of them: the covariance of each or all, or the mixture.");
   declare(line, options);
   if (!line.parse(args, context)) return 0;
-  line.require("kind", "scm, rayleigh, kronecker or gmm");
+  line.require("kind", "scm, rayleigh, kronecker, gmm, tdl or cdl");
   line.require("out", "the file to write");
   if (options.n_samples == 0) refuse("--n-samples is 0, expected 1 or more");
   check_output(options.out, options.force);
+  if (options.kind == "tdl" || options.kind == "cdl") {
+    if (!line.given("n-rx")) options.n_rx = TdlOptions{}.n_rx;
+    if (!line.given("n-tx")) options.n_tx = TdlOptions{}.n_tx;
+  }
 
+  check_meaning(line, options);
   const auto generator = make_generator(options);
-  const arma::uword n_h = options.n_rx * options.n_tx;
+  const ChannelBlock one = generator->generate(options.common.seed, 0, 1);
+  const arma::uword n_h =
+      one.paths.empty() ? options.n_rx * options.n_tx : one.paths[0].gains.n_elem;
   const arma::uword block = std::clamp<arma::uword>((1 << 18) / n_h, 1, 1024);
   const unsigned threads = options.common.n_threads();
-  if (!options.compress) check_space(options);
+  if (!options.compress) check_space(options, n_h);
 
   ChannelFileOptions file;
   file.n_rx = options.n_rx;
@@ -109,7 +207,18 @@ int generate(const Args& args, Context& context) {
   file.compress = options.compress;
   file.model = generator->describe();
   file.prior = generator->prior();
-  file.with_covariances = !generator->generate(options.common.seed, 0, 1).covariances.empty();
+  file.with_covariances = !one.covariances.empty();
+  if (!one.paths.empty()) {
+    file.grid = generator->grid();
+    file.n_paths = one.paths[0].gains.n_cols;
+    file.n_path_symbols = one.paths[0].gains.n_slices;
+    file.grid_covariance = generator->grid_covariance();
+    if (!file.grid_covariance)
+      warn(
+          "genie will not work on " + options.out +
+          ": the line of sight between two panels of two polarisations has no covariance in closed "
+          "form");
+  }
   file.provenance = line.provenance(options.common.seed);
   ChannelFileWriter writer(options.out, file);
 
@@ -124,7 +233,7 @@ int generate(const Args& args, Context& context) {
     });
     for (const ChannelBlock& b : blocks) {
       writer.append(b);
-      first += b.h.n_cols;
+      first += std::max<arma::uword>(b.h.n_cols, b.paths.size());
     }
     if (terminal.interrupted()) {
       throw Error(ErrorKind::interrupted, "interrupted; nothing was written");
@@ -132,8 +241,8 @@ int generate(const Args& args, Context& context) {
     terminal.report_channels(first, options.n_samples);
   }
   writer.finish();
-  context.out << options.out << ": " << options.n_samples << " channels " << options.n_rx << "x"
-              << options.n_tx << ", " << options.kind << '\n';
+  context.out << options.out << ": " << options.n_samples << " channels "
+              << size_text(options.n_rx, options.n_tx, file.grid) << ", " << options.kind << '\n';
   return 0;
 }
 

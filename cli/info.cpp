@@ -19,6 +19,7 @@
 #include "calibration.hpp"
 #include "commands.hpp"
 #include "flags.hpp"
+#include "grid_info.hpp"
 #include "terminal.hpp"
 
 namespace chest {
@@ -189,8 +190,8 @@ void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
   out << info.file.string() << ": channels, taken for " << info.kind << '\n'
       << "  dataset   " << (info.dataset.empty() ? "(the array)" : info.dataset) << ", "
       << info.type_name << ", axes " << info.axes << '\n'
-      << "  channels  " << info.n_samples << " of " << info.n_rx << "x" << info.n_tx
-      << " (n_rx x n_tx)\n";
+      << "  channels  " << info.n_samples << " of " << size_text(info.n_rx, info.n_tx, info.grid)
+      << (info.grid.is_grid() ? " (n_rx x n_tx x subcarriers x symbols)\n" : " (n_rx x n_tx)\n");
   if (info.n_skipped > 0) out << "  skipped   " << info.n_skipped << " empty snapshots\n";
   if (const std::string bad = info.bad.text(range.size()); !bad.empty())
     out << "  bad       " << bad << "; not in the figures below, and left out by --skip-bad\n";
@@ -205,10 +206,12 @@ void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
     out << "  scaled    h = " << info.scale << " * stored (" << to_string(info.normalisation)
         << ")\n";
   }
+  if (info.grid.is_grid()) print_grid(dataset, samples, out);
+  if (info.has_grid_covariance) out << "  genie     the covariance of all channels is stored\n";
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
-  print_gap(samples, powers.mean, terminal.control(), out);
+  if (!info.grid.is_grid()) print_gap(samples, powers.mean, terminal.control(), out);
 }
 
 }  // namespace

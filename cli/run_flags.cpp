@@ -83,6 +83,10 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
                       {"axes", info.axes},
                       {"normalisation", to_string(info.normalisation)},
                       {"scale", info.scale}};
+  if (info.grid.is_grid())
+    json["channels"]["grid"] = {{"n_subcarriers", info.grid.n_subcarriers},
+                                {"n_symbols", info.grid.n_symbols},
+                                {"spacing_hz", info.grid.spacing_hz}};
   nlohmann::ordered_json options;
   for (const NamedOptions& spec : estimators)
     options[spec.text] = nlohmann::ordered_json::parse(catalog.options_json(spec));
@@ -160,6 +164,8 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
     known.prior = std::make_shared<const GaussianMixture>(std::move(*prior));
   known.device = flags.common.device;
   known.has_genie_covariances = dataset.info().has_covariances;
+  if (std::optional<GridCovariance> covariance = dataset.grid_covariance())
+    known.grid_covariance = std::make_shared<const GridCovariance>(std::move(*covariance));
   return known;
 }
 

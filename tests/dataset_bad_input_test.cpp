@@ -143,19 +143,23 @@ TEST(DatasetBadInput, WrongRankAndAxes) {
             "float32} (4))");
   EXPECT_EQ(complaint("h5py_rank_one.h5", with_dataset("h")),
             "/h has the shape (4), expected [n, n_rx, n_tx]; name each of its 1 axes with --axes, "
-            "from n (sample; on several axes: all their combinations), r, t (antennas), v (vec(H), "
-            "w: with the rows of H one after the other), c (real and imaginary part), or the index "
+            "from n (sample; on several axes: all their combinations), r, t (antennas), f "
+            "(subcarrier), s (OFDM symbol), v (vec(H), w: with the rows of H one after the other), "
+            "c (real and imaginary part), or the index "
             "that is taken of any other axis, 0 for the first");
-  EXPECT_EQ(complaint("h5py_bands.h5"),
-            "/h has the shape (5, 2, 4, 3), expected [n, n_rx, n_tx]; name each of its 4 axes with "
-            "--axes, from n (sample; on several axes: all their combinations), r, t (antennas), v "
-            "(vec(H), w: with the rows of H one after the other), c (real and imaginary part), or "
-            "the index that is taken of any other axis, 0 for the first; of paths or taps of one "
-            "channel no index is wanted but their sum: save that");
+  EXPECT_EQ(
+      complaint("h5py_bands.h5"),
+      "/h has the shape (5, 2, 4, 3), expected [n, n_rx, n_tx]; name each of its 4 axes with "
+      "--axes, from n (sample; on several axes: all their combinations), r, t (antennas), f "
+      "(subcarrier), s (OFDM symbol), v (vec(H), w: with the rows of H one after the other), c "
+      "(real and imaginary part), or "
+      "the index that is taken of any other axis, 0 for the first; of paths or taps of one "
+      "channel no index is wanted but their sum: save that, or their delays beside them as tau");
   EXPECT_EQ(complaint("h5py.h5", with_axes("nr")),
             "/channels has 3 axes, (5, 4, 3), but --axes nr names 2");
-  EXPECT_EQ(complaint("h5py.h5", with_axes("nrx")),
-            "/channels --axes nrx: unknown axis 'x', expected n, r, t, v, w, c or an index");
+  EXPECT_EQ(
+      complaint("h5py.h5", with_axes("nrx")),
+      "/channels --axes nrx: unknown axis 'x', expected n, r, t, f, s, p, v, w, c or an index");
   EXPECT_EQ(complaint("h5py_bands.h5", with_axes("n2rt")),
             "/h --axes n2rt: index 2 of an axis of length 2, expected 0 .. 1");
   EXPECT_EQ(complaint("h5py.h5", with_axes("n,r,12")),

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/estimators/grid/grid_genie.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/grid_ls.hpp>
 #include <chest/estimators/linear/genie.hpp>
@@ -87,7 +88,7 @@ void add_fitted_rows(Catalog& catalog) {
     return make_grid_lmmse(maker.context().A, *maker.models().look_at(file).grid);
   };
   catalog.add(std::move(lmmse));
-  catalog.add(
+  CatalogRow genie =
       row("genie", "LMMSE with the true covariance of every channel: a bound, not a method",
           [](const Maker& maker) {
             if (!maker.context().has_genie_covariances) {
@@ -97,7 +98,16 @@ void add_fitted_rows(Catalog& catalog) {
                   "out");
             }
             return make_genie(maker.context().A);
-          }));
+          });
+  genie.make_on_grid = [](const Maker& maker) {
+    if (!maker.context().grid_covariance) {
+      refuse(
+          "genie: the channels come without the covariance that they were drawn with; generate "
+          "them with it (chest generate tdl or cdl, not --normalise sample) or leave genie out");
+    }
+    return make_grid_genie(maker.context().A, *maker.context().grid_covariance);
+  };
+  catalog.add(std::move(genie));
   catalog.add(
       with_snr(row("gmm", "conditional mean of a Gaussian mixture, fitted or of the channel file",
                    make_gmm_from, "gmm")));

@@ -10,6 +10,8 @@
 
 #include <chest/covariance.hpp>
 #include <chest/gaussian_mixture.hpp>
+#include <chest/grid_covariance.hpp>
+#include <chest/paths.hpp>
 #include <chest/provenance.hpp>
 #include <chest/samples.hpp>
 
@@ -45,14 +47,29 @@ struct BadSamples {
   std::string text(arma::uword n_samples) const;
 };
 
+/// The grid that channels are read on; what is 0 is as the file has it.
+struct GridChoice {
+  arma::uword n_subcarriers = 0, n_symbols = 0;
+  double spacing_hz = 0.0;
+
+  bool given() const { return n_subcarriers > 0 || n_symbols > 0 || spacing_hz > 0.0; }
+};
+/// "624x14@30": subcarriers, symbols and their spacing in kHz; also "624@30", "624x14" and "@30".
+/// @throws Error(invalid_argument)
+GridChoice parse_grid(const std::string& text);
+
 struct DatasetOptions : SampleChoice {
   std::string dataset;  ///< path inside the file; empty: found
   /// One letter per stored dimension, in the order in which h5py and NumPy show them: "n" sample
   /// (several: all their combinations, the last fastest), "r" and "t" antennas, "f" subcarrier, "s" OFDM symbol, "v" vec(H), "w"
   /// the rows of H one after the other, "c" real and imaginary part, or the index that is taken.
   /// "trn" is a MATLAB array [n, n_rx, n_tx], "n,r,t,12" its NumPy sibling at the 13th subcarrier,
-  /// "nrfs" a grid of one transmit antenna. Empty: from the kind of file (docs/formats.md).
+  /// "nrfs" a grid of one transmit antenna. Of gains beside delays "p" is the path. Empty: from the
+  /// kind of file (docs/formats.md).
   std::string axes;
+  /// Gains and delays of paths become channels on this grid; of arrays that are grids it takes the
+  /// first subcarriers and symbols, and names the spacing.
+  GridChoice grid = {};
   arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
   PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   bool matrix =
@@ -75,6 +92,8 @@ struct DatasetInfo {
   BadSamples bad;     ///< of those asked for; empty unless SampleChoice::skip_bad
   bool has_covariances = false;
   bool has_prior = false;
+  bool has_paths = false;            ///< the file holds gains and delays
+  bool has_grid_covariance = false;  ///< Dataset::grid_covariance()
   arma::uword n_h() const { return n_rx * n_tx * grid.n_elements(); }
   std::string model;  ///< generator and options, JSON, where chest generated the file
   /// Doubts about what was assumed (axes, complex values of zero mean), sentences for people.
@@ -115,6 +134,11 @@ class Dataset {
   ToeplitzKroneckerCovariances read_covariances(arma::uword first, arma::uword count) const;
   /// The mixture that the samples were drawn from, where the file holds it.
   std::optional<GaussianMixture> prior() const;
+  /// The covariance that all samples were drawn with, on their grid, where the file holds it; scaled
+  /// like the channels.
+  std::optional<GridCovariance> grid_covariance() const;
+  /// Gains and delays of samples first .. first + count - 1, as stored; empty where there are none.
+  std::vector<Paths> read_paths(arma::uword first, arma::uword count) const;
 
   /// The dataset as a reader, bad samples included; this object must outlive it.
   SampleReader samples() const;
@@ -140,12 +164,13 @@ const char* to_string(Normalisation normalisation);
 /// Channels to be written with what is known of them. A column of NaN keeps the place of a sample
 /// that was left out.
 struct ChannelBlock {
-  arma::cx_mat h;                            ///< [n_rx n_tx, n]
+  arma::cx_mat h;                            ///< [n_rx n_tx, n]; none where there are paths
   ToeplitzKroneckerCovariances covariances;  ///< empty when unknown
   arma::vec err_var;  ///< of estimates: E|h_hat - h|^2 per entry, [n]; empty when unknown
   arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
   arma::vec sigma2 = {};           ///< noise variance that the estimator found, [n]; or empty
   arma::vec scale = {};            ///< of the observations, each; [n], or empty
+  std::vector<Paths> paths = {};   ///< gains and delays in place of h, as many paths in each
 };
 
 struct ChannelFileOptions {
@@ -157,12 +182,17 @@ struct ChannelFileOptions {
   std::string model;         ///< JSON: generator and options
   std::string observations;  ///< JSON, of estimates: file, hash, normalisation, scale, samples
   std::optional<GaussianMixture> prior;
+  /// Of gains and delays: the grid they are for, how many paths, and symbols (1 or those of the grid).
+  GridAxes grid = {};
+  arma::uword n_paths = 0, n_path_symbols = 0;
+  std::optional<GridCovariance> grid_covariance = {};
   Provenance provenance;
 };
 
 /// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
 /// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n],
-/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /scale [n], /prior. In place only after finish().
+/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /scale [n], /prior; or gains and delays, /gains
+/// [n, n_symbols, n_paths, n_tx, n_rx], /delays [n, n_paths]. In place only after finish().
 class ChannelFileWriter {
  public:
   ChannelFileWriter(const std::filesystem::path& file, const ChannelFileOptions& options);

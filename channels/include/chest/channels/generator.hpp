@@ -27,6 +27,10 @@ class ChannelGenerator {
                                 arma::uword count) const = 0;
   /// The exact prior, where it is a mixture of few Gaussians.
   virtual std::optional<GaussianMixture> prior() const { return {}; }
+  /// Where generate() gives gains and delays: the grid that they are for.
+  virtual GridAxes grid() const { return {}; }
+  /// Their covariance on it, where it is known in closed form.
+  virtual std::optional<GridCovariance> grid_covariance() const { return {}; }
 };
 
 /// 3GPP spatial channel model: per channel n_paths Laplacian power angular spectra, half-wavelength
@@ -81,6 +85,78 @@ std::unique_ptr<ChannelGenerator> make_cluster_mixture(const ClusterMixtureOptio
 /// h from a given mixture.  @throws Error(invalid_argument) if it is invalid or sizes differ
 std::unique_ptr<ChannelGenerator> make_mixture(const GaussianMixture& prior, arma::uword n_rx,
                                                arma::uword n_tx);
+
+/// Correlation of neighbouring antennas of uniform linear arrays by 36.101, B.2.3.2: that of antennas
+/// i and j of n is a^(((i - j) / (n - 1))^2), where a is of the first and the last.
+enum class MimoCorrelation {
+  low,     ///< none
+  medium,  ///< 0.3 over the receive antennas (base station), 0.9 over the transmit antennas
+  high     ///< 0.9 on both sides
+};
+
+/// Tapped delay lines of TR 38.901 and TS 38.101-4.
+struct TdlOptions {
+  /// A, B, C (Rayleigh), D, E (with line of sight); or with delays of their own TDLA30, TDLB100,
+  /// TDLC300, also with a Doppler as in TDLB100-400.
+  std::string profile = "C";
+  double delay_spread_s = 100e-9;  ///< rms, of A to E
+  double doppler_hz = 0.0;         ///< largest; 0: the channel stands still
+  arma::uword n_rx = 16, n_tx = 1;
+  GridAxes grid;  ///< ofdm_grid()
+  MimoCorrelation correlation = MimoCorrelation::low;
+  arma::uword n_slots = 1;  ///< consecutive samples that continue one channel in time
+  std::string why_invalid() const;
+};
+/// Every tap and antenna pair fades by itself with the spectrum of Jakes: a sum of sinusoids from
+/// equally spaced directions with Gaussian amplitudes. The line of sight has constant amplitude, a
+/// random phase for each pair, and Doppler 0.7 doppler_hz. Then antennas are correlated.
+///
+///   E h(f + k) conj(h(f)) = sum_l P_l exp(-j 2 pi k spacing tau_l)
+///   E h(t + d) conj(h(t)) = J0(2 pi doppler d) of a Rayleigh tap
+/// Source: [3GPP38901, 7.7.2]; [3GPP38101-4, B.2]; symbol times of [3GPP38211]
+std::unique_ptr<ChannelGenerator> make_tdl(const TdlOptions& options);
+
+/// A panel of antennas half a wavelength apart, in the plane across its boresight.
+struct AntennaPanel {
+  arma::uword n_rows = 1, n_columns = 1;
+  arma::uword n_polarisations = 1;  ///< 1: vertical; 2: slanted by 45 and by -45 degrees
+  bool directional = false;         ///< elements of TR 38.901, table 7.3-1 (8 dBi); else all alike
+
+  /// Antennas in the order of h: columns first, then rows, then polarisations.
+  arma::uword n() const { return n_rows * n_columns * n_polarisations; }
+  std::string text() const;  ///< "4x8x2:directional"
+};
+/// "4x8x2", also with ":directional" or ":omni" behind it.
+/// @param defaults  whether it is directional, where that is not said
+/// @throws Error(invalid_argument)
+AntennaPanel parse_panel(const std::string& text, const AntennaPanel& defaults);
+
+/// Clustered delay lines of TR 38.901 between a base station (receives) and a terminal.
+struct CdlOptions {
+  std::string profile = "C";       ///< A, B, C, D, E; D and E have a line of sight
+  double delay_spread_s = 100e-9;  ///< rms
+  double doppler_hz = 0.0;         ///< speed over wavelength, straight away from the base station
+  AntennaPanel rx{1, 16, 1, true}, tx;
+  GridAxes grid;            ///< ofdm_grid()
+  arma::uword n_slots = 1;  ///< consecutive samples that continue one channel in time
+  std::string why_invalid() const;
+};
+/// Every cluster is 20 rays of fixed angles, whose coupling and initial phases are drawn for each
+/// channel; the panels face each other. Angles are those of the tables. Scaled to power 1 per entry on
+/// average. The covariance, over couplings and phases, is a sum over clusters and polarisations; it is
+/// not given for a line of sight between two panels of two polarisations, which share its phase.
+/// Source: [3GPP38901, 7.7.1 and 7.5, steps 7 to 11]
+std::unique_ptr<ChannelGenerator> make_cdl(const CdlOptions& options);
+
+/// Delays and powers of a profile.
+struct DelayProfile {
+  arma::vec delays;         ///< in s; of A to E for an rms delay spread of 1 s, nearly
+  arma::vec powers;         ///< sum 1
+  bool has_los = false;     ///< the first is the line of sight
+  double doppler_hz = 0.0;  ///< named by the profile, TDLB100-400; 0: it names none
+};
+/// @throws Error(invalid_argument) if there is no such profile
+DelayProfile delay_profile(const std::string& name);
 
 }  // namespace v0
 }  // namespace chest

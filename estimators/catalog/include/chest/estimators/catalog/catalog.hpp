@@ -13,6 +13,7 @@
 #include <chest/estimators/common/options.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/grid.hpp>
+#include <chest/grid_covariance.hpp>
 #include <chest/observation.hpp>
 #include <chest/spec.hpp>
 
@@ -39,6 +40,8 @@ struct EstimatorContext {
   std::shared_ptr<const GaussianMixture> prior;
   std::string device = "cpu";          ///< where networks run
   bool has_genie_covariances = false;  ///< Observation::genie will be filled
+  /// The covariance that channels on a grid were drawn with, where it is known; else null.
+  std::shared_ptr<const GridCovariance> grid_covariance = {};
 };
 
 /// One estimator as people read it.

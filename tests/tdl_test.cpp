@@ -1,0 +1,220 @@
+// Tapped delay lines: the tables, and what is drawn against the closed form.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <complex>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include <chest/channels/dataset.hpp>
+#include <chest/channels/generator.hpp>
+#include <chest/error.hpp>
+#include <chest/ofdm.hpp>
+
+#include "tests/support/channel_fixtures.hpp"
+#include "tests/support/grid_covariance.hpp"
+#include "tests/support/program.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/statistics.hpp"
+
+namespace chest {
+namespace {
+
+TdlOptions small(const std::string& profile = "C") {
+  TdlOptions options;
+  options.profile = profile;
+  options.n_rx = 2;
+  options.n_tx = 2;
+  options.delay_spread_s = 300e-9;
+  options.grid = ofdm_grid(8, 3, 60e3);
+  return options;
+}
+
+/// Columns h of samples first .. first + count - 1.
+arma::cx_mat draw(const ChannelGenerator& generator, std::uint64_t seed, std::uint64_t first,
+                  arma::uword count) {
+  const ChannelBlock block = generator.generate(seed, first, count);
+  arma::cx_mat h(generator.n_rx() * generator.n_tx() * generator.grid().n_elements(), count);
+  for (arma::uword k = 0; k < count; ++k)
+    put_on_grid(block.paths[k], generator.grid(), h.colptr(k));
+  return h;
+}
+
+double rms_delay_spread(const DelayProfile& profile) {
+  const double mean = arma::dot(profile.powers, profile.delays);
+  return std::sqrt(arma::dot(profile.powers, arma::square(profile.delays)) - mean * mean);
+}
+
+TEST(DelayProfiles, HaveUnitPowerAndTheirDelaySpread) {
+  for (const char* name : {"A", "B", "C", "D", "E"}) {
+    const DelayProfile profile = delay_profile(name);
+    EXPECT_NEAR(arma::accu(profile.powers), 1.0, 1e-12);
+    // The tables are scaled to an rms of 1, then rounded: 0.05 dB of the line of sight alone move that
+    // of D by 0.5 %.
+    EXPECT_NEAR(rms_delay_spread(profile), 1.0, profile.has_los ? 7e-3 : 1e-3) << name;
+  }
+  // Fixed profiles are simplified, on a raster of 5 ns: their names are not their exact spreads.
+  EXPECT_NEAR(rms_delay_spread(delay_profile("TDLA30")), 30e-9, 1e-9);
+  EXPECT_NEAR(rms_delay_spread(delay_profile("TDLB100")), 100e-9, 1e-9);
+  EXPECT_NEAR(rms_delay_spread(delay_profile("TDLC300")), 300e-9, 2e-9);
+  EXPECT_EQ(delay_profile("TDLB100-400").doppler_hz, 400.0);
+  // K factors of 13.3 and 22 dB.
+  const DelayProfile d = delay_profile("D"), e = delay_profile("E");
+  EXPECT_TRUE(d.has_los && e.has_los);
+  EXPECT_NEAR(10.0 * std::log10(d.powers(0) / d.powers(1)), 13.3, 1e-9);
+  EXPECT_NEAR(10.0 * std::log10(e.powers(0) / e.powers(1)), 22.0, 1e-9);
+  EXPECT_TRUE(refused([] { delay_profile("TDLB10"); }, "did you mean TDLB100?"));
+  EXPECT_TRUE(refused([] { delay_profile("A-30"); }, "profile 'A-30' is unknown"));
+}
+
+TEST(Tdl, EverySampleDependsOnSeedAndNumberAlone) {
+  TdlOptions options = small();
+  options.doppler_hz = 300.0;
+  const auto generator = make_tdl(options);
+  const arma::cx_mat h = draw(*generator, 9, 0, 5);
+  EXPECT_EQ(max_difference(draw(*generator, 9, 3, 2), h.cols(3, 4)), 0.0);
+  EXPECT_GT(max_difference(draw(*generator, 10, 0, 5), h), 0.1);
+}
+
+TEST(Tdl, SlotsContinueOneChannel) {
+  TdlOptions options = small("TDLA30-300");
+  options.grid = ofdm_grid(4, 28, 60e3);
+  const arma::cx_mat two_slots = draw(*make_tdl(options), 4, 6, 1);
+  options.grid = ofdm_grid(4, 14, 60e3);
+  options.n_slots = 2;
+  const arma::cx_mat slots = draw(*make_tdl(options), 4, 12, 2);
+  // Times are the same numbers: so are the channels.
+  EXPECT_EQ(max_difference(arma::vectorise(slots), two_slots), 0.0);
+  // And the next one is another channel.
+  EXPECT_GT(max_difference(draw(*make_tdl(options), 4, 14, 1), slots.col(0)), 0.1);
+}
+
+/// Entries of the covariance that are looked at: each differs from entry 0 in other axes.
+TEST(Tdl, MeasuredCovarianceIsTheClosedForm) {
+  struct Case {
+    const char* profile;
+    double doppler_hz;
+    MimoCorrelation correlation;
+  };
+  for (const Case& each :
+       {Case{"C", 2000.0, MimoCorrelation::high}, Case{"D", 3000.0, MimoCorrelation::medium},
+        Case{"B", 0.0, MimoCorrelation::low}}) {
+    SCOPED_TRACE(each.profile);
+    TdlOptions options = small(each.profile);
+    options.doppler_hz = each.doppler_hz;
+    options.correlation = each.correlation;
+    const auto generator = make_tdl(options);
+    const GridCovariance covariance = generator->grid_covariance()->on(options.grid);
+    const arma::cx_mat C = test::dense(covariance);
+    const arma::cx_mat h = draw(*generator, 1, 0, 1800);
+    for (arma::uword i = 0; i < h.n_rows; ++i) {
+      EXPECT_NEAR(C(i, i).real(), 1.0, 1e-12);
+      // Correct code fails for one of some 600 values in ten million.
+      const arma::cx_vec products = (h.row(i) % arma::conj(h.row(0))).st();
+      EXPECT_TRUE(mean_is(arma::real(products), C(i, 0).real(), 1e-10)) << i;
+      if (i > 0) {
+        EXPECT_TRUE(mean_is(arma::imag(products), C(i, 0).imag(), 1e-10)) << i;
+      }
+    }
+  }
+}
+
+TEST(Tdl, TheClosedFormIsThatOfTheStandards) {
+  TdlOptions options = small("TDLC300-600");
+  options.n_rx = 4;
+  options.n_tx = 2;
+  options.correlation = MimoCorrelation::medium;
+  const GridCovariance covariance = make_tdl(options)->grid_covariance()->on(options.grid);
+  const arma::cx_mat C = test::dense(covariance);
+  const DelayProfile profile = delay_profile("TDLC300");
+  const arma::uword n_pairs = 8, n_f = options.grid.n_subcarriers;
+  std::complex<double> R_f = 0.0;
+  for (arma::uword l = 0; l < profile.delays.n_elem; ++l)
+    R_f += std::polar(profile.powers(l), -2.0 * std::numbers::pi * 3.0 * 60e3 * profile.delays(l));
+  EXPECT_LT(std::abs(C(3 * n_pairs, 0) - R_f), 1e-12);
+  const arma::vec times = symbol_times(60e3, 0, 3);
+  EXPECT_NEAR(C(2 * n_f * n_pairs, 0).real(), ::j0(2.0 * std::numbers::pi * 600.0 * times(2)),
+              1e-9);
+  // 36.101: four receive antennas a^(1/9), a^(4/9), a with a = 0.3, two transmit antennas 0.9.
+  EXPECT_NEAR(C(1, 0).real(), std::pow(0.3, 1.0 / 9.0), 1e-9);
+  EXPECT_NEAR(C(2, 0).real(), std::pow(0.3, 4.0 / 9.0), 1e-9);
+  EXPECT_NEAR(C(3, 0).real(), 0.3, 1e-9);
+  EXPECT_NEAR(C(4, 0).real(), 0.9, 1e-9);
+}
+
+TEST(Tdl, OptionsThatDoNotFitAreExplained) {
+  const auto with = [](const auto& change) {
+    TdlOptions options = small();
+    change(options);
+    make_tdl(options);
+  };
+  EXPECT_TRUE(
+      refused([&] { with([](auto& o) { o.n_rx = 0; }); }, "n_rx and n_tx must be at least"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.n_slots = 0; }); }, "number of slots is 0"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.grid = {}; }); }, "must have subcarriers"));
+  EXPECT_TRUE(
+      refused([&] { with([](auto& o) { o.delay_spread_s = -1e-9; }); }, "the delay spread is"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.doppler_hz = -1.0; }); }, "the Doppler is -1 Hz"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.profile = "TDLB100-400", o.doppler_hz = 5.0; }); },
+                      "names its Doppler"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.profile = "F"; }); }, "profile 'F' is unknown"));
+}
+
+std::string output(const std::vector<std::string>& words) {
+  Program program(words);
+  EXPECT_EQ(program.status(), 0) << program.err();
+  return program.out();
+}
+
+TEST(Tdl, FilesSayWhatTheyHoldAndServeTheGenie) {
+  const test::TemporaryFolder folder;
+  const std::string file = (folder.path() / "tdl.h5").string();
+  output({"generate", "tdl", "--profile", "TDLB100-400", "--n-rx", "4", "--n-samples", "200",
+          "--grid", "240x14@30", "--out", file});
+  const Dataset dataset(file);
+  EXPECT_EQ(dataset.info().grid.text(), "240x14");
+  EXPECT_TRUE(dataset.info().warnings.empty());
+  const auto covariance = dataset.grid_covariance();
+  ASSERT_TRUE(covariance.has_value());
+  EXPECT_EQ(covariance->paths.size(), 12u);
+  EXPECT_EQ(covariance->grid.n_symbols, 14u);
+
+  const std::string said = output({"info", file});
+  for (const char* part :
+       {"channels  200 of 4x1x240x14 (n_rx x n_tx x subcarriers x symbols)\n",
+        "grid      240 subcarriers 30 kHz apart, 14 symbols 35.7 us apart\n",
+        "  delays    rms spread 100 ns, 99.8 % of the power from 0 ns to 480 ns\n",
+        "  coherence |R_f| is 0.5 ", "  Doppler   up to ", "  angles    rms spread ",
+        "  genie     the covariance of all channels is stored\n"})
+    EXPECT_NE(said.find(part), std::string::npos) << part << said;
+  EXPECT_EQ(said.find("learned prior"), std::string::npos);
+
+  const std::string swept =
+      output({"sweep", "--channels", file, "--samples", "0:20", "--pilots", "comb:4,symbols=2-11",
+              "--estimators", "ls,genie", "--snr", "10"});
+  EXPECT_NE(swept.find("genie"), std::string::npos);
+  Program normalised({"sweep", "--channels", file, "--normalise", "sample", "--pilots", "comb:4",
+                      "--estimators", "genie", "--snr", "10"});
+  EXPECT_EQ(normalised.status(), 2);
+  EXPECT_NE(normalised.err().find("without the covariance that they were drawn with"),
+            std::string::npos);
+  const auto refused_words = [&](std::vector<std::string> words, const std::string& sentence) {
+    words.insert(words.begin(), "generate");
+    words.insert(words.end(), {"--out", file + ".other"});
+    Program program(words);
+    EXPECT_EQ(program.status(), 2);
+    EXPECT_EQ(program.err(), "chest generate: " + sentence + "\n");
+  };
+  refused_words({"scm", "--grid", "12@30"}, "--grid is for tdl and cdl, not for scm");
+  refused_words({"tdl", "--rx-panel", "1x2x1"}, "--rx-panel is for cdl, not for tdl");
+  refused_words({"tdl", "--profile", "TDLA30", "--delay-spread", "30"},
+                "--delay-spread is for the profiles A to E, TDLA30 has its own delays");
+  refused_words({"tdl", "--speed", "3", "--doppler", "10"},
+                "--doppler and --speed both say how fast channels change; give one");
+  refused_words({"tdl", "--grid", "14"},
+                "--grid: '14' must name subcarriers and spacing, as in 624x14@30");
+}
+
+}  // namespace
+}  // namespace chest
