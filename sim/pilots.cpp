@@ -27,7 +27,7 @@ constexpr KindName kind_names[] = {
     {PilotKind::identity, "identity"}, {PilotKind::dft, "dft"},
     {PilotKind::hadamard, "hadamard"}, {PilotKind::zadoff_chu, "zadoff-chu"},
     {PilotKind::qpsk, "qpsk"},         {PilotKind::comb, "comb"},
-    {PilotKind::block, "block"}};
+    {PilotKind::block, "block"},       {PilotKind::dmrs, "dmrs"}};
 
 const char* name_of(PilotKind kind) {
   for (const KindName& entry : kind_names)
@@ -200,6 +200,7 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
   switch (spec.kind) {
     case PilotKind::comb:
     case PilotKind::block:
+    case PilotKind::dmrs:
       refuse(
           "pilots: " + spec.text +
           " are for channels on a grid of subcarriers and symbols, these are matrices; use dft:N");

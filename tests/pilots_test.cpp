@@ -161,7 +161,7 @@ TEST(Pilots, StoredMatrixIsTheOneThatItsWriterShows) {
 TEST(Pilots, BadInputIsExplained) {
   EXPECT_EQ(error_of([] { parse_pilots("dtf:16"); }),
             "pilots: unknown kind 'dtf', did you mean dft? Known are identity, dft, hadamard, "
-            "zadoff-chu, qpsk and file=FILE.");
+            "zadoff-chu, qpsk, comb, block, dmrs and file=FILE.");
   EXPECT_EQ(error_of([] { parse_pilots("dft:0"); }),
             "pilots: 'dft:0' asks for 0 pilots, expected 1 .. 4096");
   EXPECT_NE(error_of([] { parse_pilots("dft:x"); }).find("number of pilots in 'dft:x'"),
