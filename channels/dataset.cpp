@@ -116,6 +116,9 @@ struct Dataset::Impl {
       read_provenance(*archive, "chest-channels", newest_format_version);
       DatasetOptions own = options;
       own.dataset = "/channels";
+      if (own.axes.empty() &&
+          archive->text_attribute("/channels", "axes") == "sample, rx, tx, subcarrier, symbol")
+        own.axes = "nrtfs";
       source = open_hdf5(archive, own);
       info.kind = "chest";
       info.model = archive->text_attribute("/", "model").value_or("");
