@@ -143,7 +143,7 @@ arma::cx_vec sequence_of(const DmrsOptions& options, arma::uword symbol, arma::u
       gold_sequence(static_cast<std::uint32_t>(c_init & 0x7fffffffu), 2 * n);
   arma::cx_vec r(n);
   for (arma::uword i = 0; i < n; ++i) {
-    r(i) = std::complex<double>(1.0 - 2.0 * c[2 * i], 1.0 - 2.0 * c[2 * i + 1]) / std::sqrt(2.0);
+    r(i) = std::complex<double>(1.0 - 2.0 * c[2 * i], 1.0 - 2.0 * c[2 * i + 1]) * std::sqrt(0.5);
   }
   return r;
 }

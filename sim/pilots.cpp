@@ -170,8 +170,10 @@ std::vector<PilotSpec> parse_pilots_list(const std::string& text) {
     const bool goes_on = !items.empty() && items.back().rfind(file_start, 0) == 0 &&
                          (std::count(items.back().begin(), items.back().end(), '"') % 2 == 1 ||
                           (!is_there(items.back()) && is_there(items.back() + "," + part)));
-    const bool is_option =
-        !items.empty() && part.find('=') != std::string::npos && part.rfind(file_start, 0) != 0;
+    // "symbols=2-11", not "block:symbols=2-11".
+    const std::size_t mark = part.find_first_of(":=");
+    const bool is_option = !items.empty() && mark != std::string::npos && part[mark] == '=' &&
+                           part.rfind(file_start, 0) != 0;
     if (goes_on || is_option) {
       items.back() += "," + part;
     } else {
