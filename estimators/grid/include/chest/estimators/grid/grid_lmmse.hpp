@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 
 #include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/common/options.hpp>
