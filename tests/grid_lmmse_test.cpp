@@ -109,6 +109,24 @@ void one_after_another(const std::string& order, const GridStatistics& statistic
   }
 }
 
+TEST(GridLmmse, AllAxesAtOnceIsTheDenseFilter) {
+  const GridScene scene = grid_scene(2, 2, {10, 4}, "comb:2,symbols=0-3", 0.2);
+  const arma::vec subcarriers = all_of(10), symbols = all_of(4);
+  const arma::cx_mat C =
+      arma::kron(toeplitz_covariance(scene.statistics.r_t, symbols, symbols),
+                 arma::kron(toeplitz_covariance(scene.statistics.r_f, subcarriers, subcarriers),
+                            arma::kron(arma::eye<arma::cx_mat>(2, 2), scene.statistics.R_rx)));
+  const arma::cx_mat A = scene.A->apply(arma::eye<arma::cx_mat>(C.n_rows, C.n_cols));
+  arma::cx_mat S = A * C * A.t();
+  S.diag() += scene.observation.sigma2;
+  const arma::cx_mat W = C * A.t() * arma::inv(S);
+  const arma::vec left = arma::real((C - W * A * C).eval().diag());
+  const Estimate estimate = make_grid_lmmse(scene.A, scene.statistics)->estimate(scene.observation);
+  EXPECT_LT(arma::abs(estimate.h - W * scene.observation.y).max(), 1e-6);
+  const arma::vec element_mse = arma::mean(arma::reshape(left, 2, left.n_elem / 2), 0).t();
+  EXPECT_LT(arma::abs(estimate.element_mse.col(0) - element_mse).max(), 1e-7);
+}
+
 TEST(GridLmmse, OneAxisAfterAnotherIsTheDenseFilters) {
   const std::vector<std::pair<GridLmmseOrder, std::string>> orders = {
       {GridLmmseOrder::ft, "ft"},   {GridLmmseOrder::tf, "tf"},   {GridLmmseOrder::fts, "fts"},
