@@ -33,6 +33,11 @@ struct ChannelFileWriter::Impl {
          (options.n_path_symbols != 1 && options.n_path_symbols != options.grid.n_symbols)))
       fail("gains of " + std::to_string(options.n_path_symbols) + " symbols for a grid of " +
            options.grid.text() + ", expected 1 or as many, and a spacing");
+    if (options.n_paths == 0 && options.grid.is_grid() &&
+        (options.prior || options.with_covariances || options.with_err_var_angular))
+      fail("prior, covariances and angular error variances are for matrices, not for grids");
+    if (!options.grid.is_grid() && options.with_err_var_element)
+      fail("error variances of elements are for grids, not for matrices");
     if (!options.prior) return;
     if (const std::string why = options.prior->why_invalid(); !why.empty()) fail(why);
     if (options.prior->n_h() != options.n_rx * options.n_tx)
@@ -40,7 +45,25 @@ struct ChannelFileWriter::Impl {
            " entries, the channels have " + std::to_string(options.n_rx * options.n_tx));
   }
 
-  /// Columns vec(H) as rows [n_rx, n_tx] in C order.
+  arma::uword n_h() const { return options.n_rx * options.n_tx * options.grid.n_elements(); }
+  /// [n_samples] and the axes of a sample; those of a grid only where there is one.
+  std::vector<std::uint64_t> dims_of(std::uint64_t n, std::vector<std::uint64_t> antennas) const {
+    antennas.insert(antennas.begin(), n);
+    if (options.grid.is_grid()) {
+      antennas.push_back(options.grid.n_subcarriers);
+      antennas.push_back(options.grid.n_symbols);
+    }
+    return antennas;
+  }
+  /// Where the next blocks of an array of these dims begin.
+  static std::vector<std::uint64_t> start_of(std::uint64_t first,
+                                             const std::vector<std::uint64_t>& dims) {
+    std::vector<std::uint64_t> start(dims.size(), 0);
+    start[0] = first;
+    return start;
+  }
+
+  /// Columns vec(H) as rows [n_rx, n_tx] in C order, on a grid [n_rx, n_tx, n_subcarriers, n_symbols].
   template <class T>
   void write_columns(const arma::cx_mat& h) {
     const arma::uword n_h = h.n_rows;
@@ -53,10 +76,13 @@ struct ChannelFileWriter::Impl {
       for (arma::uword k = first; k < first + count; ++k)
         for (arma::uword r = 0; r < options.n_rx; ++r)
           for (arma::uword t = 0; t < options.n_tx; ++t)
-            *out++ = std::complex<T>(h(r + options.n_rx * t, k));
-      archive.write_block("/channels",
-                          {{n_written + first, 0, 0}, {count, options.n_rx, options.n_tx}},
-                          rows.data());
+            for (arma::uword f = 0; f < options.grid.n_subcarriers; ++f)
+              for (arma::uword s = 0; s < options.grid.n_symbols; ++s) {
+                const arma::uword element = s * options.grid.n_subcarriers + f;
+                *out++ = std::complex<T>(h(r + options.n_rx * (t + options.n_tx * element), k));
+              }
+      const auto dims = dims_of(count, {options.n_rx, options.n_tx});
+      archive.write_block("/channels", {start_of(n_written + first, dims), dims}, rows.data());
     }
   }
 
@@ -130,13 +156,18 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
     impl_->create_paths();
     return;
   }
-  const std::vector<std::uint64_t> dims = {options.n_samples, options.n_rx, options.n_tx};
+  const std::vector<std::uint64_t> dims =
+      impl_->dims_of(options.n_samples, {options.n_rx, options.n_tx});
   if (options.single_precision) {
     archive.create<std::complex<float>>("/channels", dims, options.compress);
   } else {
     archive.create<std::complex<double>>("/channels", dims, options.compress);
   }
-  archive.attribute("/channels", "axes", std::string("sample, rx, tx"));
+  const bool is_grid = options.grid.is_grid();
+  archive.attribute("/channels", "axes",
+                    std::string("sample, rx, tx") + (is_grid ? ", subcarrier, symbol" : ""));
+  if (options.grid.spacing_hz > 0.0)
+    archive.attribute("/channels", "subcarrier_spacing_hz", options.grid.spacing_hz);
   archive.attribute("/channels", "units", std::string("linear amplitude"));
   archive.attribute("/channels", "normalisation",
                     std::string(options.model.empty() ? "as written" : "E||h||^2 = n_rx n_tx"));
@@ -159,6 +190,13 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
     archive.create<double>("/err_var_angular", dims, options.compress);
     archive.attribute("/err_var_angular", "meaning",
                       std::string("the same for each entry of the unitary two-dimensional DFT"));
+  }
+  if (options.with_err_var_element) {
+    archive.create<double>("/err_var_element", impl_->dims_of(options.n_samples, {options.n_tx}),
+                           options.compress);
+    archive.attribute("/err_var_element", "meaning",
+                      std::string("the same for each port, subcarrier and symbol, a mean over "
+                                  "receive antennas"));
   }
   if (options.with_sigma2) {
     archive.create<double>("/sigma2", {options.n_samples}, options.compress);
@@ -184,7 +222,7 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
     for (const Paths& paths : block.paths) impl_->write_paths(paths);
     return;
   }
-  const arma::uword n_h = options.n_rx * options.n_tx;
+  const arma::uword n_h = impl_->n_h();
   const arma::uword count = block.h.n_cols;
   if (block.h.n_rows != n_h)
     impl_->fail("channels of " + std::to_string(block.h.n_rows) + " entries, expected " +
@@ -206,6 +244,10 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
   if (options.with_err_var_angular &&
       arma::size(block.err_var_angular) != arma::SizeMat(n_h, count))
     impl_->fail(std::to_string(block.err_var_angular.n_cols) + " angular error variances for " +
+                std::to_string(count) + " channels");
+  if (options.with_err_var_element &&
+      arma::size(block.err_var_element) != arma::SizeMat(n_h / options.n_rx, count))
+    impl_->fail(std::to_string(block.err_var_element.n_cols) + " error variances of elements for " +
                 std::to_string(count) + " channels");
   if (options.with_sigma2 && block.sigma2.n_elem != count)
     impl_->fail(std::to_string(block.sigma2.n_elem) + " noise variances for " +
@@ -256,6 +298,20 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
                                {{impl_->n_written, 0, 0}, {count, options.n_rx, options.n_tx}},
                                swapped.memptr());
   }
+  if (options.with_err_var_element) {
+    // n_tx is the fastest dimension of a column and the slowest of the file.
+    const arma::uword n_tx = options.n_tx, n_f = options.grid.n_subcarriers;
+    const arma::uword n_s = options.grid.n_symbols;
+    arma::mat swapped(n_tx * n_f * n_s, count);
+    for (arma::uword k = 0; k < count; ++k)
+      for (arma::uword t = 0, i = 0; t < n_tx; ++t)
+        for (arma::uword f = 0; f < n_f; ++f)
+          for (arma::uword s = 0; s < n_s; ++s)
+            swapped(i++, k) = block.err_var_element(t + n_tx * (f + n_f * s), k);
+    const auto dims = impl_->dims_of(count, {n_tx});
+    impl_->archive.write_block("/err_var_element", {Impl::start_of(impl_->n_written, dims), dims},
+                               swapped.memptr());
+  }
   if (options.with_sigma2)
     impl_->archive.write_block("/sigma2", {{impl_->n_written}, {count}}, block.sigma2.memptr());
   if (options.with_scale)
@@ -272,8 +328,8 @@ void ChannelFileWriter::finish() {
   if (impl_->options.n_paths == 0)
     impl_->archive.attribute(
         "/channels", "mean_power",
-        impl_->sum_power / static_cast<double>((impl_->n_written - impl_->n_left_out) *
-                                               impl_->options.n_rx * impl_->options.n_tx));
+        impl_->sum_power /
+            static_cast<double>((impl_->n_written - impl_->n_left_out) * impl_->n_h()));
   impl_->archive.commit();
 }
 

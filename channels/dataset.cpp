@@ -129,6 +129,9 @@ struct Dataset::Impl {
       read_provenance(*archive, "chest-channels", newest_format_version);
       DatasetOptions own = options;
       own.dataset = "/channels";
+      if (own.axes.empty() &&
+          archive->text_attribute("/channels", "axes") == "sample, rx, tx, subcarrier, symbol")
+        own.axes = "nrtfs";
       std::unique_ptr<SampleSource> opened = open_hdf5(archive, own);
       opened->warnings.clear();  // who wrote the file is known
       source = std::move(opened);

@@ -26,16 +26,35 @@ namespace {
 
 struct EstimateOptions {
   ChannelFlags observations;
-  std::string snr, out, estimator = "dmse", pilots = "identity";
+  std::string snr, out, estimator = "dmse", pilots = "identity", grid;
   std::vector<std::string> models;
   double pilot_power = 1.0;
   std::optional<arma::uword> n_tx;
   CommonFlags common;
-  bool per_angle = false, compress = false, force = false;
+  bool per_angle = false, per_element = false, compress = false, force = false;
 
   bool blind() const { return snr == "unknown"; }
   /// Not read by an estimator that finds its own.
   double sigma2() const { return blind() ? 1.0 : from_db(-to_number(snr, "--snr")); }
+  /// "624x14@30": subcarriers, symbols (left out: 1), spacing in kHz (left out: not known).
+  GridAxes grid_axes() const {
+    GridAxes axes;
+    if (grid.empty()) return axes;
+    const std::vector<std::string> parts = split(grid, '@');
+    const std::vector<std::string> sizes = split(parts[0], 'x');
+    if (parts.size() > 2 || sizes.size() > 2) {
+      refuse("--grid: '" + grid +
+             "' is not subcarriers, symbols and kHz; write for example 624x14@30");
+    }
+    axes.n_subcarriers = to_count(sizes[0], "--grid: subcarriers");
+    if (sizes.size() == 2) axes.n_symbols = to_count(sizes[1], "--grid: symbols");
+    if (parts.size() == 2) axes.spacing_hz = 1e3 * to_number(parts[1], "--grid: kHz");
+    if (axes.n_subcarriers == 0 || axes.n_symbols == 0 || !axes.is_grid() ||
+        (parts.size() == 2 && !(axes.spacing_hz > 0.0))) {
+      refuse("--grid: '" + grid + "' has no elements or no spacing; write for example 624x14@30");
+    }
+    return axes;
+  }
 };
 
 void declare(CommandLine& line, EstimateOptions& o) {
@@ -58,9 +77,13 @@ void declare(CommandLine& line, EstimateOptions& o) {
             "-10 log10(noise variance per received entry, at E||h||^2 = n_h); unknown: estimated "
             "for each channel");
   line.flag("pilots", &o.pilots, "PILOTS", "what was sent: identity, dft:16, file=P.h5 ...");
+  line.flag("grid", &o.grid, "FxS@KHZ",
+            "of pilots on a grid (comb:4,symbols=2-11, dmrs ...): its subcarriers, symbols and "
+            "spacing, as in 624x14@30; observations are [n, n_rx, n_pilots] in the order of "
+            "symbols, then subcarriers");
   line.flag("pilot-power", &o.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("n-tx", &o.n_tx, "N",
-            "transmit antennas; left out: as many as pilots, or those of the model");
+            "transmit antennas; left out: as many as pilots, or those of the model; on a grid 1");
   line.section("estimator");
   line.flag("estimator", &o.estimator, "ESTIMATOR",
             "which, with options; chest estimators lists them");
@@ -69,6 +92,9 @@ void declare(CommandLine& line, EstimateOptions& o) {
   line.output("out", &o.out, "file to write (HDF5)");
   line.flag("per-angle", &o.per_angle,
             "also the error variance of every angular entry, /err_var_angular [n, n_rx, n_tx]");
+  line.flag("per-element", &o.per_element,
+            "on a grid also the error variance of every element, /err_var_element [n, n_tx, "
+            "n_subcarriers, n_symbols]");
   line.flag("compress", &o.compress, "gzips the estimates");
   line.flag("force", &o.force, "replaces an existing file");
   o.common.add(line, "of qpsk pilots, as in chest sweep");
@@ -77,6 +103,18 @@ void declare(CommandLine& line, EstimateOptions& o) {
 /// The pilots that the observations were received from.
 sim::Pilots sent_pilots(const EstimateOptions& options, arma::uword n_tx, arma::uword n_pilots) {
   sim::PilotSpec spec = sim::parse_pilots(options.pilots);
+  if (const GridAxes grid = options.grid_axes(); grid.is_grid()) {
+    sim::Pilots pilots =
+        sim::make_grid_pilots(spec, n_tx, grid, options.common.seed, options.pilot_power);
+    if (pilots.n_pilots() == n_pilots) return pilots;
+    refuse("the observations have " + std::to_string(n_pilots) + " pilots, " + pilots.name +
+           " of " + std::to_string(n_tx) + " transmit antennas has " +
+           std::to_string(pilots.n_pilots()) +
+           "; give --grid, --pilots and --n-tx as they were sent");
+  }
+  if (spec.is_grid()) {
+    refuse(spec.text + " are pilots of a grid; give its size, as in --grid 624x14@30");
+  }
   if (spec.n_pilots == 0 && spec.kind != sim::PilotKind::identity) spec.n_pilots = n_pilots;
   sim::Pilots pilots = sim::make_pilots(spec, n_tx, options.common.seed, options.pilot_power);
   if (pilots.n_pilots() != n_pilots) {
@@ -94,7 +132,10 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
       std::vector<std::filesystem::path>(options.models.begin(), options.models.end()));
   const auto models = known.models->files();
   known.n_rx = observations.n_rx;
-  known.n_tx = options.n_tx.value_or(models.empty() ? observations.n_tx : models.front().n_tx);
+  known.grid = options.grid_axes();
+  known.n_tx = options.n_tx.value_or(known.grid.is_grid() ? 1
+                                     : models.empty()     ? observations.n_tx
+                                                          : models.front().n_tx);
   known.device = options.common.device;
   known.A = sim::make_observation(sent_pilots(options, known.n_tx, observations.n_tx), known.n_rx);
   return known;
@@ -164,6 +205,8 @@ class Received {
 
   const std::vector<std::uint64_t>& samples() const { return samples_; }
   const DatasetInfo& info() const { return dataset_.info(); }
+  bool is_grid() const { return estimator_.A().pattern() != nullptr; }
+  std::size_t n_h() const { return estimator_.A().n_h(); }
   /// What was estimated from, as JSON.
   std::string description(const ModelStore& models) const {
     const DatasetInfo& info = dataset_.info();
@@ -193,6 +236,7 @@ class Received {
     out.h.each_row() %= arma::conv_to<arma::cx_rowvec>::from(1.0 / scales.t());
     if (!out.mse.is_empty()) out.mse /= squares;
     if (!out.angular_mse.is_empty()) out.angular_mse.each_row() /= squares.t();
+    if (!out.element_mse.is_empty()) out.element_mse.each_row() /= squares.t();
     if (!out.sigma2.is_empty()) out.sigma2 /= squares;
     return out;
   }
@@ -235,6 +279,7 @@ class Received {
     observation.sigma2 = options_.sigma2();
     observation.seed = options_.common.seed;
     observation.per_angle = options_.per_angle;
+    observation.per_element = options_.per_element;
     return estimator_.estimate(observation);
   }
 
@@ -268,8 +313,10 @@ struct Part {
 
 /// Estimates the observations from i on, one block of them per thread.
 std::vector<Part> estimate_blocks(const Received& received, std::size_t i, unsigned threads) {
-  // Fixed blocks: the estimates do not depend on the number of threads.
-  constexpr std::size_t block = 64;
+  // Fixed blocks: the estimates do not depend on the number of threads. Those of grids are large.
+  constexpr std::size_t most = 64, most_entries = std::size_t{1} << 22;
+  const std::size_t block =
+      received.is_grid() ? std::clamp<std::size_t>(most_entries / received.n_h(), 1, most) : most;
   const std::size_t n_left = received.samples().size() - i;
   std::vector<Part> parts(std::min<std::size_t>(threads, (n_left + block - 1) / block));
   parallel_for(parts.size(), threads, [&](std::size_t b) {
@@ -287,10 +334,12 @@ ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorC
   ChannelFileOptions file;
   file.n_rx = known.n_rx;
   file.n_tx = known.n_tx;
+  file.grid = known.grid;
   file.compress = options.compress;
   file.single_precision = first.scales.min() > 1e-30 && first.scales.max() < 1e30;
   file.with_err_var = !estimate.mse.is_empty();
   file.with_err_var_angular = !estimate.angular_mse.is_empty();
+  file.with_err_var_element = !estimate.element_mse.is_empty();
   file.with_sigma2 = !estimate.sigma2.is_empty();
   file.with_scale = received.info().normalisation == Normalisation::sample;
   file.n_samples = received.info().asked.size();
@@ -319,6 +368,8 @@ class EstimateWriter {
         block.err_var = part.estimate.mse(columns) / static_cast<double>(block.h.n_rows);
       if (file_.with_err_var_angular)
         block.err_var_angular = part.estimate.angular_mse.cols(k, last);
+      if (file_.with_err_var_element)
+        block.err_var_element = part.estimate.element_mse.cols(k, last);
       if (file_.with_sigma2) block.sigma2 = part.estimate.sigma2(columns);
       if (file_.with_scale) block.scale = part.scales(columns);
       writer_.append(block);
@@ -334,8 +385,8 @@ class EstimateWriter {
  private:
   void fill_up_to(arma::uword sample) {
     while (next_ < sample) {
-      const arma::uword n = std::min<arma::uword>(sample - next_, 1024);
-      const arma::uword n_h = file_.n_rx * file_.n_tx;
+      const arma::uword n_h = file_.n_rx * file_.n_tx * file_.grid.n_elements();
+      const arma::uword n = std::min<arma::uword>(sample - next_, file_.grid.is_grid() ? 1 : 1024);
       ChannelBlock block;
       block.h = arma::cx_mat(n_h, n);
       block.h.fill({arma::datum::nan, arma::datum::nan});
@@ -343,6 +394,8 @@ class EstimateWriter {
       block.err_var = block.sigma2 = block.scale = nan;
       if (file_.with_err_var_angular)
         block.err_var_angular = arma::mat(n_h, n, arma::fill::value(arma::datum::nan));
+      if (file_.with_err_var_element)
+        block.err_var_element = arma::mat(n_h / file_.n_rx, n, arma::fill::value(arma::datum::nan));
       writer_.append(block);
       next_ += n;
     }
@@ -388,6 +441,10 @@ int estimate(const Args& args, Context& context) {
         warn(estimator->name() +
              " does not know the error of single angles; /err_var_angular is left out");
       }
+      if (options.per_element && !file.with_err_var_element) {
+        warn(estimator->name() +
+             " does not know the error of single elements; /err_var_element is left out");
+      }
       writer = std::make_unique<EstimateWriter>(options.out, file, dataset.info().asked);
     }
     for (Part& part : parts) {
@@ -400,8 +457,9 @@ int estimate(const Args& args, Context& context) {
     terminal.report_channels(done, samples.size());
   }
   writer->finish();
-  context.out << options.out << ": " << samples.size() << " estimates " << known.n_rx << "x"
-              << known.n_tx << " by " << estimator->name() << '\n';
+  context.out << options.out << ": " << samples.size() << " estimates "
+              << size_text(known.n_rx, known.n_tx, known.grid) << " by " << estimator->name()
+              << '\n';
   return 0;
 }
 

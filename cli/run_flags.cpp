@@ -182,7 +182,7 @@ void RunFlags::add(CommandLine& line) {
   line.flag(
       "pilots", &pilots, "PILOTS",
       "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]; on a grid of "
-      "comb:K, block, each with symbols=S-S.. (docs/grid.md)");
+      "comb:K, block, dmrs, file=.. (docs/grid.md)");
   line.flag("pilot-power", &options.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("stop-rel", &options.stop_rel, "X",
             "stops a point when the 95 % interval of the " + stops_at +

@@ -7,8 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include <chest/channels/dataset.hpp>
 #include <chest/error.hpp>
 #include <chest/random.hpp>
+#include <chest/sim/dmrs.hpp>
 #include <chest/sim/pilots.hpp>
 #include <chest/spec.hpp>
 #include <chest/text.hpp>
@@ -41,23 +43,31 @@ class PatternOptions {
     options_.erase(it);
     return n;
   }
-  /// "2-11": symbols 2 and 11.
-  std::vector<arma::uword> symbols(const GridAxes& grid) {
-    const auto it = options_.find("symbols");
-    if (it == options_.end()) return {0};
+  bool has(const std::string& name) const { return options_.count(name) > 0; }
+  /// "2-11": 2 and 11; empty where it is not given.
+  std::vector<arma::uword> list(const std::string& name) {
+    const auto it = options_.find(name);
+    if (it == options_.end()) return {};
     std::vector<arma::uword> out;
     for (const std::string& item : split(it->second, '-')) {
-      const arma::uword s = to_count(item, "symbols in '" + text_ + "'");
-      if (s >= grid.n_symbols) {
-        refuse("pilots: " + text_ + " names symbol " + std::to_string(s) + ", the grid has " +
-               std::to_string(grid.n_symbols) + " (counted from 0)");
-      }
-      if (!out.empty() && s <= out.back()) {
-        refuse("pilots: " + text_ + ": symbols are named in ascending order, as in symbols=2-11");
-      }
-      out.push_back(s);
+      out.push_back(to_count(item, name + " in '" + text_ + "'"));
     }
     options_.erase(it);
+    return out;
+  }
+  /// Symbols of the grid, ascending.
+  std::vector<arma::uword> symbols(const GridAxes& grid) {
+    if (!has("symbols")) return {0};
+    const std::vector<arma::uword> out = list("symbols");
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (out[i] >= grid.n_symbols) {
+        refuse("pilots: " + text_ + " names symbol " + std::to_string(out[i]) + ", the grid has " +
+               std::to_string(grid.n_symbols) + " (counted from 0)");
+      }
+      if (i > 0 && out[i] <= out[i - 1]) {
+        refuse("pilots: " + text_ + ": symbols are named in ascending order, as in symbols=2-11");
+      }
+    }
     return out;
   }
   void finish(const std::vector<std::string>& known) const {
@@ -135,11 +145,78 @@ PilotPattern block_pattern(PatternOptions& options, const PilotSpec& spec, arma:
       grid, n_tx, symbols, [&](arma::uword, arma::uword i) { return i % n_tx; }, rng, energy);
 }
 
+PilotPattern dmrs_pattern(PatternOptions& options, arma::uword n_tx, const GridAxes& grid,
+                          double energy) {
+  for (const char* table : {"position", "additional", "duration"}) {
+    if (options.has("symbols") && options.has(table)) {
+      refuse("dmrs: symbols and " + std::string(table) + " both say where pilots are; give one");
+    }
+  }
+  DmrsOptions dmrs;
+  dmrs.symbols = options.list("symbols");
+  dmrs.ports = options.list("ports");
+  const std::vector<std::pair<const char*, arma::uword DmrsOptions::*>> counts = {
+      {"type", &DmrsOptions::type},         {"length", &DmrsOptions::length},
+      {"position", &DmrsOptions::position}, {"additional", &DmrsOptions::additional},
+      {"duration", &DmrsOptions::duration}, {"groups", &DmrsOptions::groups},
+      {"id", &DmrsOptions::n_id},           {"scid", &DmrsOptions::n_scid},
+      {"slot", &DmrsOptions::slot},         {"start", &DmrsOptions::start}};
+  std::vector<std::string> known = {"symbols", "ports"};
+  for (const auto& [name, member] : counts) {
+    dmrs.*member = options.count(name, dmrs.*member);
+    known.push_back(name);
+  }
+  options.finish(known);
+  return make_dmrs_pattern(dmrs, n_tx, grid, energy);
+}
+
+/// What the ports send, from an array [n_tx, n_subcarriers, n_symbols].
+PilotPattern stored_pattern(const PilotSpec& spec, arma::uword n_tx, const GridAxes& grid,
+                            double energy) {
+  DatasetOptions options;
+  options.dataset = spec.dataset;
+  options.axes = "tfs";
+  options.normalisation = Normalisation::factor;
+  arma::cx_mat sent;
+  try {
+    const Dataset dataset(spec.file, options);
+    const DatasetInfo& info = dataset.info();
+    if (info.n_tx != n_tx || info.grid.n_subcarriers != grid.n_subcarriers ||
+        info.grid.n_symbols != grid.n_symbols) {
+      refuse(spec.file.string() + " has pilots for " + std::to_string(info.n_tx) +
+             " ports on a grid of " + info.grid.text() + ", the channels have " +
+             std::to_string(n_tx) + " transmit antennas on " + grid.text() +
+             "; expected [n_tx, n_subcarriers, n_symbols] as in the channels");
+    }
+    sent = arma::reshape(dataset.read(0, 1), n_tx, grid.n_elements());
+  } catch (const Error& error) {
+    throw Error(error.kind(), "pilots: " + std::string(error.what()));
+  }
+  const arma::uvec used = arma::find(arma::sum(arma::abs(sent), 0) > 0.0);
+  PilotPattern pattern;
+  pattern.grid = grid;
+  pattern.subcarrier = used - used / grid.n_subcarriers * grid.n_subcarriers;
+  pattern.symbol = used / grid.n_subcarriers;
+  pattern.group = arma::regspace<arma::uvec>(0, 1, used.n_elem - 1);
+  pattern.x = std::sqrt(energy) * sent.cols(used);
+  return pattern;
+}
+
+PilotPattern pattern_of(const PilotSpec& spec, arma::uword n_tx, const GridAxes& grid, Rng& rng,
+                        double energy) {
+  if (spec.kind == PilotKind::file) return stored_pattern(spec, n_tx, grid, energy);
+  PatternOptions options(spec);
+  if (spec.kind == PilotKind::comb) return comb_pattern(options, spec, n_tx, grid, rng, energy);
+  if (spec.kind == PilotKind::block) return block_pattern(options, spec, n_tx, grid, rng, energy);
+  return dmrs_pattern(options, n_tx, grid, energy);
+}
+
 }  // namespace
 
 Pilots make_grid_pilots(const PilotSpec& spec, arma::uword n_tx, const GridAxes& grid,
                         std::uint64_t seed, double pilot_energy) {
-  if (!spec.is_grid()) {
+  const bool is_file = spec.kind == PilotKind::file;
+  if (!spec.is_grid() && !is_file) {
     refuse("pilots: these channels are grids of " + grid.text() +
            " subcarriers and symbols, whose pilots are for example comb:" +
            std::to_string(std::max<arma::uword>(n_tx, 4)) +
@@ -149,15 +226,14 @@ Pilots make_grid_pilots(const PilotSpec& spec, arma::uword n_tx, const GridAxes&
     refuse("pilots: pilot power is " + number_text(pilot_energy) + ", expected > 0");
   }
   Rng rng(seed, {Purpose::pilots});
-  PatternOptions options(spec);
-  auto pattern = std::make_shared<PilotPattern>(
-      spec.kind == PilotKind::comb ? comb_pattern(options, spec, n_tx, grid, rng, pilot_energy)
-                                   : block_pattern(options, spec, n_tx, grid, rng, pilot_energy));
+  auto pattern = std::make_shared<PilotPattern>(pattern_of(spec, n_tx, grid, rng, pilot_energy));
   if (const std::string why = pattern->why_invalid(); !why.empty()) {
-    refuse("pilots: " + spec.text + ": " + why);
+    refuse("pilots: " + (is_file ? spec.file.string() : spec.text) + ": " + why);
   }
   Pilots pilots;
-  pilots.name = spec.text;
+  pilots.name = is_file ? "file=" + spec.file.filename().string() +
+                              (spec.dataset.empty() ? "" : ":" + spec.dataset)
+                        : spec.text;
   pilots.P = pattern->x;
   pilots.pattern = std::move(pattern);
   return pilots;

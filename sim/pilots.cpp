@@ -27,7 +27,7 @@ constexpr KindName kind_names[] = {
     {PilotKind::identity, "identity"}, {PilotKind::dft, "dft"},
     {PilotKind::hadamard, "hadamard"}, {PilotKind::zadoff_chu, "zadoff-chu"},
     {PilotKind::qpsk, "qpsk"},         {PilotKind::comb, "comb"},
-    {PilotKind::block, "block"}};
+    {PilotKind::block, "block"},       {PilotKind::dmrs, "dmrs"}};
 
 const char* name_of(PilotKind kind) {
   for (const KindName& entry : kind_names)
@@ -170,8 +170,10 @@ std::vector<PilotSpec> parse_pilots_list(const std::string& text) {
     const bool goes_on = !items.empty() && items.back().rfind(file_start, 0) == 0 &&
                          (std::count(items.back().begin(), items.back().end(), '"') % 2 == 1 ||
                           (!is_there(items.back()) && is_there(items.back() + "," + part)));
-    const bool is_option =
-        !items.empty() && part.find('=') != std::string::npos && part.rfind(file_start, 0) != 0;
+    // "symbols=2-11", not "block:symbols=2-11".
+    const std::size_t mark = part.find_first_of(":=");
+    const bool is_option = !items.empty() && mark != std::string::npos && part[mark] == '=' &&
+                           part.rfind(file_start, 0) != 0;
     if (goes_on || is_option) {
       items.back() += "," + part;
     } else {
@@ -200,6 +202,7 @@ Pilots make_pilots(const PilotSpec& spec, arma::uword n_tx, std::uint64_t seed,
   switch (spec.kind) {
     case PilotKind::comb:
     case PilotKind::block:
+    case PilotKind::dmrs:
       refuse(
           "pilots: " + spec.text +
           " are for channels on a grid of subcarriers and symbols, these are matrices; use dft:N");

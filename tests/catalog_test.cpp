@@ -72,7 +72,8 @@ TEST_F(CatalogTest, SuggestsTheNearestNameOrOption) {
   says("dmse:banana=3", "option 'banana' of dmse is unknown; there are steps, ");
   says("dmse:published,lmmmse", "option 'lmmmse' of dmse is unknown; did you mean lmmse?");
   says("m,1.h5", "a comma separates estimators");
-  EXPECT_EQ(error_of("ls:steps=3"), "ls:steps=3: option 'steps' of ls is unknown; there are none");
+  EXPECT_EQ(error_of("ls:steps=3"),
+            "ls:steps=3: option 'steps' of ls is unknown; did you mean taps?");
 }
 
 TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {

@@ -158,10 +158,20 @@ TEST(Pilots, StoredMatrixIsTheOneThatItsWriterShows) {
             std::string::npos);
 }
 
+TEST(Pilots, OptionsInAListBelongToThePilotsBeforeThem) {
+  std::vector<std::string> texts;
+  for (const PilotSpec& spec :
+       parse_pilots_list("comb:4,symbols=2-11,dmrs:type=2,symbols=3,block:symbols=0-1,dmrs")) {
+    texts.push_back(spec.text);
+  }
+  EXPECT_EQ(texts, (std::vector<std::string>{"comb:4,symbols=2-11", "dmrs:type=2,symbols=3",
+                                             "block:symbols=0-1", "dmrs"}));
+}
+
 TEST(Pilots, BadInputIsExplained) {
   EXPECT_EQ(error_of([] { parse_pilots("dtf:16"); }),
             "pilots: unknown kind 'dtf', did you mean dft? Known are identity, dft, hadamard, "
-            "zadoff-chu, qpsk and file=FILE.");
+            "zadoff-chu, qpsk, comb, block, dmrs and file=FILE.");
   EXPECT_EQ(error_of([] { parse_pilots("dft:0"); }),
             "pilots: 'dft:0' asks for 0 pilots, expected 1 .. 4096");
   EXPECT_NE(error_of([] { parse_pilots("dft:x"); }).find("number of pilots in 'dft:x'"),

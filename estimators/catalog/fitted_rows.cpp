@@ -1,4 +1,6 @@
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <chest/error.hpp>
 #include <chest/estimators/grid/grid_genie.hpp>
@@ -19,6 +21,16 @@ inline namespace v0 {
 namespace {
 
 constexpr const char* fit_lmmse_command = "chest fit lmmse --channels FILE --out MODEL";
+
+/// @throws Error(invalid_argument) if an option is given that has a meaning on grids alone
+void refuse_grid_options(const Maker& maker, const std::vector<OptionInfo>& options) {
+  for (const OptionInfo& option : options) {
+    if (maker.spec().has(option.name)) {
+      refuse(maker.spec().text + ": " + option.name +
+             " is for the pilots of a grid, these channels are matrices");
+    }
+  }
+}
 
 std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
   const auto model = maker.need("lmmse", fit_lmmse_command,
@@ -64,12 +76,7 @@ std::unique_ptr<Estimator> make_gmm_from(const Maker& maker) {
 void add_fitted_rows(Catalog& catalog) {
   CatalogRow ls =
       row("ls", "least squares, minimum norm when underdetermined", [](const Maker& maker) {
-        for (const OptionInfo& option : grid_ls_options.describe()) {
-          if (maker.spec().has(option.name)) {
-            refuse(maker.spec().text + ": " + option.name +
-                   " is for the pilots of a grid, these channels are matrices");
-          }
-        }
+        refuse_grid_options(maker, grid_ls_options.describe());
         return make_ls(maker.context().A);
       });
   ls.entry.options = grid_ls_options.describe();
@@ -77,15 +84,24 @@ void add_fitted_rows(Catalog& catalog) {
     return make_grid_ls(maker.context().A, maker.options(grid_ls_options));
   };
   catalog.add(std::move(ls));
-  CatalogRow lmmse = with_snr(row("lmmse", "linear MMSE with a fitted covariance", lmmse_options,
-                                  make_lmmse_with, "lmmse"));
+  CatalogRow lmmse = with_snr(row(
+      "lmmse", "linear MMSE with a fitted covariance", lmmse_options,
+      [](const Maker& maker, const LmmseOptions& options) {
+        refuse_grid_options(maker, grid_lmmse_options.describe());
+        return make_lmmse_with(maker, options);
+      },
+      "lmmse"));
+  for (OptionInfo& option : grid_lmmse_options.describe()) {
+    lmmse.entry.options.push_back(std::move(option));
+  }
   lmmse.make_on_grid = [](const Maker& maker) {
     const LmmseOptions options = maker.options(lmmse_options);
     if (options.diagonal_loading != 0.0) {
       refuse(maker.spec().text + ": loading is for matrices, these channels are grids");
     }
     const std::string file = maker.need_model("lmmse", fit_lmmse_command);
-    return make_grid_lmmse(maker.context().A, *maker.models().look_at(file).grid);
+    return make_grid_lmmse(maker.context().A, *maker.models().look_at(file).grid,
+                           maker.options(grid_lmmse_options));
   };
   catalog.add(std::move(lmmse));
   CatalogRow genie =

@@ -129,10 +129,184 @@ class GridLmmse final : public Estimator {
   std::vector<PortBasis> ports_;
 };
 
+/// M along one axis ('s' antennas, 'f' subcarriers, 't' symbols) of a cube [n_rx, n_f, n_s].
+template <class T>
+arma::Cube<T> along(char axis, const arma::Mat<T>& M, const arma::Cube<T>& in) {
+  T* memory = const_cast<T*>(in.memptr());
+  if (axis == 's') {
+    const arma::Mat<T> flat(memory, in.n_rows, in.n_cols * in.n_slices, false, true);
+    const arma::Mat<T> out = M * flat;
+    return arma::Cube<T>(out.memptr(), M.n_rows, in.n_cols, in.n_slices);
+  }
+  if (axis == 't') {
+    const arma::Mat<T> flat(memory, in.n_rows * in.n_cols, in.n_slices, false, true);
+    const arma::Mat<T> out = flat * M.st();
+    return arma::Cube<T>(out.memptr(), in.n_rows, in.n_cols, M.n_rows);
+  }
+  arma::Cube<T> out(in.n_rows, M.n_rows, in.n_slices);
+  for (arma::uword s = 0; s < in.n_slices; ++s) out.slice(s) = in.slice(s) * M.st();
+  return out;
+}
+
+arma::uword index_of(char axis, arma::uword r, arma::uword f, arma::uword s) {
+  return axis == 's' ? r : axis == 'f' ? f : s;
+}
+
+/// One axis after another.
+class GridLmmseInTurn final : public Estimator {
+ public:
+  GridLmmseInTurn(std::shared_ptr<const ObservationOperator> A, const GridStatistics& statistics,
+                  const std::string& order)
+      : planes_("lmmse", std::move(A)) {
+    for (const char axis : order) {
+      if (axis != '-') order_.push_back(axis);
+    }
+    const GridAxes& grid = planes_.pattern().grid;
+    AxisBasis space;
+    arma::cx_mat vectors;
+    arma::eig_sym(space.values, vectors, statistics.R_rx);
+    space.values.transform([](double v) { return std::max(v, 0.0); });
+    space.analysis = vectors.t();
+    space.synthesis = vectors;
+    space.synthesis.each_row() %= arma::conv_to<arma::cx_rowvec>::from(space.values.t());
+    const arma::vec powers = arma::real(statistics.R_rx.diag());
+    for (arma::uword t = 0; t < planes_.n_ports(); ++t) {
+      const PilotPlanes::Port& port = planes_.port(t);
+      std::vector<Axis> axes;
+      for (const char letter : order_) {
+        Axis axis{letter, space, powers};
+        if (letter == 'f') {
+          axis.basis = axis_basis(statistics.r_f, port.subcarriers, grid.n_subcarriers);
+          axis.powers.ones(grid.n_subcarriers);
+        } else if (letter == 't') {
+          axis.basis = axis_basis(statistics.r_t, port.symbols, grid.n_symbols);
+          axis.powers.ones(grid.n_symbols);
+        }
+        axes.push_back(std::move(axis));
+      }
+      ports_.push_back(std::move(axes));
+    }
+  }
+
+  std::string name() const override { return "lmmse"; }
+  const ObservationOperator& A() const override { return planes_.A(); }
+  bool predicts_mse(double) const override { return true; }
+
+ private:
+  struct Axis {
+    char letter;
+    AxisBasis basis;
+    arma::vec powers;  ///< r, of each position
+  };
+  /// A filter at one noise level.
+  struct Pass {
+    const Axis* axis;
+    arma::cube gains;   ///< of each coefficient, 1 / (d + e)
+    arma::cube scales;  ///< of each output, r / g; empty for the last
+  };
+
+  /// @param errors  of z on entry, of the estimates on return
+  static std::vector<Pass> passes_of(const std::vector<Axis>& axes, arma::cube& errors) {
+    std::vector<Pass> passes;
+    for (const Axis& axis : axes) {
+      const char letter = axis.letter;
+      const AxisBasis& basis = axis.basis;
+      // Errors are the same along the axis: they depend on those that filters ran over before.
+      const arma::uword n_kept = basis.values.n_elem;
+      Pass pass{&axis, {}, {}};
+      pass.gains.set_size(letter == 's' ? n_kept : errors.n_rows,
+                          letter == 'f' ? n_kept : errors.n_cols,
+                          letter == 't' ? n_kept : errors.n_slices);
+      for (arma::uword s = 0; s < pass.gains.n_slices; ++s) {
+        for (arma::uword f = 0; f < pass.gains.n_cols; ++f) {
+          for (arma::uword r = 0; r < pass.gains.n_rows; ++r) {
+            const double e =
+                errors(letter == 's' ? 0 : r, letter == 'f' ? 0 : f, letter == 't' ? 0 : s);
+            pass.gains(r, f, s) = 1.0 / (basis.values(index_of(letter, r, f, s)) + e);
+          }
+        }
+      }
+      const bool is_last = &axis == &axes.back();
+      const arma::mat squares = arma::square(arma::abs(basis.synthesis));
+      arma::cube found = along(letter, squares, pass.gains);  // g
+      errors.set_size(arma::size(found));
+      if (!is_last) pass.scales.set_size(arma::size(found));
+      for (arma::uword s = 0; s < found.n_slices; ++s) {
+        for (arma::uword f = 0; f < found.n_cols; ++f) {
+          for (arma::uword r = 0; r < found.n_rows; ++r) {
+            const double power = axis.powers(index_of(letter, r, f, s)), g = found(r, f, s);
+            const double left = std::max(0.0, power - g);
+            // Where nothing is found, nothing is handed on.
+            const double scale = g > 1e-12 * power ? power / g : 0.0;
+            if (!is_last) pass.scales(r, f, s) = scale;
+            errors(r, f, s) = is_last ? left : scale > 0.0 ? scale * left : power;
+          }
+        }
+      }
+      passes.push_back(std::move(pass));
+    }
+    return passes;
+  }
+
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    const arma::uword n = observation.y.n_cols, n_ports = planes_.n_ports(), n_rx = planes_.n_rx();
+    const GridAxes& grid = planes_.pattern().grid;
+    const arma::uword n_subcarriers = grid.n_subcarriers, n_symbols = grid.n_symbols;
+    arma::mat mean_errors(n_ports * n_subcarriers, n_symbols);
+    arma::cx_cube z;
+    for (arma::uword t = 0; t < n_ports; ++t) {
+      const PilotPlanes::Port& port = planes_.port(t);
+      arma::cube errors(n_rx, port.subcarriers.n_elem, port.symbols.n_elem);
+      errors.fill(observation.sigma2 * port.noise);
+      const std::vector<Pass> passes = passes_of(ports_[t], errors);
+      for (arma::uword s = 0; s < n_symbols; ++s) {
+        for (arma::uword f = 0; f < n_subcarriers; ++f) {
+          mean_errors(f * n_ports + t, s) =
+              arma::accu(errors.slice(s).col(f)) / static_cast<double>(n_rx);
+        }
+      }
+      for (arma::uword k = 0; k < n; ++k) {
+        planes_.extract(observation.y.colptr(k), t, z);
+        for (const Pass& pass : passes) {
+          const AxisBasis& basis = pass.axis->basis;
+          const char letter = pass.axis->letter;
+          const arma::cx_cube coefficients = along(letter, basis.analysis, z) % pass.gains;
+          z = along(letter, basis.synthesis, coefficients);
+          if (!pass.scales.is_empty()) z = arma::cx_cube(z % pass.scales);
+        }
+        for (arma::uword s = 0; s < n_symbols; ++s) {
+          std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
+          for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports * n_rx) {
+            std::copy_n(z.slice_colptr(s, f), n_rx, h);
+          }
+        }
+      }
+    }
+    out.mse.fill(static_cast<double>(n_rx) * arma::accu(mean_errors));
+    if (observation.per_element) {
+      out.element_mse = arma::repmat(arma::vectorise(mean_errors), 1, n);
+    }
+  }
+
+  PilotPlanes planes_;
+  std::vector<char> order_;
+  std::vector<std::vector<Axis>> ports_;  // the axes of each, in order
+};
+
+std::string order_text(GridLmmseOrder order) {
+  for (const auto& [value, name] : grid_lmmse_order_names) {
+    if (value == order) return name;
+  }
+  return {};
+}
+
 }  // namespace
 
+std::string GridLmmseOptions::why_invalid() const { return grid_lmmse_options.why_invalid(*this); }
+
 std::unique_ptr<Estimator> make_grid_lmmse(std::shared_ptr<const ObservationOperator> A,
-                                           const GridStatistics& statistics) {
+                                           const GridStatistics& statistics,
+                                           const GridLmmseOptions& options) {
   check_given("lmmse", A.get());
   if (!A->pattern()) refuse("lmmse: A (" + A->name() + ") is not the observation of a grid");
   const GridAxes& grid = A->pattern()->grid;
@@ -141,7 +315,15 @@ std::unique_ptr<Estimator> make_grid_lmmse(std::shared_ptr<const ObservationOper
            std::to_string(statistics.r_f.n_elem) + "x" + std::to_string(statistics.r_t.n_elem) +
            "; fit it on grids as large");
   }
-  return std::make_unique<GridLmmse>(std::move(A), statistics);
+  if (options.order == GridLmmseOrder::joint) {
+    return std::make_unique<GridLmmse>(std::move(A), statistics);
+  }
+  const std::string order = order_text(options.order);
+  if (grid.n_symbols > 1 && order.find('t') == std::string::npos) {
+    refuse("lmmse: order=" + order + " leaves symbols without an estimate, the grid has " +
+           std::to_string(grid.n_symbols) + "; name t too, as in order=" + order + "-t");
+  }
+  return std::make_unique<GridLmmseInTurn>(std::move(A), statistics, order);
 }
 
 }  // namespace v0

@@ -57,13 +57,9 @@ std::string NetworkConfig::why_invalid() const {
   if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
     return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
   }
-  if (fold < 1 || fold > 64) {
-    return "network: fold is " + std::to_string(fold) + "; expected 1 to 64";
-  }
   if (circle < 0 || circle > 1024) {
     return "network: circle is " + std::to_string(circle) + "; expected 0 to 1024";
   }
-  if (fold > 1 && (gate || bias_free)) return "network: fold goes with no gate and not with bias_free";
   if (embedding < 4 || embedding > 1024 || embedding % 2 != 0) {
     return "network: embedding is " + std::to_string(embedding) +
            "; expected an even number, 4 to 1024";
@@ -80,11 +76,6 @@ std::string NetworkConfig::why_invalid() const {
 }
 
 std::string NetworkConfig::why_invalid(arma::uword n_rx, arma::uword n_tx) const {
-  if (n_rx % static_cast<arma::uword>(fold) != 0) {
-    return "network: fold is " + std::to_string(fold) + ", which does not divide the " +
-           std::to_string(n_rx) + " receive antennas";
-  }
-  n_rx /= static_cast<arma::uword>(fold);
   const auto reach = static_cast<arma::uword>(kernel / 2);
   if (circular && reach > std::min(n_rx, n_tx)) {
     return "network: kernel is " + std::to_string(kernel) +
@@ -125,7 +116,6 @@ NetworkConfig parse_network(const std::string& text) {
        }},
       {"modulated", [&](const std::string& value) { config.modulated = counts(value); }},
       {"kernel", [&](const std::string& value) { config.kernel = counts(value).front(); }},
-      {"fold", [&](const std::string& value) { config.fold = counts(value).front(); }},
       {"embedding", [&](const std::string& value) { config.embedding = counts(value).front(); }},
       {"index", [&](const std::string&) { config.log_snr = false; }},
       {"zero-padding", [&](const std::string&) { config.circular = false; }},

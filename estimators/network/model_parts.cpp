@@ -54,7 +54,6 @@ std::string to_json(const NetworkConfig& config) {
   Json json;
   for_each_field(config, [&](const char* name, const auto& value, auto...) { json[name] = value; });
   // Files of networks of matrices are as they were before there were grids.
-  if (config.fold != 1) json["fold"] = config.fold;
   if (config.circle != 0) json["circle"] = config.circle;
   return json.dump();
 }
@@ -72,7 +71,6 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
       value = off ? Value{} : network.get<Value>(name);
     }
   });
-  if (network.has("fold")) config.fold = static_cast<int>(network.count("fold", 64));
   if (network.has("circle")) config.circle = static_cast<int>(network.count("circle", 1024));
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
   return config;

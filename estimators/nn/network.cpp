@@ -73,17 +73,6 @@ at::Tensor position_planes(const at::Tensor& like, double turns) {
   return at::cat(planes, 1);
 }
 
-// Planes [n, p, fold rows, columns] with the blocks of rows as planes, [n, p fold, rows, columns], and
-// back.
-at::Tensor folded(const at::Tensor& x, std::int64_t fold) {
-  if (fold == 1) return x;
-  return x.contiguous().view({x.size(0), x.size(1) * fold, x.size(2) / fold, x.size(3)});
-}
-at::Tensor unfolded(const at::Tensor& x, std::int64_t fold) {
-  if (fold == 1) return x;
-  return x.contiguous().view({x.size(0), x.size(1) / fold, x.size(2) * fold, x.size(3)});
-}
-
 // The magnitude plane is of the size of the others with this.
 constexpr double magnitude_scale = 0.3;
 constexpr double least_log_deviation = -15.0;
@@ -183,7 +172,6 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
     : circular_(config.circular),
       gate_(config.gate),
       position_(config.position),
-      fold_(config.fold),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
       layers_(network.convolutions),
       relu_(layers_.size(), true) {
@@ -223,9 +211,9 @@ void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
 }
 
 NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
-  at::Tensor x = folded(input, fold_);
+  at::Tensor x = input;
   if (magnitude_gain_ > 0.0) {
-    const at::Tensor power = folded(input.square().sum(1, /*keepdim=*/true), fold_);
+    const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
     x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(magnitude_scale)}, 1);
   }
   if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
@@ -238,9 +226,9 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   x = x.to(input.scalar_type());
   NetworkOutput output;
-  output.o = unfolded(x.narrow(1, 0, 2 * fold_), fold_);
+  output.o = x.narrow(1, 0, 2);
   if (o_gain_ != 1.0) output.o = output.o * o_gain_;
-  std::int64_t next = 2 * fold_;
+  std::int64_t next = 2;
   if (gate_) {
     const at::Tensor g_re = x.narrow(1, 2, 1), g_im = x.narrow(1, 3, 1);
     const at::Tensor re = input.narrow(1, 0, 1), im = input.narrow(1, 1, 1);
@@ -249,8 +237,7 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   // Small values on a log scale, large ones in proportion to the channel's entries.
   if (next < x.size(1)) {
-    output.deviation =
-        at::softplus(unfolded(x.narrow(1, next, fold_), fold_).clamp_min(least_log_deviation));
+    output.deviation = at::softplus(x.narrow(1, next, 1).clamp_min(least_log_deviation));
   }
   return output;
 }

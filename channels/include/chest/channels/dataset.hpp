@@ -164,35 +164,40 @@ const char* to_string(Normalisation normalisation);
 /// Channels to be written with what is known of them. A column of NaN keeps the place of a sample
 /// that was left out.
 struct ChannelBlock {
-  arma::cx_mat h;                            ///< [n_rx n_tx, n]; none where there are paths
+  arma::cx_mat h;                            ///< [n_h, n]; none where there are paths
   ToeplitzKroneckerCovariances covariances;  ///< empty when unknown
   arma::vec err_var;  ///< of estimates: E|h_hat - h|^2 per entry, [n]; empty when unknown
   arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
-  arma::vec sigma2 = {};           ///< noise variance that the estimator found, [n]; or empty
-  arma::vec scale = {};            ///< of the observations, each; [n], or empty
+  /// On a grid the same of each port and element, [n_tx n_subcarriers n_symbols, n]; or empty.
+  arma::mat err_var_element = {};
+  arma::vec sigma2 = {};  ///< noise variance that the estimator found, [n]; or empty
+  arma::vec scale = {};   ///< of the observations, each; [n], or empty
   std::vector<Paths> paths = {};   ///< gains and delays in place of h, as many paths in each
 };
 
 struct ChannelFileOptions {
   arma::uword n_rx = 0, n_tx = 0, n_samples = 0;
+  GridAxes grid = {};
   bool single_precision = true;  ///< complex64 on disk
   bool compress = false;         ///< gzip + shuffle
   bool with_covariances = false;
-  bool with_err_var = false, with_err_var_angular = false, with_sigma2 = false, with_scale = false;
+  bool with_err_var = false, with_err_var_angular = false, with_err_var_element = false;
+  bool with_sigma2 = false, with_scale = false;
   std::string model;         ///< JSON: generator and options
   std::string observations;  ///< JSON, of estimates: file, hash, normalisation, scale, samples
   std::optional<GaussianMixture> prior;
-  /// Of gains and delays: the grid they are for, how many paths, and symbols (1 or those of the grid).
-  GridAxes grid = {};
+  /// Of gains and delays on the grid: how many paths, and symbols (1 or those of the grid).
   arma::uword n_paths = 0, n_path_symbols = 0;
   std::optional<GridCovariance> grid_covariance = {};
   Provenance provenance;
 };
 
 /// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
-/// i}, /covariance/t_rx [n, n_rx], /covariance/t_tx [n, n_tx], /err_var [n],
-/// /err_var_angular [n, n_rx, n_tx], /sigma2 [n], /scale [n], /prior; or gains and delays, /gains
-/// [n, n_symbols, n_paths, n_tx, n_rx], /delays [n, n_paths]. In place only after finish().
+/// i}, on a grid [n, n_rx, n_tx, n_subcarriers, n_symbols], /covariance/t_rx [n, n_rx],
+/// /covariance/t_tx [n, n_tx], /err_var [n], /err_var_angular [n, n_rx, n_tx], /err_var_element [n, n_tx,
+/// n_subcarriers, n_symbols], /sigma2 [n], /scale [n], /prior; or gains and
+/// delays, /gains [n, n_symbols, n_paths, n_tx, n_rx], /delays [n, n_paths]. In place only after
+/// finish().
 class ChannelFileWriter {
  public:
   ChannelFileWriter(const std::filesystem::path& file, const ChannelFileOptions& options);

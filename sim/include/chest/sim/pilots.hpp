@@ -22,9 +22,10 @@ enum class PilotKind {
   hadamard,    ///< a cut of Sylvester's matrix
   zadoff_chu,  ///< cyclic shifts of one root sequence, constant modulus
   qpsk,        ///< random QPSK from the seed; qpsk:8 is the first half of qpsk:16
-  file,        ///< a matrix stored in an HDF5 file, taken as it is
+  file,        ///< a matrix stored in an HDF5 file, or what is sent on a grid; taken as it is
   comb,        ///< on a grid: every K-th subcarrier of some symbols, a comb per port
-  block        ///< on a grid: all subcarriers of some symbols, which the ports take in turn
+  block,       ///< on a grid: all subcarriers of some symbols, which the ports take in turn
+  dmrs         ///< on a grid: the demodulation reference signals of 5G (chest/sim/dmrs.hpp)
 };
 
 /// A choice of pilots as written on the command line.
@@ -35,7 +36,9 @@ struct PilotSpec {
   std::string dataset;         ///< inside the file; empty: the only complex matrix there
   std::string text;            ///< of pilots on a grid, as given: "comb:4,symbols=2-11"
 
-  bool is_grid() const { return kind == PilotKind::comb || kind == PilotKind::block; }
+  bool is_grid() const {
+    return kind == PilotKind::comb || kind == PilotKind::block || kind == PilotKind::dmrs;
+  }
 };
 
 /// Reads "dft", "dft:16", "hadamard:16", "zadoff-chu:17", "qpsk:8", "identity", "file=P.h5",
@@ -68,9 +71,15 @@ struct Pilots {
 ///
 ///   comb:K[,symbols=S-S..][,offset=N]  port t on subcarriers offset + t + i K, K >= n_tx
 ///   block[:symbols=S-S..]              port t on all subcarriers of the t-th, (t + n_tx)-th .. symbol
+///   dmrs[:type=1|2][,length=1|2][,symbols=S-S.. | ,position=2|3,additional=N,duration=N]
+///       [,ports=P-P..][,groups=N][,id=N][,scid=N][,slot=N][,start=RB]  as DmrsOptions
+///   file=P.h5[:DATASET]                what every port sends, [n_tx, n_subcarriers, n_symbols], 0:
+///                                      silent; each element is a group of its own
 ///
-/// Symbols are counted from 0 (default 0). Every pilot is QPSK from the seed, of energy `pilot_energy`.
-/// @throws Error(invalid_argument) if they do not fit the grid
+/// Symbols are counted from 0 (default 0; of dmrs: position 2). Pilots of combs and blocks are QPSK from
+/// the seed. All have the energy `pilot_energy`, times `groups` of dmrs; those of a file are multiplied
+/// by its root.
+/// @throws Error(invalid_argument) if they do not fit the grid;  Error(io), Error(format) from the file
 Pilots make_grid_pilots(const PilotSpec& spec, arma::uword n_tx, const GridAxes& grid,
                         std::uint64_t seed, double pilot_energy = 1.0);
 

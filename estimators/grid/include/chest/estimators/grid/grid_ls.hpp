@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 
 #include <chest/estimators/common/options.hpp>
 #include <chest/estimators/grid/pilot_planes.hpp>

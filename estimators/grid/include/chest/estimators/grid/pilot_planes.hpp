@@ -1,6 +1,7 @@
 #pragma once
 
 #include <armadillo>
+#include <complex>
 #include <memory>
 #include <optional>
 #include <string>

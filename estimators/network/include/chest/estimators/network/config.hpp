@@ -35,10 +35,6 @@ struct NetworkConfig {
   /// angle to angle, which periodic edges alone would hide.
   bool position = true;
   bool magnitude = true;  ///< a third input plane: log(1 + |z|^2 / sigma2)
-  /// The receive angles as so many blocks side by side, each with planes of its own: polarisations and
-  /// rows of a panel (panel_mix()), whose power lies at the same angles and delays. Not with gate or
-  /// bias_free.
-  int fold = 1;
   /// For planes of grids (antennas x subcarriers) at any distance of the columns: the position of a
   /// delay is told in full circles of the delays that columns `circle` subcarriers apart tell apart,
   /// the same for all distances. 0: the columns are transmit antennas, once around the circle.
@@ -55,8 +51,8 @@ struct NetworkConfig {
 
   /// The layers of [Fesl2024a] (55 025 parameters at any array size).
   static NetworkConfig published();
-  int n_inputs() const { return fold * (2 + (magnitude ? 1 : 0)) + (position ? 4 : 0); }
-  int n_outputs() const { return fold * (2 + (variance ? 1 : 0)) + (gate ? 2 : 0); }
+  int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
+  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
   /// The same for channels of this size: periodic edges reach around an array once only.
