@@ -165,17 +165,34 @@ int calibrate(const Args& args, Context& context) {
   }
   NetworkModel model = load_network_model(o.file);
   // All that is asked for is understood before the first minute is spent.
-  const bool chooses = o.pilots != "none";
+  const bool is_grid = !model.grid.empty();
+  if (is_grid && !o.pilots.empty() && o.pilots != "none") {
+    refuse("--pilots: solvers are chosen for the pilots of matrices, the model is for grids");
+  }
+  const bool chooses = o.pilots != "none" && !is_grid;
   const sim::SweepOptions options = sweep_options(
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
   const Dataset dataset = o.channels.open();
-  check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
+  if (is_grid != dataset.info().grid.is_grid()) {
+    refuse(std::string("the model is for ") + (is_grid ? "grids" : "matrices") +
+           ", the channels are " +
+           size_text(dataset.info().n_rx, dataset.info().n_tx, dataset.info().grid));
+  }
+  if (!is_grid) check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
   const SampleRange range = o.channels.range(dataset);
   const std::string hash = hash_file(dataset.info().file);
   for (const Seen& seen : seen_by(o.file, dataset.info(), hash, range)) {
     if (!seen.tuned) warn_of(seen);
   }
-  const SampleReader held_out = o.channels.samples_of(dataset, range);
+  const SampleReader channels = o.channels.samples_of(dataset, range);
+  const SampleReader held_out = is_grid ? plane_samples(channels, model.grid.plane_step) : channels;
+  if (is_grid) {
+    if (held_out.n_rx != model.n_rx) {
+      refuse("the channels have " + std::to_string(held_out.n_rx) +
+             " receive antennas, the model is for " + std::to_string(model.n_rx));
+    }
+    model.n_tx = held_out.n_tx;
+  }
 
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
@@ -185,6 +202,7 @@ int calibrate(const Args& args, Context& context) {
   print(model.calibration, context.out);
   // The solvers are tried with the model as it will be.
   save(o.to, model);
+  calibrate_grid_errors("dmse", o.to, model, channels, run, context.catalog);
   if (!chooses) return 0;
   const sim::Results results =
       try_solvers(o, model, held_out, options, terminal.control(), context.catalog);

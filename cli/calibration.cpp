@@ -6,6 +6,7 @@
 
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/metrics.hpp>
+#include <chest/sim/sweep.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -23,6 +24,9 @@ CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& c
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
   const auto denoiser = make_network_denoiser(model, {run.device, 0, run.bfloat16});
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
+  model.errors = {};
+  // Solvers for pilots that mix the antennas, which read the errors, are for matrices.
+  if (!model.grid.empty()) return;
   constexpr arma::uword most_channels = 256;
   const auto range = denoiser->sigma2_range();
   const arma::vec levels_db =
@@ -31,6 +35,48 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const Ca
   for (arma::uword i = 0; i < levels.n_elem; ++i) levels(i) = from_db(levels_db(i));
   model.errors = measure_errors(*denoiser, spread(held_out, most_channels), levels, run.seed,
                                 ErrorDetail::angular, run.n_threads);
+}
+
+std::pair<arma::vec, arma::vec> measure_grid_errors(
+    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
+    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog) {
+  constexpr arma::uword most_channels = 128, last_symbol_of_two = 11;
+  EstimatorContext known;
+  known.n_rx = held_out.n_rx;
+  known.n_tx = held_out.n_tx;
+  known.grid = held_out.grid;
+  known.rx_panel = held_out.rx_panel;
+  known.device = run.device;
+  known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  const auto make = [&](const std::string& name,
+                        const std::shared_ptr<const ObservationOperator>& A) {
+    EstimatorContext context = known;
+    context.A = A;
+    NamedOptions spec = parse_named_options(name);
+    if (run.bfloat16) spec.options["bfloat16"] = "";
+    return std::shared_ptr<const Estimator>(catalog.make(spec, context));
+  };
+  sim::SweepOptions options;
+  options.snr_db = {-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0};
+  options.estimators = {kind};
+  const bool two = held_out.grid.n_symbols > last_symbol_of_two;
+  options.pilots = {
+      sim::parse_pilots("comb:" + std::to_string(grid.plane_step) + (two ? ",symbols=2-11" : ""))};
+  options.seed = run.seed;
+  options.n_threads = run.n_threads;
+  options.block = 4;
+  options.wall_clock = run.device != "cpu";
+  const sim::Results results =
+      sim::run_sweep(spread(held_out, most_channels), {}, make, options, run.control);
+  std::vector<double> snr_db, ratios;
+  for (const sim::Row& row : sim::rows(results)) {
+    if (!(row.nmse_predicted > 0.0)) continue;
+    const double ratio = row.nmse / row.nmse_predicted;
+    // By the SNR of the planes: those of two symbols have the noise of their mean.
+    snr_db.push_back(row.snr_db + to_db(two ? 2.0 : 1.0));
+    ratios.push_back(ratio * grid.error_ratio_at(from_db(-snr_db.back())));
+  }
+  return {arma::vec(snr_db), arma::vec(ratios)};
 }
 
 void print(const Calibration& calibration, std::ostream& out) {

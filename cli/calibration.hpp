@@ -1,8 +1,12 @@
 #pragma once
 
+#include <filesystem>
 #include <iosfwd>
 #include <string>
+#include <tuple>
+#include <utility>
 
+#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/run_control.hpp>
@@ -27,6 +31,22 @@ struct CalibrationRun {
 /// Fills what a model knows of itself from channels that it was not fitted on: calls per SNR, and
 /// the errors of one call.
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run);
+
+/// Fills GridStatistics::error_ratio of a model of grids: the measured over the predicted error of the
+/// estimator of its kind, with the model as it is in `file`, on channels that it was not fitted on.
+/// @param model  whose kind is the name of the estimator
+template <class Model>
+void calibrate_grid_errors(const std::string& kind, const std::filesystem::path& file, Model& model,
+                           const SampleReader& held_out, const CalibrationRun& run,
+                           const Catalog& catalog) {
+  if (model.grid.plane_step == 0) return;
+  std::tie(model.grid.error_snr_db, model.grid.error_ratio) =
+      measure_grid_errors(kind, file, model.grid, held_out, run, catalog);
+  save(file, model);
+}
+std::pair<arma::vec, arma::vec> measure_grid_errors(
+    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
+    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog);
 
 /// One line per SNR: calls, NMSE, and the measured over the predicted error where it was predicted.
 void print(const Calibration& calibration, std::ostream& out);

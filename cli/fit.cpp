@@ -172,6 +172,10 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
+  // On the end of what it was fitted on where nothing else was given: 64 components see little of it.
+  const SampleRange held = validation.size() > 0 ? validation : range;
+  calibrate_grid_errors("gmm", options.out, model, options.channels.samples_of(dataset, held),
+                        CalibrationRun::of(options.common, {}), context.catalog);
 
   context.out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
               << describe(model.prior) << ", from " << model.n_samples << " channels\n"
@@ -311,6 +315,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
+  calibrate_grid_errors("dmse", options.out, model, held_samples, calibration, context.catalog);
   if (finished) {
     std::error_code ignored;
     std::filesystem::remove(fit.checkpoint, ignored);
@@ -375,8 +380,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");
   line.flag("augment", &options.augmentation, "none|phase|mirror",
-            "random phases; mirror: also antennas in reverse order and conjugates, for uniform "
-            "linear arrays in symmetric surroundings");
+            "random phases; mirror: also reversed arrays and conjugates");
   line.output("checkpoint", &options.checkpoint,
               "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,
@@ -390,8 +394,8 @@ void declare(CommandLine& line, FitOptions& options) {
   options.channels.add(line);
   line.flag("validation", &options.validation, "FIRST:END",
             "for dmse and vae (left out: the last 5 %), or for the likelihood of gmm");
-  line.flag("comb", &options.comb, "N", "grids: subcarriers between pilots; dmse: one or several")
-      .default_text = "4; dmse: 2,4,6";
+  line.flag("comb", &options.comb, "N", "grids: subcarriers between pilots").default_text =
+      "4; dmse: 2,4,6";
   line.section("gmm; lmmse takes --shrinkage and --covariance alone");
   line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
             "lmmse: towards white; auto: of few channels");

@@ -80,11 +80,13 @@ std::string help_with_default(const OptionInfo& option) {
   if (!option.default_text.empty()) {
     notes += (notes.empty() ? "default " : "; default ") + option.default_text;
   }
-  return option.help + (notes.empty() ? "" : " (" + notes + ")");
+  return (option.on_grid ? "on a grid: " : "") + option.help +
+         (notes.empty() ? "" : " (" + notes + ")");
 }
 
 std::string example_of(const CatalogEntry& estimator) {
   for (const OptionInfo& option : estimator.options) {
+    if (option.on_grid) continue;
     if (option.placeholder.empty()) return estimator.name + ":" + option.name;
     const std::string value = example_value(option);
     if (!value.empty()) return estimator.name + ":" + option.name + "=" + value;

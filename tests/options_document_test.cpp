@@ -34,7 +34,7 @@ std::string document() {
       out << "| `" << option.name;
       if (!option.placeholder.empty()) out << '=' << cell(option.placeholder);
       out << "` | " << cell(option.range) << " | " << cell(option.default_text) << " | "
-          << cell(option.help) << " |\n";
+          << cell((option.on_grid ? "on a grid: " : "") + option.help) << " |\n";
     }
   }
   return out.str();

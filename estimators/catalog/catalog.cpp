@@ -115,6 +115,11 @@ std::string Catalog::options_json(const NamedOptions& spec) const {
 std::unique_ptr<Estimator> Catalog::make_from(const CatalogRow& found, const Maker& maker) const {
   const EstimatorContext& context = maker.context();
   const bool is_grid = context.A->pattern() != nullptr;
+  for (const OptionInfo& option : found.entry.options) {
+    if (!option.on_grid || is_grid || !maker.spec().has(option.name)) continue;
+    refuse(maker.spec().text + ": " + option.name +
+           " is for the pilots of a grid, these channels are matrices");
+  }
   if (is_grid && !found.make_on_grid) return make_of_planes(found, maker);
   std::unique_ptr<Estimator> estimator = is_grid ? found.make_on_grid(maker) : found.make(maker);
   if (maker.spec().has(snr_option().name)) {

@@ -22,20 +22,17 @@ namespace {
 
 constexpr const char* fit_lmmse_command = "chest fit lmmse --channels FILE --out MODEL";
 
-/// @throws Error(invalid_argument) if an option is given that has a meaning on grids alone
-void refuse_grid_options(const Maker& maker, const std::vector<OptionInfo>& options) {
-  for (const OptionInfo& option : options) {
-    if (maker.spec().has(option.name)) {
-      refuse(maker.spec().text + ": " + option.name +
-             " is for the pilots of a grid, these channels are matrices");
-    }
-  }
-}
-
 std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
   const auto model = maker.need("lmmse", fit_lmmse_command,
                                 [](const auto& file) { return load_lmmse_model(file); });
   return make_lmmse(maker.context().A, model->C, options);
+}
+
+void add_grid_options(CatalogRow& row, std::vector<OptionInfo> options) {
+  for (OptionInfo& option : options) {
+    option.on_grid = true;
+    row.entry.options.push_back(std::move(option));
+  }
 }
 
 CatalogRow with_snr(CatalogRow row) {
@@ -74,12 +71,9 @@ std::unique_ptr<Estimator> make_gmm_from(const Maker& maker) {
 }
 
 void add_fitted_rows(Catalog& catalog) {
-  CatalogRow ls =
-      row("ls", "least squares, minimum norm when underdetermined", [](const Maker& maker) {
-        refuse_grid_options(maker, grid_ls_options.describe());
-        return make_ls(maker.context().A);
-      });
-  ls.entry.options = grid_ls_options.describe();
+  CatalogRow ls = row("ls", "least squares, minimum norm when underdetermined",
+                      [](const Maker& maker) { return make_ls(maker.context().A); });
+  add_grid_options(ls, grid_ls_options.describe());
   ls.make_on_grid = [](const Maker& maker) {
     return make_grid_ls(maker.context().A, maker.options(grid_ls_options));
   };
@@ -87,13 +81,10 @@ void add_fitted_rows(Catalog& catalog) {
   CatalogRow lmmse = with_snr(row(
       "lmmse", "linear MMSE with a fitted covariance", lmmse_options,
       [](const Maker& maker, const LmmseOptions& options) {
-        refuse_grid_options(maker, grid_lmmse_options.describe());
         return make_lmmse_with(maker, options);
       },
       "lmmse"));
-  for (OptionInfo& option : grid_lmmse_options.describe()) {
-    lmmse.entry.options.push_back(std::move(option));
-  }
+  add_grid_options(lmmse, grid_lmmse_options.describe());
   lmmse.make_on_grid = [](const Maker& maker) {
     const LmmseOptions options = maker.options(lmmse_options);
     if (options.diagonal_loading != 0.0) {

@@ -6,6 +6,8 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/common/interpolation.hpp>
+#include <chest/metrics.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -82,6 +84,11 @@ GridStatistics fit_grid_statistics(const SampleReader& samples) {
   return out;
 }
 
+double GridStatistics::error_ratio_at(double sigma2) const {
+  if (error_ratio.is_empty()) return 1.0;
+  return Between(error_snr_db, -to_db(sigma2)).of(error_ratio);
+}
+
 SampleReader plane_samples(const SampleReader& samples, arma::uword step) {
   const arma::uword n_f = samples.grid.n_subcarriers, n_s = samples.grid.n_symbols;
   if (step == 0 || step > n_f) {
@@ -134,6 +141,10 @@ void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statist
     archive.attribute(in, "least_step", static_cast<std::int64_t>(statistics.least_step));
     archive.attribute(in, "most_step", static_cast<std::int64_t>(statistics.most_step));
   }
+  if (!statistics.error_ratio.is_empty()) {
+    archive.write(in + "/error_snr_db", arma::mat(statistics.error_snr_db));
+    archive.write(in + "/error_ratio", arma::mat(statistics.error_ratio));
+  }
   const PanelShape& panel = statistics.rx_panel;
   if (panel.is_line()) return;
   archive.attribute(in, "rx_rows", static_cast<std::int64_t>(panel.rows));
@@ -161,6 +172,14 @@ GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_
   if (archive.number_attribute(in, "most_step")) {
     out.least_step = static_cast<arma::uword>(number("least_step"));
     out.most_step = static_cast<arma::uword>(number("most_step"));
+  }
+  if (archive.has(in + "/error_ratio")) {
+    out.error_snr_db = archive.read_mat(in + "/error_snr_db").as_col();
+    out.error_ratio = archive.read_mat(in + "/error_ratio").as_col();
+    const bool fits = out.error_ratio.n_elem == out.error_snr_db.n_elem &&
+                      out.error_ratio.n_elem > 0 && out.error_snr_db.is_sorted() &&
+                      out.error_ratio.is_finite() && out.error_ratio.min() > 0.0;
+    if (!fits) throw damaged("error_ratio");
   }
   if (archive.number_attribute(in, "rx_rows")) {
     out.rx_panel.rows = static_cast<arma::uword>(number("rx_rows"));

@@ -36,7 +36,7 @@ class PlaneEstimator final : public Estimator {
   PlaneEstimator(std::shared_ptr<const PilotPlanes> planes, const GridStatistics& statistics,
                  const std::function<std::shared_ptr<const Estimator>(
                      std::shared_ptr<const ObservationOperator>)>& make_inner)
-      : planes_(std::move(planes)), r_f_(statistics.r_f), filters_(4) {
+      : planes_(std::move(planes)), statistics_(statistics), filters_(4) {
     const PilotPlanes::Port& port = planes_->port(0);
     const std::shared_ptr<const ObservationOperator> identity =
         make_identity_observation(planes_->n_rx(), port.subcarriers.n_elem);
@@ -89,8 +89,8 @@ class PlaneEstimator final : public Estimator {
       const double error = white_part * plane_sigma2 / (1.0 + plane_sigma2);
       for (arma::uword t = 0; t < planes_->n_ports(); ++t) {
         filters.push_back(wiener_filter(planes_->port(t).subcarriers,
-                                        planes_->pattern().grid.n_subcarriers, r_f_, error,
-                                        n_window));
+                                        planes_->pattern().grid.n_subcarriers, statistics_.r_f,
+                                        error, n_window));
       }
       return filters;
     });
@@ -140,7 +140,7 @@ class PlaneEstimator final : public Estimator {
       const Mode& mode = modes_[i];
       if (modes[i].sigma2 > most_noise) continue;
       inner_->estimate(modes[i], found);
-      out.nfe += found.nfe;
+      out.nfe += found.nfe * n_ports;
       out.n_reset += found.n_reset;
       const arma::vec share = arma::square(arma::abs(mode.to_symbols));
       known += share;
@@ -176,8 +176,10 @@ class PlaneEstimator final : public Estimator {
       }
     }
     if (!predicts) return;
+    errors *= statistics_.error_ratio_at(modes.front().sigma2);
     for (arma::uword k = 0; k < n; ++k) {
       for (arma::uword s = 0; s < n_symbols; ++s) {
+        // No less than what its symbols say of a channel that moves.
         errors.slice(k).col(s) += std::max(0.0, 1.0 - known(s));
       }
       out.mse(k) = static_cast<double>(n_rx) * arma::accu(errors.slice(k));
@@ -187,7 +189,7 @@ class PlaneEstimator final : public Estimator {
   }
 
   std::shared_ptr<const PilotPlanes> planes_;
-  arma::cx_vec r_f_;
+  GridStatistics statistics_;
   arma::cx_mat mix_;  // of the receive antennas of a panel; empty for a line
   std::shared_ptr<const Estimator> inner_;
   std::vector<Mode> modes_;

@@ -52,8 +52,8 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
                            "; expected two equal numbers");
   }
   model.network = published_config(file, params.counts("unet_dict.ch_layers_pre"),
-                                params.counts("unet_dict.ch_layers_post"), kernel[0],
-                                static_cast<int>(params.count("unet_dict.ch_init_time", 1024)));
+                                   params.counts("unet_dict.ch_layers_post"), kernel[0],
+                                   static_cast<int>(params.count("unet_dict.ch_init_time", 1024)));
   const auto objective = params.get<std::string>("diff_model_dict.objective");
   const std::map<std::string, Prediction> objectives{{"pred_noise", Prediction::epsilon},
                                                      {"pred_x_0", Prediction::sample}};

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include <chest/estimators/prior/denoiser.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
 
 #include "checks.hpp"
 

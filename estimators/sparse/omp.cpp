@@ -79,8 +79,7 @@ class DenseDictionary final : public Dictionary {
  public:
   DenseDictionary(const ObservationOperator& A, const arma::cx_mat& G_rx, arma::uword n_tx,
                   arma::uword oversampling)
-      : D_(arma::kron(steering_vectors(n_tx, oversampling), G_rx)),
-        Phi_(A.apply(D_)) {
+      : D_(arma::kron(steering_vectors(n_tx, oversampling), G_rx)), Phi_(A.apply(D_)) {
     scale_ = normalise(Phi_);
     n_atoms_ = arma::uvec(arma::find(scale_ > 0.0)).n_elem;
   }

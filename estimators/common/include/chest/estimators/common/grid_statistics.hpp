@@ -24,9 +24,14 @@ struct GridStatistics {
   /// Steps that the model serves with any number of columns; 0: plane_step alone, with the columns of
   /// the model.
   arma::uword least_step = 0, most_step = 0;
+  /// Measured over predicted error of estimates of grids on channels that the model was not fitted on,
+  /// by the SNR of a plane (ascending); empty: not measured.
+  arma::vec error_snr_db, error_ratio;
   PanelShape rx_panel;  ///< whose panel_mix() the planes of the model are mixed by
 
   bool empty() const { return R_rx.is_empty(); }
+  /// error_ratio at this noise level, interpolated; 1 where it was not measured.
+  double error_ratio_at(double sigma2) const;
 };
 
 /// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks.

@@ -66,6 +66,7 @@ struct OptionInfo {
   std::string range;         ///< "1 .. 64"; empty when any value is allowed
   std::string default_text;  ///< "4"; empty for a switch and for no value
   std::string help;
+  bool on_grid = false;  ///< for the pilots of a grid alone
 };
 
 /// Makes the estimator that an option names ("start=omp(sparsity=4)"), where the parsing is told how.

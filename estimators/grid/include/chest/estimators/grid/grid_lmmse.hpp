@@ -28,7 +28,7 @@ struct GridLmmseOptions {
 };
 inline constexpr auto grid_lmmse_options = options_of<GridLmmseOptions>(option(
     "order", &GridLmmseOptions::order, grid_lmmse_order_names,
-    "on a grid: all axes at once, or one after another (f subcarriers, t symbols, s antennas)"));
+    "all axes at once, or one after another (f subcarriers, t symbols, s antennas)"));
 
 /// Linear MMSE on a grid whose covariance is taken for R_rx kron R_f kron R_t. Over all axes at once
 /// (`joint`) it is exact for that, at the cost of filters over one axis at a time (in the eigenvectors

@@ -30,11 +30,11 @@ struct GridLsOptions {
 };
 inline constexpr auto grid_ls_options = options_of<GridLsOptions>(
     option("interpolation", &GridLsOptions::frequency, frequency_interpolation_names,
-           "on a grid: from the pilots over frequency"),
+           "from the pilots over frequency"),
     option("time", &GridLsOptions::time, time_interpolation_names,
-           "on a grid: from the pilot symbols to the others"),
+           "from the pilot symbols to the others"),
     option("taps", &GridLsOptions::taps, at_least(0),
-           "on a grid: delays kept of the pilots' transform")
+           "delays kept of the pilots' transform")
         .default_is("half of them")
         .only_if([](const GridLsOptions& o) { return o.frequency == FrequencyInterpolation::dft; },
                  "interpolation=dft"));
