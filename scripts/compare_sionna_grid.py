@@ -26,42 +26,13 @@ import tempfile
 import h5py
 import numpy as np
 
-CARRIER_HZ, SPACING_HZ, N_SYMBOLS, N_RX = 3.5e9, 30e3, 14, 16
+from sionna_links import N_RX, N_SYMBOLS, SPACING_HZ, draw_links
+
+SPEEDS = (3.0, 3.0)  # m/s
 CELLS = {"s8": dict(users=1, subcarriers=48), "bench": dict(users=4, subcarriers=624)}
 PILOT_SYMBOLS = [2, 11]
 LS = [("nn", "ls:interpolation=nearest,time=nearest"), ("lin", "ls"),
       ("lin_time_avg", "ls:time=average")]
-
-
-def draw_links(n, seed, scenario="umi"):
-    """Gains [n, N_RX, paths, N_SYMBOLS] and delays in s [n, paths]; paths that a link lacks have gain 0."""
-    import sionna.phy
-    import torch
-    from sionna.phy.channel import gen_single_sector_topology
-    from sionna.phy.channel.tr38901 import PanelArray, UMi
-
-    torch.manual_seed(seed)
-    sionna.phy.config.seed = seed
-    base = PanelArray(num_rows_per_panel=2, num_cols_per_panel=4, polarization="dual",
-                      polarization_type="cross", antenna_pattern="38.901",
-                      carrier_frequency=CARRIER_HZ)
-    user = PanelArray(num_rows_per_panel=1, num_cols_per_panel=1, polarization="single",
-                      polarization_type="V", antenna_pattern="omni", carrier_frequency=CARRIER_HZ)
-    model = UMi(carrier_frequency=CARRIER_HZ, o2i_model="low", ut_array=user, bs_array=base,
-                direction="uplink", enable_pathloss=False, enable_shadow_fading=False)
-    gains, delays = [], []
-    with torch.no_grad():
-        while sum(map(len, gains)) < n:
-            model.set_topology(*gen_single_sector_topology(64, 1, scenario, min_ut_velocity=3.0,
-                                                           max_ut_velocity=3.0))
-            # Symbols follow each other at the mean distance of a slot, prefix included.
-            a, tau = model(N_SYMBOLS, SPACING_HZ * 14 / 15)
-            gains.append(a[:, 0, :, 0, 0].cpu().numpy().astype("c8"))
-            delays.append(tau[:, 0, 0].cpu().numpy())
-    most = max(a.shape[2] for a in gains)
-    gains = [np.pad(a, ((0, 0), (0, 0), (0, most - a.shape[2]), (0, 0))) for a in gains]
-    delays = [np.pad(t, ((0, 0), (0, most - t.shape[1]))) for t in delays]
-    return np.concatenate(gains)[:n], np.concatenate(delays)[:n]
 
 
 def grids(gains, delays, n_subcarriers):
@@ -153,7 +124,7 @@ def main():
         if len(gains) < n_links:
             raise SystemExit(f"{args.links} holds {len(gains)} links, {n_links} are needed")
     else:
-        gains, delays = draw_links(n_links, args.seed)
+        gains, delays = draw_links(n_links, args.seed, speeds=SPEEDS)
         if args.links:
             np.savez(args.links, a=gains, tau=delays)
 
