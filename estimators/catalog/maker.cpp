@@ -120,10 +120,7 @@ std::shared_ptr<const Estimator> Maker::other_estimator(const std::string& text)
   NamedOptions other = parse_named_options(text);
   const CatalogEntry& entry = catalog_.entry(other.name);
   if (entry.model == "dmse") {
-    // Where the pilots do not decorrelate, dmse is itself a choice of others.
-    const bool chooses = other.name == "dmse" && !context_.A->gram_scale();
-    const bool uses_prior = catalog_.entry(spec_.name).model == "dmse";
-    if (other.name == spec_.name || chooses || (uses_prior && other.name == "dmse")) {
+    if (other.name == spec_.name || other.name == "dmse") {
       refuse(spec_.text + ": " + other.name + " cannot be used by " + spec_.name);
     }
     if (other.file.empty()) other.file = spec_.file;

@@ -46,17 +46,9 @@ class Sbl final : public Estimator {
   void do_estimate(const Observation& observation, Estimate& out) const override {
     out.h.set_size(A_->n_h(), observation.y.n_cols);
     Work work;
-    Estimate start;
-    arma::cx_mat y = observation.y;
-    if (options_.start) {
-      options_.start->estimate(observation, start);
-      A_->apply(start.h, y);
-      out.nfe = start.nfe;
-      out.n_reset = start.n_reset;
-    }
     for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
       arma::cx_mat H(out.h.colptr(k), U_.n_rows, G_tx_.n_rows, false, true);
-      out.mse(k) = infer(y.unsafe_col(k), observation.y.unsafe_col(k), observation.sigma2, work, H);
+      out.mse(k) = infer(observation.y.unsafe_col(k), observation.sigma2, work, H);
     }
   }
 
@@ -73,12 +65,9 @@ class Sbl final : public Estimator {
     arma::cx_vec Lx;     ///< L^-1 x
   };
 
-  /// @param start  what the first variances are found in, like y
-  double infer(const arma::cx_vec& start, const arma::cx_vec& y, double sigma2, Work& work,
-               arma::cx_mat& H) const {
-    split(start, work.X);
-    arma::mat v = periodogram(work.X) * K_;
+  double infer(const arma::cx_vec& y, double sigma2, Work& work, arma::cx_mat& H) const {
     split(y, work.X);
+    arma::mat v = periodogram(work.X) * K_;
     v.each_row() /= arma::sum(arma::square(K_), 0);
     for (arma::uword i = 0; i < options_.iterations; ++i) {
       work.V = v * K_.t();

@@ -19,8 +19,6 @@ struct SblOptions {
   arma::uword oversampling = 4;
   /// c of the prior p(v) ~ 1 / v^c of every variance; 0 is maximum likelihood.
   double penalty = 0.5;
-  /// Whose estimate the variances start from; null: the observation.
-  std::shared_ptr<const Estimator> start = {};
   /// The receive antennas where they are a panel, y and h being mixed by panel_mix(). Not an option of
   /// the table: it belongs to the channels.
   PanelShape rx_panel = {};
@@ -34,8 +32,7 @@ inline constexpr auto sbl_options = options_of<SblOptions>(
     option("oversampling", &SblOptions::oversampling, within(1, 64),
            "angles per antenna at which there may be power, on each side"),
     option("penalty", &SblOptions::penalty, at_least(0),
-           "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"),
-    option("start", &SblOptions::start, "estimator whose estimate the variances start from"));
+           "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"));
 
 /// Sparse Bayesian learning: the conditional mean for a Gaussian channel whose power over angle is
 /// found for each channel, sparse.
