@@ -151,8 +151,8 @@ arma::cx_mat panel_response(const AntennaPanel& panel, double azimuth, double ze
   arma::uword i = 0;
   for (arma::uword k = 0; k < panel.n_polarisations; ++k) {
     const double slant = panel.n_polarisations == 1 ? 0.0 : (k == 0 ? 45.0 : -45.0) * degree;
-    for (arma::uword row = 0; row < panel.n_rows; ++row) {
-      for (arma::uword column = 0; column < panel.n_columns; ++column, ++i) {
+    for (arma::uword column = 0; column < panel.n_columns; ++column) {
+      for (arma::uword row = 0; row < panel.n_rows; ++row, ++i) {
         const std::complex<double> at = std::polar(
             amplitude,
             std::numbers::pi * (static_cast<double>(column) * y + static_cast<double>(row) * z));
@@ -180,6 +180,11 @@ class Cdl final : public ChannelGenerator {
   arma::uword n_rx() const override { return options_.rx.n(); }
   arma::uword n_tx() const override { return options_.tx.n(); }
   GridAxes grid() const override { return options_.grid; }
+  PanelShape rx_panel() const override {
+    const AntennaPanel& rx = options_.rx;
+    if (rx.n_rows == 1 && rx.n_polarisations == 1) return {};
+    return {rx.n_rows, rx.n_columns, rx.n_polarisations};
+  }
 
   std::string describe() const override {
     return nlohmann::ordered_json{{"generator", "cdl"},

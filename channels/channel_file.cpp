@@ -151,6 +151,7 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
                    options.n_paths > 0 ? format_version_of_paths : format_version,
                    options.provenance);
   archive.attribute("/", "model", options.model);
+  if (!options.rx_panel.is_line()) archive.attribute("/", "rx_panel", options.rx_panel.text());
   if (!options.observations.empty()) archive.attribute("/", "observations", options.observations);
   if (options.n_paths > 0) {
     impl_->create_paths();

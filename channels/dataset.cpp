@@ -107,12 +107,24 @@ struct Dataset::Impl {
     info.n_tx = source->n_tx;
     info.grid = source->grid;
     info.rx_panel = options.rx_panel;
+    if (info.rx_panel.is_line() && info.kind == "chest") info.rx_panel = stored_panel();
     if (!info.rx_panel.is_line() && info.rx_panel.n() != info.n_rx)
       fail(ErrorKind::format, "has n_rx = " + std::to_string(info.n_rx) + ", a panel " +
                                   info.rx_panel.text() + " has " +
                                   std::to_string(info.rx_panel.n()) + " antennas");
     info.n_skipped = source->n_skipped;
     info.has_paths = source->has_paths;
+  }
+
+  /// The panel that a file of chest names; a line where it names none.
+  PanelShape stored_panel() const {
+    PanelShape panel;
+    const std::optional<std::string> text = archive->text_attribute("/", "rx_panel");
+    if (!text) return panel;
+    unsigned rows = 0, columns = 0, polarisations = 0;
+    if (std::sscanf(text->c_str(), "%ux%ux%u", &rows, &columns, &polarisations) != 3 || rows == 0)
+      fail(ErrorKind::format, "attribute rx_panel is '" + *text + "', expected for example 2x4x2");
+    return {rows, columns, polarisations};
   }
 
   void open_archive(const DatasetOptions& options) {

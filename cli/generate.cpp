@@ -210,6 +210,7 @@ int generate(const Args& args, Context& context) {
   file.with_covariances = !one.covariances.empty();
   if (!one.paths.empty()) {
     file.grid = generator->grid();
+    file.rx_panel = generator->rx_panel();
     file.n_paths = one.paths[0].gains.n_cols;
     file.n_path_symbols = one.paths[0].gains.n_slices;
     file.grid_covariance = generator->grid_covariance();

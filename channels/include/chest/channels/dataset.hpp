@@ -70,7 +70,7 @@ struct DatasetOptions : SampleChoice {
   /// Gains and delays of paths become channels on this grid; of arrays that are grids it takes the
   /// first subcarriers and symbols, and names the spacing.
   GridChoice grid = {};
-  arma::uword n_rx = 0;  ///< needed for vec(H), checked elsewhere; 0: from the file
+  arma::uword n_rx = 0;      ///< needed for vec(H), checked elsewhere; 0: from the file
   PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   bool matrix =
       false;  ///< one matrix, complex or real, as its writer shows it, in place of samples
@@ -84,7 +84,7 @@ struct DatasetInfo {
   std::string type_name;  ///< stored type, for people
   arma::uword n_samples = 0, n_rx = 0, n_tx = 0;
   GridAxes grid = {};
-  PanelShape rx_panel = {};  ///< as told by DatasetOptions::rx_panel or the file
+  PanelShape rx_panel = {};   ///< as told by DatasetOptions::rx_panel or the file
   arma::uword n_skipped = 0;  ///< empty snapshots (quadriga-lib) or cells left out
   double scale = 1.0;         ///< h = scale * stored (Normalisation::sample: 1)
   Normalisation normalisation = Normalisation::none;
@@ -170,9 +170,9 @@ struct ChannelBlock {
   arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
   /// On a grid the same of each port and element, [n_tx n_subcarriers n_symbols, n]; or empty.
   arma::mat err_var_element = {};
-  arma::vec sigma2 = {};  ///< noise variance that the estimator found, [n]; or empty
-  arma::vec scale = {};   ///< of the observations, each; [n], or empty
-  std::vector<Paths> paths = {};   ///< gains and delays in place of h, as many paths in each
+  arma::vec sigma2 = {};          ///< noise variance that the estimator found, [n]; or empty
+  arma::vec scale = {};           ///< of the observations, each; [n], or empty
+  std::vector<Paths> paths = {};  ///< gains and delays in place of h, as many paths in each
 };
 
 struct ChannelFileOptions {
@@ -188,6 +188,7 @@ struct ChannelFileOptions {
   std::optional<GaussianMixture> prior;
   /// Of gains and delays on the grid: how many paths, and symbols (1 or those of the grid).
   arma::uword n_paths = 0, n_path_symbols = 0;
+  PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   std::optional<GridCovariance> grid_covariance = {};
   Provenance provenance;
 };

@@ -29,6 +29,8 @@ class ChannelGenerator {
   virtual std::optional<GaussianMixture> prior() const { return {}; }
   /// Where generate() gives gains and delays: the grid that they are for.
   virtual GridAxes grid() const { return {}; }
+  /// The receive antennas, where they are a panel.
+  virtual PanelShape rx_panel() const { return {}; }
   /// Their covariance on it, where it is known in closed form.
   virtual std::optional<GridCovariance> grid_covariance() const { return {}; }
 };
@@ -122,7 +124,8 @@ struct AntennaPanel {
   arma::uword n_polarisations = 1;  ///< 1: vertical; 2: slanted by 45 and by -45 degrees
   bool directional = false;         ///< elements of TR 38.901, table 7.3-1 (8 dBi); else all alike
 
-  /// Antennas in the order of h: columns first, then rows, then polarisations.
+  /// Antennas in the order of h: along the rows first, then the columns, then the polarisations, as
+  /// PanelShape.
   arma::uword n() const { return n_rows * n_columns * n_polarisations; }
   std::string text() const;  ///< "4x8x2:directional"
 };
