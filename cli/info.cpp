@@ -7,6 +7,7 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/catalog/model_store.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -51,17 +52,38 @@ void print_reservations(const Provenance& provenance, std::ostream& out) {
         << '\n';
 }
 
+/// "channels 64x16", or what grids a model is for.
+std::string sizes_text(const ModelStore::Info& info) {
+  if (!info.grid) return "channels " + size_text(info.n_rx, info.n_tx);
+  const GridStatistics& grid = *info.grid;
+  std::string text = "grids of " + std::to_string(info.n_rx) + " receive antennas";
+  if (!grid.rx_panel.is_line()) text += " (panel " + grid.rx_panel.text() + ")";
+  if (grid.spacing_hz > 0.0) text += " at " + number_text(grid.spacing_hz / 1e3) + " kHz";
+  if (grid.most_step > 0) {
+    text += ", pilots " + std::to_string(grid.least_step) + " to " +
+            std::to_string(grid.most_step) + " subcarriers apart, any number of them";
+  } else if (grid.plane_step > 0) {
+    text += ", " + std::to_string(info.n_tx) + " pilots " + std::to_string(grid.plane_step) +
+            " subcarriers apart";
+  } else {
+    text += ", up to " + std::to_string(grid.r_f.n_elem) + "x" + std::to_string(grid.r_t.n_elem);
+  }
+  return text;
+}
+
 void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
+  const std::string sizes = sizes_text(ModelStore().look_at(file));
   if (kind == "lmmse") {
     const LmmseModel model = load_lmmse_model(file);
-    out << file.string() << ": model of lmmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
-        << "  C         " << to_string(model.kind) << ", from " << model.n_samples << " channels"
+    out << file.string() << ": model of lmmse, " << sizes << '\n'
+        << "  C         " << (model.grid.empty() ? to_string(model.kind) : "along each axis")
+        << ", from " << model.n_samples << " channels"
         << (model.shrinkage > 0.0 ? ", shrunk by " + number_text(model.shrinkage) : "") << '\n'
         << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else if (kind == "gmm") {
     const GmmModel model = load_gmm_model(file);
-    out << file.string() << ": model of gmm, channels " << model.n_rx << "x" << model.n_tx << '\n'
+    out << file.string() << ": model of gmm, " << sizes << '\n'
         << "  mixture   " << describe(model.prior) << '\n';
     if (!model.log_likelihoods.is_empty()) {
       out << "  fit       " << model.n_samples << " channels, " << model.log_likelihoods.n_elem - 1
@@ -71,7 +93,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     print_provenance(model.provenance, out);
   } else if (kind == "vae") {
     const VaeModel model = load_vae_model(file);
-    out << file.string() << ": model of vae, channels " << model.n_rx << "x" << model.n_tx << '\n'
+    out << file.string() << ": model of vae, " << sizes << '\n'
         << "  network   " << model.n_parameters() << " parameters, latent " << model.network.latent
         << (model.network.zero_mean ? ", zero mean\n" : "\n") << "  fitted    for "
         << VaeConfig::snr_low_db << " to " << VaeConfig::snr_high_db << " dB\n";
@@ -84,7 +106,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
   } else {
     const NetworkModel model = load_network_model(file);
     const NoiseSchedule& schedule = model.schedule;
-    out << file.string() << ": model of dmse, channels " << model.n_rx << "x" << model.n_tx << '\n'
+    out << file.string() << ": model of dmse, " << sizes << '\n'
         << "  network   " << model.network.n_parameters() << " parameters, prediction "
         << to_string(model.prediction) << '\n';
     if (model.network.log_snr) {

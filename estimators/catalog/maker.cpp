@@ -82,13 +82,13 @@ void Maker::check_grid_model(const ModelStore::Info& info) const {
     const auto least = static_cast<double>(info.grid->least_step);
     const auto most = static_cast<double>(info.grid->most_step);
     if (context_.plane_step >= least && context_.plane_step <= most) return;
-    refuse(who + " is for pilots on every " + number_text(least) + "th to " + number_text(most) +
-           "th subcarrier, these are on every " + number_text(context_.plane_step) + "th");
+    refuse(who + " is for pilots " + number_text(least) + " to " + number_text(most) +
+           " subcarriers apart, these are " + number_text(context_.plane_step) + " apart");
   }
   const double step = static_cast<double>(info.grid->plane_step);
   if (step != context_.plane_step) {
-    refuse(who + " is for pilots on every " + number_text(step) +
-           "th subcarrier, these are on every " + number_text(context_.plane_step) + "th");
+    refuse(who + " is for pilots " + number_text(step) + " subcarriers apart, these are " +
+           number_text(context_.plane_step) + " apart");
   }
   if (info.n_tx != context_.n_tx) {
     refuse(who + " is for " + std::to_string(info.n_tx) + " pilots over frequency, there are " +
