@@ -25,6 +25,10 @@ for scenario in umi uma; do
     --estimators ls,lmmse,lmmse:order=t-f-s,gmm,dmse --pilots comb:4,symbols=2-11 --snr=-10:10:20 \
     --out "${scenario}_slot.h5" --csv "${scenario}_slot.csv" --force
 done
+# The cell of Sionna Bench: four users of one antenna with a comb each, 16 antennas, 14 x 624.
+"$chest" sweep --channels cell_test.npz --grid 624x14@30 --panel 2x4x2 --normalise sample \
+  "${models[@]}" --estimators ls,lmmse,lmmse:order=t-f-s,gmm,dmse --pilots comb:4,symbols=2-11 \
+  --snr=-10:10:20 --out cell.h5 --csv cell.csv --force
 # One model at other pilot distances and bandwidths.
 for pilots in comb:2 comb:4 comb:6; do
   for subcarriers in 48 156 624 3276; do

@@ -18,6 +18,7 @@ draw() { [ -e "$1" ] || "$python" "$here/scripts/sionna_links.py" "$@"; }
 draw umi_fit.npz --links 16384 --seed 3
 draw umi_test.npz --links 512 --seed 1001
 draw uma_test.npz --links 256 --seed 1002 --scenario uma
+draw cell_test.npz --links 64 --seed 1003 --users 4
 
 links=(--channels umi_fit.npz --grid 624x14@30 --panel 2x4x2 --normalise sample)
 "$chest" fit dmse "${links[@]}" --samples 0:15872 --validation 15872:16384 --minutes "$minutes" \
