@@ -237,6 +237,26 @@ TEST(PlaneEstimator, APanelIsMixedOnTheWayInAndOut) {
   EXPECT_TRUE(refused([] { panel_mix({2, 3, 1}, 12); }, "the panel 2x3x1 has 6 antennas"));
 }
 
+TEST(PlaneEstimator, AModelForOffsetsInterpolatesChannelsThatComeEarly) {
+  // One path half a cyclic prefix before the symbol, where the fitted profile has no power.
+  const GridAxes grid = grid_of(240, 1);
+  const auto A = observation_of("comb:4", 1, 1, grid);
+  GridStatistics statistics = statistics_of(1, 240, arma::cx_vec(1, arma::fill::ones));
+  arma::cx_mat h(240, 1);
+  for (arma::uword f = 0; f < 240; ++f) h(f) = std::polar(1.0, 2.0 * M_PI * 0.0352 * double(f));
+  Observation observation;
+  observation.y = A->apply(h);
+  observation.sigma2 = 0.01;
+  const auto nmse = [&] {
+    const Recorded recorded = record(A, statistics);
+    return arma::accu(squared_errors(recorded.estimator->estimate(observation).h, h)) / 240.0;
+  };
+  EXPECT_GT(nmse(), 0.1);
+  statistics.least_step = 2;
+  statistics.most_step = 6;
+  EXPECT_LT(nmse(), 0.004);
+}
+
 TEST(GridStatistics, AreThoseOfTheChannelsWithinTheirSpread) {
   // Two paths of power 1/2 at delays of 1/32 and 5/32 of the symbol, Doppler of 1/40 and -1/25 a symbol.
   const arma::uword n_rx = 2, n_f = 16, n_s = 5, n = 3000;

@@ -16,11 +16,27 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
+/// r(k) of delays that are equally likely from first to last, over the length of a symbol without its
+/// prefix.
+arma::cx_vec even_delay_lags(arma::uword n, double first, double last) {
+  arma::cx_vec r(n);
+  for (arma::uword lag = 0; lag < n; ++lag) {
+    const double x = std::numbers::pi * static_cast<double>(lag) * (last - first);
+    r(lag) = std::polar(lag == 0 ? 1.0 : std::sin(x) / x,
+                        -std::numbers::pi * static_cast<double>(lag) * (first + last));
+  }
+  return r;
+}
+
 /// Inputs of the filter over frequency: enough for the correlation of all but the shortest delays.
 constexpr arma::uword n_window = 48;
 /// Error of an estimate at the pilots over that of least squares, of which the filter over frequency
 /// takes account. The remainder has the delays of the channel, and no filter takes it away.
 constexpr double white_part = 0.03;
+/// Of a model that was fitted with timing offsets: share of the power that the filter over frequency
+/// takes to lie anywhere from half a cyclic prefix before the symbol to one and a half after its start,
+/// where offsets may put it.
+constexpr double offset_part = 0.3;
 /// Planes of noisier observations are estimated as zero.
 constexpr double most_noise = 1e3;
 
@@ -36,7 +52,10 @@ class PlaneEstimator final : public Estimator {
   PlaneEstimator(std::shared_ptr<const PilotPlanes> planes, const GridStatistics& statistics,
                  const std::function<std::shared_ptr<const Estimator>(
                      std::shared_ptr<const ObservationOperator>)>& make_inner)
-      : planes_(std::move(planes)), statistics_(statistics), filters_(4) {
+      : planes_(std::move(planes)),
+        statistics_(statistics),
+        filter_lags_(filter_lags(statistics)),
+        filters_(4) {
     const PilotPlanes::Port& port = planes_->port(0);
     const std::shared_ptr<const ObservationOperator> identity =
         make_identity_observation(planes_->n_rx(), port.subcarriers.n_elem);
@@ -58,6 +77,14 @@ class PlaneEstimator final : public Estimator {
   }
 
  private:
+  /// Correlation over subcarriers that the filters are made for.
+  static arma::cx_vec filter_lags(const GridStatistics& statistics) {
+    if (statistics.most_step == 0) return statistics.r_f;
+    constexpr double prefix = 144.0 / 2048.0;
+    return (1.0 - offset_part) * statistics.r_f +
+           offset_part * even_delay_lags(statistics.r_f.n_elem, -0.5 * prefix, 1.5 * prefix);
+  }
+
   /// sigma2 of a plane of power 1.
   double level(const Mode& mode, double sigma2) const {
     return sigma2 * planes_->port(0).noise / mode.power;
@@ -89,8 +116,8 @@ class PlaneEstimator final : public Estimator {
       const double error = white_part * plane_sigma2 / (1.0 + plane_sigma2);
       for (arma::uword t = 0; t < planes_->n_ports(); ++t) {
         filters.push_back(wiener_filter(planes_->port(t).subcarriers,
-                                        planes_->pattern().grid.n_subcarriers, statistics_.r_f,
-                                        error, n_window));
+                                        planes_->pattern().grid.n_subcarriers, filter_lags_, error,
+                                        n_window));
       }
       return filters;
     });
@@ -190,6 +217,7 @@ class PlaneEstimator final : public Estimator {
 
   std::shared_ptr<const PilotPlanes> planes_;
   GridStatistics statistics_;
+  arma::cx_vec filter_lags_;
   arma::cx_mat mix_;  // of the receive antennas of a panel; empty for a line
   std::shared_ptr<const Estimator> inner_;
   std::vector<Mode> modes_;
@@ -223,14 +251,7 @@ GridStatistics unfitted_statistics(arma::uword n_rx, const GridAxes& grid) {
   out.symbol_s = grid.symbol_s;
   out.R_rx.eye(n_rx, n_rx);
   out.r_t.ones(1);
-  out.r_f.set_size(grid.n_subcarriers);
-  for (arma::uword lag = 0; lag < grid.n_subcarriers; ++lag) {
-    // The mean of exp(-2 pi j lag tau) over -before .. prefix.
-    const double width = prefix + before, middle = 0.5 * (prefix - before);
-    const double x = std::numbers::pi * static_cast<double>(lag) * width;
-    out.r_f(lag) = std::polar(lag == 0 ? 1.0 : std::sin(x) / x,
-                              -2.0 * std::numbers::pi * static_cast<double>(lag) * middle);
-  }
+  out.r_f = even_delay_lags(grid.n_subcarriers, -before, prefix);
   return out;
 }
 
