@@ -33,7 +33,9 @@ struct PanelShape {
     return std::to_string(rows) + "x" + std::to_string(columns) + "x" +
            std::to_string(polarisations);
   }
-  bool operator==(const PanelShape&) const = default;
+  bool operator==(const PanelShape& other) const {
+    return rows == other.rows && columns == other.columns && polarisations == other.polarisations;
+  }
 };
 
 /// "64x16", or "16x1x624x14" on a grid.
