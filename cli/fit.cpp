@@ -380,7 +380,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");
   line.flag("augment", &options.augmentation, "none|phase|mirror",
-            "random phases; mirror: reversed arrays, conjugates too");
+            "random phases; mirror: reversed arrays too");
   line.output("checkpoint", &options.checkpoint,
               "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,
