@@ -18,9 +18,9 @@
 #include <numeric>
 
 #include <chest/estimators/network/layout.hpp>
+#include "estimators/nn/fit_loop.hpp"
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
-#include "estimators/nn/fit_loop.hpp"
 #include "estimators/nn/training.hpp"
 
 namespace chest {

@@ -31,7 +31,7 @@ struct EstimatorContext {
   /// Subcarriers from one column to the next, where the channels are planes [n_rx, n_tx] of a grid of
   /// this spacing (make_plane_estimator()); 0: they are matrices or grids.
   double plane_step = 0.0;
-  PanelShape rx_panel = {};            ///< the receive antennas, where they are a panel
+  PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   /// The panel that planes are mixed for (panel_mix()); that of matrices and grids is not.
   PanelShape mixed_panel() const { return plane_step > 0.0 ? rx_panel : PanelShape{}; }
   std::shared_ptr<ModelStore> models;  ///< null: no model files

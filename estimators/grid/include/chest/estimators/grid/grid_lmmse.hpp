@@ -26,9 +26,9 @@ struct GridLmmseOptions {
   GridLmmseOrder order = GridLmmseOrder::joint;
   std::string why_invalid() const;
 };
-inline constexpr auto grid_lmmse_options = options_of<GridLmmseOptions>(option(
-    "order", &GridLmmseOptions::order, grid_lmmse_order_names,
-    "all axes at once, or one after another (f subcarriers, t symbols, s antennas)"));
+inline constexpr auto grid_lmmse_options = options_of<GridLmmseOptions>(
+    option("order", &GridLmmseOptions::order, grid_lmmse_order_names,
+           "all axes at once, or one after another (f subcarriers, t symbols, s antennas)"));
 
 /// Linear MMSE on a grid whose covariance is taken for R_rx kron R_f kron R_t. Over all axes at once
 /// (`joint`) it is exact for that, at the cost of filters over one axis at a time (in the eigenvectors

@@ -33,8 +33,7 @@ inline constexpr auto grid_ls_options = options_of<GridLsOptions>(
            "from the pilots over frequency"),
     option("time", &GridLsOptions::time, time_interpolation_names,
            "from the pilot symbols to the others"),
-    option("taps", &GridLsOptions::taps, at_least(0),
-           "delays kept of the pilots' transform")
+    option("taps", &GridLsOptions::taps, at_least(0), "delays kept of the pilots' transform")
         .default_is("half of them")
         .only_if([](const GridLsOptions& o) { return o.frequency == FrequencyInterpolation::dft; },
                  "interpolation=dft"));

@@ -39,7 +39,7 @@ struct NetworkConfig {
   /// delay is told in full circles of the delays that columns `circle` subcarriers apart tell apart,
   /// the same for all distances. 0: the columns are transmit antennas, once around the circle.
   int circle = 0;
-  bool gate = false;      ///< o = g x + c with complex outputs g, c; otherwise o = c
+  bool gate = false;  ///< o = g x + c with complex outputs g, c; otherwise o = c
   /// One more output plane: the predicted error of each angular entry.
   bool variance = true;
   /// No additive constants and no noise level: D(c z) = c D(z), a blind denoiser for any level.

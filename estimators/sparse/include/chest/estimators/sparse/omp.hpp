@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
-#include <chest/grid.hpp>
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/common/options.hpp>
+#include <chest/grid.hpp>
 #include <chest/observation.hpp>
 
 namespace chest {
