@@ -66,6 +66,24 @@ TEST(GridLs, OfTwoNearestPilotsTheEarlierCounts) {
 }
 
 // h_hat = W y, so the error that noise causes is sigma2 sum |W|^2 of each row.
+TEST(GridLs, HoldsNothingOfAnEarlierCall) {
+  const GridAxes grid{8, 1};
+  const auto A = observation_of("comb:2", 2, 1, grid);
+  const auto ls = make_grid_ls(A);
+  Observation observation;
+  observation.y.ones(A->n_obs(), 2);
+  observation.sigma2 = 0.1;
+  observation.per_element = true;
+  Estimate estimate;
+  ls->estimate(observation, estimate);
+  EXPECT_EQ(estimate.element_mse.n_cols, 2u);
+  ls->estimate(observation.columns({1}), estimate);
+  EXPECT_EQ(estimate.element_mse.n_cols, 1u);
+  observation.per_element = false;
+  ls->estimate(observation, estimate);
+  EXPECT_TRUE(estimate.element_mse.is_empty());
+}
+
 TEST(GridLs, PredictsTheErrorThatTheNoiseCauses) {
   const GridAxes grid{12, 5};
   const auto A = observation_of("dmrs:type=1,symbols=1-3", 1, 2, grid, 2.0);

@@ -14,6 +14,7 @@ Observation Observation::columns(const arma::uvec& which) const {
   out.sigma2 = sigma2;
   out.seed = seed;
   out.per_angle = per_angle;
+  out.per_element = per_element;
   out.samples.reserve(which.n_elem);
   for (const arma::uword k : which) out.samples.push_back(sample(k));
   if (!genie.empty()) out.genie = {genie.t_rx.cols(which), genie.t_tx.cols(which)};
@@ -42,6 +43,7 @@ void Estimator::estimate(const Observation& observation, Estimate& out) const {
     out.mse.reset();
   }
   out.angular_mse.reset();
+  out.element_mse.reset();
   out.sigma2.reset();
   out.log_evidence.reset();
   out.nfe = 0;

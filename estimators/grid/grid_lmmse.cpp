@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
 
@@ -25,7 +26,7 @@ AxisBasis axis_basis(const arma::cx_vec& r, const arma::vec& at, arma::uword n_a
   AxisBasis basis;
   arma::vec values;
   arma::cx_mat vectors;
-  arma::eig_sym(values, vectors, toeplitz_covariance(r, at, at));
+  hermitian_eigen(toeplitz_covariance(r, at, at), values, vectors);
   const arma::uvec kept = arma::reverse(arma::find(values > 1e-9 * values.max()));
   basis.values = values(kept);
   basis.analysis = vectors.cols(kept).t();
@@ -39,7 +40,7 @@ class GridLmmse final : public Estimator {
   GridLmmse(std::shared_ptr<const ObservationOperator> A, const GridStatistics& statistics)
       : planes_("lmmse", std::move(A)) {
     const GridAxes& grid = planes_.pattern().grid;
-    arma::eig_sym(space_values_, space_, statistics.R_rx);
+    hermitian_eigen(statistics.R_rx, space_values_, space_);
     space_values_.transform([](double v) { return std::max(v, 0.0); });
     for (arma::uword t = 0; t < planes_.n_ports(); ++t) {
       const PilotPlanes::Port& port = planes_.port(t);
@@ -164,7 +165,7 @@ class GridLmmseInTurn final : public Estimator {
     const GridAxes& grid = planes_.pattern().grid;
     AxisBasis space;
     arma::cx_mat vectors;
-    arma::eig_sym(space.values, vectors, statistics.R_rx);
+    hermitian_eigen(statistics.R_rx, space.values, vectors);
     space.values.transform([](double v) { return std::max(v, 0.0); });
     space.analysis = vectors.t();
     space.synthesis = vectors;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chest/angular.hpp>
+#include <chest/covariance.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/grid/filters.hpp>
@@ -98,7 +99,7 @@ class PlaneEstimator final : public Estimator {
     const arma::vec all = arma::regspace(0.0, static_cast<double>(n_symbols) - 1.0);
     arma::vec values;
     arma::cx_mat vectors;
-    arma::eig_sym(values, vectors, toeplitz_covariance(r_t, at, at));
+    hermitian_eigen(toeplitz_covariance(r_t, at, at), values, vectors);
     const arma::cx_mat R_ap = toeplitz_covariance(r_t, all, at);
     // Largest first; what rounding left of the others is none.
     for (arma::uword i = values.n_elem; i-- > 0;) {
