@@ -395,8 +395,8 @@ class Cdl final : public ChannelGenerator {
 }  // namespace
 
 std::string AntennaPanel::text() const {
-  return std::to_string(n_rows) + "x" + std::to_string(n_columns) + "x" +
-         std::to_string(n_polarisations) + (directional ? ":directional" : ":omni");
+  return PanelShape{n_rows, n_columns, n_polarisations}.text() +
+         (directional ? ":directional" : ":omni");
 }
 
 AntennaPanel parse_panel(const std::string& text, const AntennaPanel& defaults) {
@@ -407,16 +407,15 @@ AntennaPanel parse_panel(const std::string& text, const AntennaPanel& defaults) 
   };
   AntennaPanel panel = defaults;
   const std::vector<std::string> parts = split(text, ':');
-  const std::vector<std::string> counts = split(parts[0], 'x');
-  if (parts.size() > 2 || counts.size() != 3) refuse_it();
+  const std::optional<PanelShape> shape = panel_from_text(parts[0]);
+  if (parts.size() > 2 || !shape) refuse_it();
   if (parts.size() == 2) {
     if (parts[1] != "directional" && parts[1] != "omni") refuse_it();
     panel.directional = parts[1] == "directional";
   }
-  const std::string what = "panel '" + text + "'";
-  panel.n_rows = to_count(counts[0], what);
-  panel.n_columns = to_count(counts[1], what);
-  panel.n_polarisations = to_count(counts[2], what);
+  panel.n_rows = shape->rows;
+  panel.n_columns = shape->columns;
+  panel.n_polarisations = shape->polarisations;
   return panel;
 }
 

@@ -118,13 +118,12 @@ struct Dataset::Impl {
 
   /// The panel that a file of chest names; a line where it names none.
   PanelShape stored_panel() const {
-    PanelShape panel;
     const std::optional<std::string> text = archive->text_attribute("/", "rx_panel");
-    if (!text) return panel;
-    unsigned rows = 0, columns = 0, polarisations = 0;
-    if (std::sscanf(text->c_str(), "%ux%ux%u", &rows, &columns, &polarisations) != 3 || rows == 0)
+    if (!text) return {};
+    const std::optional<PanelShape> panel = panel_from_text(*text);
+    if (!panel || panel->n() == 0)
       fail(ErrorKind::format, "attribute rx_panel is '" + *text + "', expected for example 2x4x2");
-    return {rows, columns, polarisations};
+    return *panel;
   }
 
   void open_archive(const DatasetOptions& options) {

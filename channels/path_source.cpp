@@ -335,11 +335,11 @@ std::unique_ptr<SampleSource> make_path_source(std::unique_ptr<StoredArray> gain
   const std::string text = options.axes.empty() ? axes_of_gains(shown, name) : options.axes;
   std::vector<Axis> axes = parse_axes(text, name);
   check_gain_axes(axes, text, shown, name);
-  if (gains->dims_reversed) std::reverse(axes.begin(), axes.end());
-  auto reader = std::make_unique<StoredPaths>(std::move(gains), std::move(delays), axes);
   std::uint64_t n_paths = 1;
   for (std::size_t d = 0; d < shown.size(); ++d)
-    if (parse_axes(text, name)[d].letter == 'p') n_paths = shown[d];
+    if (axes[d].letter == 'p') n_paths = shown[d];
+  if (gains->dims_reversed) std::reverse(axes.begin(), axes.end());
+  auto reader = std::make_unique<StoredPaths>(std::move(gains), std::move(delays), axes);
   std::uint64_t n_values = 1;
   for (const std::uint64_t d : of_delays) n_values *= d;
   if (of_delays.size() < 2 || of_delays.front() != reader->n_samples ||

@@ -8,6 +8,8 @@
 #include <chest/metrics.hpp>
 #include <chest/sim/sweep.hpp>
 
+#include "estimator_list.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace cli {
@@ -48,17 +50,9 @@ std::pair<arma::vec, arma::vec> measure_grid_errors(
   known.rx_panel = held_out.rx_panel;
   known.device = run.device;
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
-  const auto make = [&](const std::string& name,
-                        const std::shared_ptr<const ObservationOperator>& A) {
-    EstimatorContext context = known;
-    context.A = A;
-    NamedOptions spec = parse_named_options(name);
-    if (run.bfloat16) spec.options["bfloat16"] = "";
-    return std::shared_ptr<const Estimator>(catalog.make(spec, context));
-  };
   sim::SweepOptions options;
   options.snr_db = {-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0};
-  options.estimators = {kind};
+  options.estimators = {run.bfloat16 ? kind + ":bfloat16" : kind};
   const bool two = held_out.grid.n_symbols > last_symbol_of_two;
   options.pilots = {
       sim::parse_pilots("comb:" + std::to_string(grid.plane_step) + (two ? ",symbols=2-11" : ""))};
@@ -66,8 +60,8 @@ std::pair<arma::vec, arma::vec> measure_grid_errors(
   options.n_threads = run.n_threads;
   options.block = 4;
   options.wall_clock = run.device != "cpu";
-  const sim::Results results =
-      sim::run_sweep(spread(held_out, most_channels), {}, make, options, run.control);
+  const sim::Results results = sim::run_sweep(
+      spread(held_out, most_channels), {}, estimator_factory(catalog, known), options, run.control);
   std::vector<double> snr_db, ratios;
   for (const sim::Row& row : sim::rows(results)) {
     if (!(row.nmse_predicted > 0.0)) continue;

@@ -32,9 +32,13 @@ struct CalibrationRun {
 /// the errors of one call.
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run);
 
-/// Fills GridStatistics::error_ratio of a model of grids: the measured over the predicted error of the
-/// estimator of its kind, with the model as it is in `file`, on channels that it was not fitted on.
-/// @param model  whose kind is the name of the estimator
+/// GridStatistics::error_snr_db and error_ratio of a model of grids: the measured over the predicted error
+/// of the estimator that has the name of its kind, with the model as it is in `file`, on channels that it
+/// was not fitted on.
+std::pair<arma::vec, arma::vec> measure_grid_errors(
+    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
+    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog);
+/// The same into the model and its file; nothing for a model without planes.
 template <class Model>
 void calibrate_grid_errors(const std::string& kind, const std::filesystem::path& file, Model& model,
                            const SampleReader& held_out, const CalibrationRun& run,
@@ -44,9 +48,6 @@ void calibrate_grid_errors(const std::string& kind, const std::filesystem::path&
       measure_grid_errors(kind, file, model.grid, held_out, run, catalog);
   save(file, model);
 }
-std::pair<arma::vec, arma::vec> measure_grid_errors(
-    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
-    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog);
 
 /// One line per SNR: calls, NMSE, and the measured over the predicted error where it was predicted.
 void print(const Calibration& calibration, std::ostream& out);

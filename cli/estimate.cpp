@@ -40,18 +40,12 @@ struct EstimateOptions {
   GridAxes grid_axes() const {
     GridAxes axes;
     if (grid.empty()) return axes;
-    const std::vector<std::string> parts = split(grid, '@');
-    const std::vector<std::string> sizes = split(parts[0], 'x');
-    if (parts.size() > 2 || sizes.size() > 2) {
-      refuse("--grid: '" + grid +
-             "' is not subcarriers, symbols and kHz; write for example 624x14@30");
-    }
-    axes.n_subcarriers = to_count(sizes[0], "--grid: subcarriers");
-    if (sizes.size() == 2) axes.n_symbols = to_count(sizes[1], "--grid: symbols");
-    if (parts.size() == 2) axes.spacing_hz = 1e3 * to_number(parts[1], "--grid: kHz");
-    if (axes.n_subcarriers == 0 || axes.n_symbols == 0 || !axes.is_grid() ||
-        (parts.size() == 2 && !(axes.spacing_hz > 0.0))) {
-      refuse("--grid: '" + grid + "' has no elements or no spacing; write for example 624x14@30");
+    const GridChoice choice = parse_grid(grid);
+    axes.n_subcarriers = choice.n_subcarriers;
+    axes.n_symbols = std::max<arma::uword>(choice.n_symbols, 1);
+    axes.spacing_hz = choice.spacing_hz;
+    if (axes.n_elements() < 2) {
+      refuse("--grid: '" + grid + "' is no grid of several elements; write for example 624x14@30");
     }
     return axes;
   }

@@ -172,7 +172,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   model.training_data = training_data(dataset.info(), range);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
-  // On the end of what it was fitted on where nothing else was given: 64 components see little of it.
+  // On what it was fitted on where nothing else was given.
   const SampleRange held = validation.size() > 0 ? validation : range;
   calibrate_grid_errors("gmm", options.out, model, options.channels.samples_of(dataset, held),
                         CalibrationRun::of(options.common, {}), context.catalog);

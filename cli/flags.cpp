@@ -78,22 +78,19 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
 }
 
 PanelShape parse_panel(const std::string& text) {
-  PanelShape panel;
-  if (text.empty()) return panel;
-  const std::vector<std::string> parts = split(text, 'x');
-  if (parts.size() != 3) {
+  if (text.empty()) return {};
+  const std::optional<PanelShape> panel = panel_from_text(text);
+  if (!panel) {
     refuse("--panel: '" + text + "' is not ROWSxCOLUMNSxPOLARISATIONS, for example 2x4x2");
   }
-  panel.rows = to_count(parts[0], "--panel");
-  panel.columns = to_count(parts[1], "--panel");
-  panel.polarisations = to_count(parts[2], "--panel");
   constexpr arma::uword most = 4096;
-  for (const arma::uword n : {panel.rows, panel.columns, panel.polarisations}) {
-    if (n == 0 || n > most)
+  for (const arma::uword n : {panel->rows, panel->columns, panel->polarisations}) {
+    if (n == 0 || n > most) {
       refuse("--panel: '" + text + "' holds " + std::to_string(n) + ", expected 1 .. " +
              std::to_string(most));
+    }
   }
-  return panel;
+  return *panel;
 }
 
 void ChannelFlags::add(CommandLine& line) {

@@ -10,6 +10,7 @@
 #include <chest/ofdm.hpp>
 
 #include "tests/support/channel_fixtures.hpp"
+#include "tests/support/grid_channels.hpp"
 #include "tests/support/grid_covariance.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/refusal.hpp"
@@ -29,15 +30,6 @@ CdlOptions small_cdl(const std::string& profile, const AntennaPanel& rx, const A
   return options;
 }
 
-arma::cx_mat draw_cdl(const ChannelGenerator& generator, std::uint64_t seed, std::uint64_t first,
-                      arma::uword count) {
-  const ChannelBlock block = generator.generate(seed, first, count);
-  arma::cx_mat h(generator.n_rx() * generator.n_tx() * generator.grid().n_elements(), count);
-  for (arma::uword k = 0; k < count; ++k)
-    put_on_grid(block.paths[k], generator.grid(), h.colptr(k));
-  return h;
-}
-
 TEST(Cdl, MeasuredCovarianceIsTheClosedForm) {
   struct Case {
     const char* profile;
@@ -52,7 +44,7 @@ TEST(Cdl, MeasuredCovarianceIsTheClosedForm) {
     const arma::cx_mat C = test::dense(generator->grid_covariance()->on(options.grid));
     // Power 1 per entry, but for what factors leave out.
     EXPECT_NEAR(arma::trace(C).real(), static_cast<double>(C.n_rows), 1e-5);
-    const arma::cx_mat h = draw_cdl(*generator, 3, 0, 1000);
+    const arma::cx_mat h = test::draw_grids(*generator, 3, 0, 1000);
     for (arma::uword i = 0; i < h.n_rows; ++i) {
       // Correct code fails for one of some 150 values in ten million.
       const arma::cx_vec products = (h.row(i) % arma::conj(h.row(0))).st();
@@ -67,14 +59,14 @@ TEST(Cdl, MeasuredCovarianceIsTheClosedForm) {
 TEST(Cdl, SlotsContinueAndSamplesDependOnSeedAndNumberAlone) {
   CdlOptions options = small_cdl("B", {1, 2, 1, true}, {1, 1, 1, false});
   options.grid = ofdm_grid(2, 28, 60e3);
-  const arma::cx_mat two_slots = draw_cdl(*make_cdl(options), 4, 3, 1);
+  const arma::cx_mat two_slots = test::draw_grids(*make_cdl(options), 4, 3, 1);
   options.grid = ofdm_grid(2, 14, 60e3);
   options.n_slots = 2;
   const auto generator = make_cdl(options);
-  const arma::cx_mat slots = draw_cdl(*generator, 4, 6, 2);
+  const arma::cx_mat slots = test::draw_grids(*generator, 4, 6, 2);
   EXPECT_LT(max_difference(arma::vectorise(slots), two_slots), 1e-13);
-  EXPECT_EQ(max_difference(draw_cdl(*generator, 4, 7, 1), slots.col(1)), 0.0);
-  EXPECT_GT(max_difference(draw_cdl(*generator, 5, 7, 1), slots.col(1)), 0.1);
+  EXPECT_EQ(max_difference(test::draw_grids(*generator, 4, 7, 1), slots.col(1)), 0.0);
+  EXPECT_GT(max_difference(test::draw_grids(*generator, 5, 7, 1), slots.col(1)), 0.1);
 }
 
 TEST(Cdl, OptionsThatDoNotFitAreExplained) {

@@ -11,6 +11,7 @@
 #include <chest/random.hpp>
 
 #include "tests/support/channel_fixtures.hpp"
+#include "tests/support/grid_channels.hpp"
 #include "tests/support/grid_covariance.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/statistics.hpp"
@@ -97,9 +98,7 @@ TEST(GridGenie, MeasuredErrorIsThePredictedOne) {
   options.correlation = MimoCorrelation::high;
   const auto generator = make_tdl(options);
   const arma::uword n = 2000;
-  const ChannelBlock block = generator->generate(5, 0, n);
-  arma::cx_mat h(n_rx * n_tx * options.grid.n_elements(), n);
-  for (arma::uword k = 0; k < n; ++k) put_on_grid(block.paths[k], options.grid, h.colptr(k));
+  const arma::cx_mat h = test::draw_grids(*generator, 5, 0, n);
   const std::shared_ptr<const ObservationOperator> A =
       make_grid_observation(pilots(options.grid), n_rx);
   Observation observation;

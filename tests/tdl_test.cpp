@@ -13,6 +13,7 @@
 #include <chest/ofdm.hpp>
 
 #include "tests/support/channel_fixtures.hpp"
+#include "tests/support/grid_channels.hpp"
 #include "tests/support/grid_covariance.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/refusal.hpp"
@@ -29,16 +30,6 @@ TdlOptions small(const std::string& profile = "C") {
   options.delay_spread_s = 300e-9;
   options.grid = ofdm_grid(8, 3, 60e3);
   return options;
-}
-
-/// Columns h of samples first .. first + count - 1.
-arma::cx_mat draw(const ChannelGenerator& generator, std::uint64_t seed, std::uint64_t first,
-                  arma::uword count) {
-  const ChannelBlock block = generator.generate(seed, first, count);
-  arma::cx_mat h(generator.n_rx() * generator.n_tx() * generator.grid().n_elements(), count);
-  for (arma::uword k = 0; k < count; ++k)
-    put_on_grid(block.paths[k], generator.grid(), h.colptr(k));
-  return h;
 }
 
 double rms_delay_spread(const DelayProfile& profile) {
@@ -72,22 +63,22 @@ TEST(Tdl, EverySampleDependsOnSeedAndNumberAlone) {
   TdlOptions options = small();
   options.doppler_hz = 300.0;
   const auto generator = make_tdl(options);
-  const arma::cx_mat h = draw(*generator, 9, 0, 5);
-  EXPECT_EQ(max_difference(draw(*generator, 9, 3, 2), h.cols(3, 4)), 0.0);
-  EXPECT_GT(max_difference(draw(*generator, 10, 0, 5), h), 0.1);
+  const arma::cx_mat h = test::draw_grids(*generator, 9, 0, 5);
+  EXPECT_EQ(max_difference(test::draw_grids(*generator, 9, 3, 2), h.cols(3, 4)), 0.0);
+  EXPECT_GT(max_difference(test::draw_grids(*generator, 10, 0, 5), h), 0.1);
 }
 
 TEST(Tdl, SlotsContinueOneChannel) {
   TdlOptions options = small("TDLA30-300");
   options.grid = ofdm_grid(4, 28, 60e3);
-  const arma::cx_mat two_slots = draw(*make_tdl(options), 4, 6, 1);
+  const arma::cx_mat two_slots = test::draw_grids(*make_tdl(options), 4, 6, 1);
   options.grid = ofdm_grid(4, 14, 60e3);
   options.n_slots = 2;
-  const arma::cx_mat slots = draw(*make_tdl(options), 4, 12, 2);
+  const arma::cx_mat slots = test::draw_grids(*make_tdl(options), 4, 12, 2);
   // Times are the same numbers: so are the channels.
   EXPECT_EQ(max_difference(arma::vectorise(slots), two_slots), 0.0);
   // And the next one is another channel.
-  EXPECT_GT(max_difference(draw(*make_tdl(options), 4, 14, 1), slots.col(0)), 0.1);
+  EXPECT_GT(max_difference(test::draw_grids(*make_tdl(options), 4, 14, 1), slots.col(0)), 0.1);
 }
 
 /// Entries of the covariance that are looked at: each differs from entry 0 in other axes.
@@ -107,7 +98,7 @@ TEST(Tdl, MeasuredCovarianceIsTheClosedForm) {
     const auto generator = make_tdl(options);
     const GridCovariance covariance = generator->grid_covariance()->on(options.grid);
     const arma::cx_mat C = test::dense(covariance);
-    const arma::cx_mat h = draw(*generator, 1, 0, 1800);
+    const arma::cx_mat h = test::draw_grids(*generator, 1, 0, 1800);
     for (arma::uword i = 0; i < h.n_rows; ++i) {
       EXPECT_NEAR(C(i, i).real(), 1.0, 1e-12);
       // Correct code fails for one of some 600 values in ten million.

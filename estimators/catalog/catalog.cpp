@@ -141,10 +141,9 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
   GridStatistics known = *statistics;
   if (known.plane_step == 0 || found.entry.model.empty()) known.rx_panel = context.rx_panel;
   return make_plane_estimator(planes, known, [&](std::shared_ptr<const ObservationOperator> A) {
-    EstimatorContext inner = context;
+    EstimatorContext inner = maker.shared_context();
     inner.rx_panel = known.rx_panel;
     inner.grid.n_subcarriers = inner.grid.n_symbols = 1;
-    inner.models = std::shared_ptr<ModelStore>(context.models, &maker.models());
     inner.A = std::move(A);
     inner.n_tx = planes->port(0).subcarriers.n_elem;
     inner.plane_step = planes->port(0).step;

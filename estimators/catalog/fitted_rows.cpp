@@ -78,12 +78,8 @@ void add_fitted_rows(Catalog& catalog) {
     return make_grid_ls(maker.context().A, maker.options(grid_ls_options));
   };
   catalog.add(std::move(ls));
-  CatalogRow lmmse = with_snr(row(
-      "lmmse", "linear MMSE with a fitted covariance", lmmse_options,
-      [](const Maker& maker, const LmmseOptions& options) {
-        return make_lmmse_with(maker, options);
-      },
-      "lmmse"));
+  CatalogRow lmmse = with_snr(row("lmmse", "linear MMSE with a fitted covariance", lmmse_options,
+                                  make_lmmse_with, "lmmse"));
   add_grid_options(lmmse, grid_lmmse_options.describe());
   lmmse.make_on_grid = [](const Maker& maker) {
     const LmmseOptions options = maker.options(lmmse_options);

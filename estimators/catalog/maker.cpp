@@ -129,9 +129,13 @@ std::shared_ptr<const Estimator> Maker::other_estimator(const std::string& text)
       if (it != spec_.options.end()) other.options.emplace(option.name, it->second);
     }
   }
+  return catalog_.make(other, shared_context());
+}
+
+EstimatorContext Maker::shared_context() const {
   EstimatorContext context = context_;
   context.models = models_;
-  return catalog_.make(other, context);
+  return context;
 }
 
 OptionInfo snr_option() {

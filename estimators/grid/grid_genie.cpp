@@ -172,30 +172,36 @@ class PathGenie final : public Estimator {
  private:
   void do_estimate(const Observation& observation, Estimate& out) const override {
     const arma::uword n_samples = observation.y.n_cols;
-    const GridAxes& grid = A_->pattern()->grid;
-    const arma::uword n_rx = covariance_.n_rx, n_tx = covariance_.n_tx;
     const double sigma2 = observation.sigma2;
     arma::cx_mat X = analysis_ * observation.y;
     X.each_col() /= arma::conv_to<arma::cx_vec>::from(values_ + sigma2);
     X = V_ * X;
     Paths paths;
-    paths.gains.set_size(n_rx * n_tx, first_.size(), grid.n_symbols);
-    paths.delays.set_size(1, first_.size());
-    for (arma::uword k = 0; k < n_samples; ++k) {
-      for (std::size_t l = 0; l < first_.size(); ++l) {
-        const GridCovariance::Path& path = covariance_.paths[l];
-        const arma::cx_mat& F = covariance_.rx[path.rx];
-        const arma::cx_mat g(X.colptr(k) + first_[l], F.n_cols, path.tx.n_cols, false, true);
-        const arma::cx_mat gains = F * g * path.tx.st();  // [n_rx, n_tx n_symbols]
-        for (arma::uword s = 0; s < grid.n_symbols; ++s)
-          paths.gains.slice(s).col(l) = arma::vectorise(gains.cols(s * n_tx, (s + 1) * n_tx - 1));
-        paths.delays(l) = path.delay_s;
-      }
-      put_on_grid(paths, grid, out.h.colptr(k));
-    }
+    for (arma::uword k = 0; k < n_samples; ++k) synthesise(X.colptr(k), paths, out.h.colptr(k));
     const arma::vec lost = sigma2 / (values_ + sigma2);
     out.mse.fill(arma::dot(lost, powers_));
     if (observation.per_element) out.element_mse = arma::repmat(element_errors(lost), 1, n_samples);
+  }
+
+  /// The channel of coefficients of all paths, [n_rx n_tx n_f n_s].
+  /// @param paths  memory
+  void synthesise(const std::complex<double>* coefficients, Paths& paths,
+                  std::complex<double>* out) const {
+    const GridAxes& grid = A_->pattern()->grid;
+    const arma::uword n_tx = covariance_.n_tx;
+    paths.gains.set_size(covariance_.n_rx * n_tx, first_.size(), grid.n_symbols);
+    paths.delays.set_size(1, first_.size());
+    for (std::size_t l = 0; l < first_.size(); ++l) {
+      const GridCovariance::Path& path = covariance_.paths[l];
+      const arma::cx_mat& F = covariance_.rx[path.rx];
+      const arma::cx_mat g(const_cast<std::complex<double>*>(coefficients) + first_[l], F.n_cols,
+                           path.tx.n_cols, false, true);
+      const arma::cx_mat gains = F * g * path.tx.st();  // [n_rx, n_tx n_symbols]
+      for (arma::uword s = 0; s < grid.n_symbols; ++s)
+        paths.gains.slice(s).col(l) = arma::vectorise(gains.cols(s * n_tx, (s + 1) * n_tx - 1));
+      paths.delays(l) = path.delay_s;
+    }
+    put_on_grid(paths, grid, out);
   }
 
   /// Of each element and port, mean over the receive antennas, [n_tx n_f n_s].
@@ -204,22 +210,9 @@ class PathGenie final : public Estimator {
     const arma::uword n_rx = covariance_.n_rx, n_tx = covariance_.n_tx;
     arma::vec errors(n_tx * grid.n_elements(), arma::fill::zeros);
     Paths paths;
-    paths.gains.set_size(n_rx * n_tx, first_.size(), grid.n_symbols);
-    paths.delays.set_size(1, first_.size());
     arma::cx_mat h(n_rx, errors.n_elem);
     for (arma::uword k = 0; k < V_.n_cols; ++k) {
-      for (std::size_t l = 0; l < first_.size(); ++l) {
-        const GridCovariance::Path& path = covariance_.paths[l];
-        const arma::cx_mat& F = covariance_.rx[path.rx];
-        const arma::cx_mat g =
-            arma::reshape(V_.col(k).rows(first_[l], first_[l] + F.n_cols * path.tx.n_cols - 1),
-                          F.n_cols, path.tx.n_cols);
-        const arma::cx_mat gains = F * g * path.tx.st();
-        for (arma::uword s = 0; s < grid.n_symbols; ++s)
-          paths.gains.slice(s).col(l) = arma::vectorise(gains.cols(s * n_tx, (s + 1) * n_tx - 1));
-        paths.delays(l) = path.delay_s;
-      }
-      put_on_grid(paths, grid, h.memptr());
+      synthesise(V_.colptr(k), paths, h.memptr());
       errors += lost(k) / static_cast<double>(n_rx) * arma::sum(arma::square(arma::abs(h)), 0).t();
     }
     return errors;
@@ -236,9 +229,7 @@ class PathGenie final : public Estimator {
 
 std::unique_ptr<Estimator> make_grid_genie(std::shared_ptr<const ObservationOperator> A,
                                            const GridCovariance& covariance) {
-  check_given("genie", A.get());
-  if (!A->pattern()) refuse("genie: A (" + A->name() + ") is not the observation of a grid");
-  const PilotPattern& pattern = *A->pattern();
+  const PilotPattern& pattern = pattern_of("genie", A.get());
   if (const std::string why = covariance.why_invalid(); !why.empty()) refuse("genie: " + why);
   if (pattern.n_tx() != covariance.n_tx ||
       A->n_h() != covariance.n_rx * covariance.n_tx * pattern.grid.n_elements() ||

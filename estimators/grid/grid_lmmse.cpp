@@ -111,10 +111,10 @@ class GridLmmse final : public Estimator {
           for (arma::uword i = 0; i < n_m; ++i)
             coefficients += time.synthesis(s, i) * modes.slice(i);
           filtered = coefficients * frequency.synthesis.st();
-          std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
-          for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports * n_rx) {
-            std::copy_n(filtered.colptr(f), n_rx, h);
-          }
+          planes_.each_subcarrier(out.h.colptr(k), t, s,
+                                  [&](arma::uword f, std::complex<double>* h) {
+                                    std::copy_n(filtered.colptr(f), n_rx, h);
+                                  });
         }
       }
     }
@@ -276,10 +276,10 @@ class GridLmmseInTurn final : public Estimator {
           if (!pass.scales.is_empty()) z = arma::cx_cube(z % pass.scales);
         }
         for (arma::uword s = 0; s < n_symbols; ++s) {
-          std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
-          for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports * n_rx) {
-            std::copy_n(z.slice_colptr(s, f), n_rx, h);
-          }
+          planes_.each_subcarrier(out.h.colptr(k), t, s,
+                                  [&](arma::uword f, std::complex<double>* h) {
+                                    std::copy_n(z.slice_colptr(s, f), n_rx, h);
+                                  });
         }
       }
     }
@@ -308,9 +308,7 @@ std::string GridLmmseOptions::why_invalid() const { return grid_lmmse_options.wh
 std::unique_ptr<Estimator> make_grid_lmmse(std::shared_ptr<const ObservationOperator> A,
                                            const GridStatistics& statistics,
                                            const GridLmmseOptions& options) {
-  check_given("lmmse", A.get());
-  if (!A->pattern()) refuse("lmmse: A (" + A->name() + ") is not the observation of a grid");
-  const GridAxes& grid = A->pattern()->grid;
+  const GridAxes& grid = pattern_of("lmmse", A.get()).grid;
   if (statistics.r_f.n_elem < grid.n_subcarriers || statistics.r_t.n_elem < grid.n_symbols) {
     refuse("lmmse: the grid has " + grid.text() + " elements, the model knows " +
            std::to_string(statistics.r_f.n_elem) + "x" + std::to_string(statistics.r_t.n_elem) +

@@ -91,10 +91,10 @@ class GridLs final : public Estimator {
         }
         time.apply(by_symbol, all);
         for (arma::uword s = 0; s < n_symbols; ++s) {
-          std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
-          for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports * n_rx) {
-            std::copy_n(all.colptr(s) + f * n_rx, n_rx, h);
-          }
+          planes_.each_subcarrier(out.h.colptr(k), t, s,
+                                  [&](arma::uword f, std::complex<double>* h) {
+                                    std::copy_n(all.colptr(s) + f * n_rx, n_rx, h);
+                                  });
         }
       }
     }

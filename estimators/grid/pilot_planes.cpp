@@ -56,9 +56,7 @@ double step_of(const arma::vec& positions) {
 
 PilotPlanes::PilotPlanes(const std::string& who, std::shared_ptr<const ObservationOperator> A)
     : A_(std::move(A)), n_rx_(0) {
-  check_given(who, A_.get());
-  if (!A_->pattern()) refuse(who + ": A (" + A_->name() + ") is not the observation of a grid");
-  const PilotPattern& pattern = *A_->pattern();
+  const PilotPattern& pattern = pattern_of(who, A_.get());
   n_rx_ = A_->n_obs() / pattern.n();
   for (arma::uword t = 0; t < pattern.n_tx(); ++t) {
     // (symbol, subcarrier) of each group, whose order is that of the plane.

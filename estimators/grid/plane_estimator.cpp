@@ -12,6 +12,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/grid/filters.hpp>
+#include <chest/ofdm.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -81,7 +82,7 @@ class PlaneEstimator final : public Estimator {
   /// Correlation over subcarriers that the filters are made for.
   static arma::cx_vec filter_lags(const GridStatistics& statistics) {
     if (statistics.most_step == 0) return statistics.r_f;
-    constexpr double prefix = 144.0 / 2048.0;
+    constexpr double prefix = cyclic_prefix_part;
     return (1.0 - offset_part) * statistics.r_f +
            offset_part * even_delay_lags(statistics.r_f.n_elem, -0.5 * prefix, 1.5 * prefix);
   }
@@ -109,7 +110,7 @@ class PlaneEstimator final : public Estimator {
     }
   }
 
-  /// Filters over frequency, one per port where their pilots differ.
+  /// Filters over frequency, one per port.
   using Filters = std::vector<AxisFilter>;
   std::shared_ptr<const Filters> filters_at(double plane_sigma2) const {
     return filters_.at(plane_sigma2, [&] {
@@ -132,7 +133,6 @@ class PlaneEstimator final : public Estimator {
     const arma::uword n_symbols = planes_->pattern().grid.n_symbols;
     const bool predicts = !out.mse.is_empty();
     out.h.zeros();
-    if (predicts) out.element_mse.set_size(n_ports * n_subcarriers * n_symbols, n);
 
     std::vector<Observation> modes(modes_.size());
     for (std::size_t i = 0; i < modes_.size(); ++i) {
@@ -185,11 +185,11 @@ class PlaneEstimator final : public Estimator {
           }
           for (arma::uword s = 0; s < n_symbols; ++s) {
             const std::complex<double> c = mode.to_symbols(s);
-            std::complex<double>* h = out.h.colptr(k) + (s * n_subcarriers * n_ports + t) * n_rx;
-            for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports * n_rx) {
-              const std::complex<double>* from = filtered.colptr(f);
-              for (arma::uword r = 0; r < n_rx; ++r) h[r] += c * from[r];
-            }
+            planes_->each_subcarrier(out.h.colptr(k), t, s,
+                                     [&](arma::uword f, std::complex<double>* h) {
+                                       const std::complex<double>* from = filtered.colptr(f);
+                                       for (arma::uword r = 0; r < n_rx; ++r) h[r] += c * from[r];
+                                     });
           }
           if (!predicts) continue;
           const double error = found.mse.is_empty()
@@ -205,15 +205,15 @@ class PlaneEstimator final : public Estimator {
     }
     if (!predicts) return;
     errors *= statistics_.error_ratio_at(modes.front().sigma2);
+    if (observation.per_element) out.element_mse.set_size(errors.n_elem_slice, n);
     for (arma::uword k = 0; k < n; ++k) {
       for (arma::uword s = 0; s < n_symbols; ++s) {
         // No less than what its symbols say of a channel that moves.
         errors.slice(k).col(s) += std::max(0.0, 1.0 - known(s));
       }
       out.mse(k) = static_cast<double>(n_rx) * arma::accu(errors.slice(k));
-      out.element_mse.col(k) = arma::vectorise(errors.slice(k));
+      if (observation.per_element) out.element_mse.col(k) = arma::vectorise(errors.slice(k));
     }
-    if (!observation.per_element) out.element_mse.reset();
   }
 
   std::shared_ptr<const PilotPlanes> planes_;
@@ -245,8 +245,7 @@ std::unique_ptr<Estimator> make_plane_estimator(
 }
 
 GridStatistics unfitted_statistics(arma::uword n_rx, const GridAxes& grid) {
-  // The normal cyclic prefix over the length of a symbol without it (38.211, 5.3.1).
-  constexpr double prefix = 144.0 / 2048.0, before = 0.1 * prefix;
+  constexpr double prefix = cyclic_prefix_part, before = 0.1 * prefix;
   GridStatistics out;
   out.spacing_hz = grid.spacing_hz;
   out.symbol_s = grid.symbol_s;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <armadillo>
+#include <optional>
 #include <string>
 
 namespace chest {
@@ -37,6 +38,9 @@ struct PanelShape {
     return rows == other.rows && columns == other.columns && polarisations == other.polarisations;
   }
 };
+
+/// Reads "2x4x2"; empty where that is not three counts.
+std::optional<PanelShape> panel_from_text(const std::string& text);
 
 /// "64x16", or "16x1x624x14" on a grid.
 inline std::string size_text(arma::uword n_rx, arma::uword n_tx, const GridAxes& grid = {}) {

@@ -17,8 +17,10 @@ arma::vec symbol_times(double spacing_hz, arma::uword first, arma::uword count);
 /// From one symbol to the next on average, in s: 1 ms / 14 at 15 kHz.
 inline double mean_symbol_s(double spacing_hz) { return 15.0 / 14.0 / spacing_hz; }
 
+/// The shorter cyclic prefix over the length of a symbol without it.
+inline constexpr double cyclic_prefix_part = 144.0 / 2048.0;
 /// The shorter cyclic prefix, in s.
-inline double cyclic_prefix_s(double spacing_hz) { return 144.0 / 2048.0 / spacing_hz; }
+inline double cyclic_prefix_s(double spacing_hz) { return cyclic_prefix_part / spacing_hz; }
 
 /// A grid of symbols with the normal cyclic prefix.
 inline GridAxes ofdm_grid(arma::uword n_subcarriers, arma::uword n_symbols, double spacing_hz) {

@@ -119,6 +119,8 @@ class Maker {
 
   const NamedOptions& spec() const { return spec_; }
   const EstimatorContext& context() const { return context_; }
+  /// The context with the models in use, for estimators that this one is made of.
+  EstimatorContext shared_context() const;
   /// Never null.
   ModelStore& models() const { return *models_; }
   const Catalog& catalog() const { return catalog_; }
@@ -139,12 +141,12 @@ class Maker {
   /// none was given. Its sizes are those of the channels, and on a grid it is a model of grids.
   /// @throws Error(invalid_argument) if it is of another kind or size, or several were given
   std::string find_model(const std::string& kind) const;
-  /// What the model of this kind says of the grid; of a kind that is empty, what any model says that
-  /// was given. Null: none was given.
-  std::shared_ptr<const GridStatistics> grid_statistics(const std::string& kind) const;
   /// The same, where one must be there.
   /// @param how  commands that make one, for the message
   std::string need_model(const std::string& kind, const std::string& how) const;
+  /// What the model of this kind says of the grid; of a kind that is empty, what any model says that
+  /// was given. Null: none was given.
+  std::shared_ptr<const GridStatistics> grid_statistics(const std::string& kind) const;
   /// The model of this kind, read once for all estimators of the ModelStore.
   /// @param load  reads it from a path
   template <class Load>

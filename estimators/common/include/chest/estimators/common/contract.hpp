@@ -31,6 +31,15 @@ inline void check_arrays(const std::string& who, const ObservationOperator* A, a
   }
 }
 
+/// The pilots of a grid.
+/// @throws Error(invalid_argument) if A is null or not the observation of a grid
+inline const PilotPattern& pattern_of(const std::string& who, const ObservationOperator* A) {
+  check_given(who, A);
+  if (const PilotPattern* pattern = A->pattern()) return *pattern;
+  throw Error(ErrorKind::invalid_argument,
+              who + ": A (" + A->name() + ") is not the observation of a grid");
+}
+
 /// c of A^H A = c I.
 /// @throws Error(invalid_argument) if A is null or A^H A is not a multiple of I
 inline double decorrelation_gain(const std::string& who, const ObservationOperator* A) {

@@ -45,6 +45,15 @@ class PilotPlanes {
 
   /// z of port t from a column of y: [n_rx, n_f, n_s].
   void extract(const std::complex<double>* y, arma::uword t, arma::cx_cube& z) const;
+  /// visit(f, h(:, t, f, s)) for every subcarrier f of a column h of channels; the pointer leads to the
+  /// n_rx receive antennas.
+  template <class Visit>
+  void each_subcarrier(std::complex<double>* h, arma::uword t, arma::uword s,
+                       const Visit& visit) const {
+    const arma::uword n_subcarriers = pattern().grid.n_subcarriers;
+    h += (s * n_subcarriers * n_ports() + t) * n_rx_;
+    for (arma::uword f = 0; f < n_subcarriers; ++f, h += n_ports() * n_rx_) visit(f, h);
+  }
 
  private:
   struct Term {

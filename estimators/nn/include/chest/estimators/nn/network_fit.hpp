@@ -9,6 +9,7 @@
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
+#include <chest/ofdm.hpp>
 #include <chest/run_control.hpp>
 #include <chest/samples.hpp>
 
@@ -41,8 +42,8 @@ struct GridCuts {
   std::vector<arma::uword> steps;
   arma::uword fewest_subcarriers = 48;  ///< of half of the cuts, which are parts of the band
   /// Most timing offset either way over the length of a symbol without its prefix, of half of the
-  /// cuts; half of the normal cyclic prefix (38.211, 5.3.1).
-  double most_offset = 0.5 * 144.0 / 2048.0;
+  /// cuts: half of the prefix.
+  double most_offset = 0.5 * cyclic_prefix_part;
 };
 
 struct NetworkFitOptions {
