@@ -133,6 +133,7 @@ sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
   known.n_rx = model.n_rx;
   known.n_tx = model.n_tx;
   known.device = o.common.device;
+  known.engine = engine_from_string(o.common.engine);
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{o.to});
   const auto make = [&](const std::string& name,
                         const std::shared_ptr<const ObservationOperator>& A) {

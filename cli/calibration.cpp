@@ -17,6 +17,7 @@ namespace cli {
 CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& control) {
   CalibrationRun run;
   run.device = common.device;
+  run.engine = engine_from_string(common.engine);
   run.seed = common.seed;
   run.n_threads = common.n_threads();
   run.control = control;
@@ -24,7 +25,11 @@ CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& c
 }
 
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
-  const auto denoiser = make_network_denoiser(model, {run.device, 0, run.bfloat16});
+  NetworkRunOptions options;
+  options.device = run.device;
+  options.engine = run.engine;
+  options.bfloat16 = run.bfloat16;
+  const auto denoiser = make_network_denoiser(model, options);
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
   model.errors = {};
   // Solvers for pilots that mix the antennas, which read the errors, are for matrices.
@@ -49,6 +54,7 @@ std::pair<arma::vec, arma::vec> measure_grid_errors(
   known.grid = held_out.grid;
   known.rx_panel = held_out.rx_panel;
   known.device = run.device;
+  known.engine = run.engine;
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
   sim::SweepOptions options;
   options.snr_db = {-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0};

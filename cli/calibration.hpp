@@ -20,6 +20,7 @@ namespace cli {
 /// How a calibration runs.
 struct CalibrationRun {
   std::string device = "cpu";
+  NetworkEngine engine = NetworkEngine::automatic;
   bool bfloat16 = false;
   std::uint64_t seed = 1;
   unsigned n_threads = 1;

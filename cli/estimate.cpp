@@ -131,6 +131,7 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
                                      : models.empty()     ? observations.n_tx
                                                           : models.front().n_tx);
   known.device = options.common.device;
+  known.engine = engine_from_string(options.common.engine);
   known.A = sim::make_observation(sent_pilots(options, known.n_tx, observations.n_tx), known.n_rx);
   return known;
 }
@@ -202,7 +203,7 @@ class Received {
   bool is_grid() const { return estimator_.A().pattern() != nullptr; }
   std::size_t n_h() const { return estimator_.A().n_h(); }
   /// What was estimated from, as JSON.
-  std::string description(const ModelStore& models) const {
+  std::string description(const EstimatorContext& known, const Catalog& catalog) const {
     const DatasetInfo& info = dataset_.info();
     const std::string hash = hash_file(info.file);
     nlohmann::ordered_json json{{"file", info.file.filename().string()},
@@ -213,7 +214,9 @@ class Received {
     if (info.normalisation != Normalisation::sample) json["scale"] = info.scale * boost_;
     if (!info.bad.all.empty())
       json["left_out"] = {{"n", info.bad.all.size()}, {"samples", info.bad.all.text()}};
-    for (const ModelStore::Info& model : models.files()) {
+    const std::string engine = catalog.engine(parse_named_options(options_.estimator), known);
+    if (!engine.empty()) json["engine"] = engine;
+    for (const ModelStore::Info& model : known.models->files()) {
       for (const Seen& seen : seen_by(model.file, info, hash, info.asked)) {
         warn_of(seen);
         json["fitted_on"].push_back(seen.text());
@@ -322,7 +325,7 @@ std::vector<Part> estimate_blocks(const Received& received, std::size_t i, unsig
 
 /// What the file will hold, by what the first estimate has.
 ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorContext& known,
-                                const Received& received, const Part& first,
+                                const Received& received, const Part& first, const Catalog& catalog,
                                 const CommandLine& line) {
   const Estimate& estimate = first.estimate;
   ChannelFileOptions file;
@@ -337,7 +340,7 @@ ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorC
   file.with_sigma2 = !estimate.sigma2.is_empty();
   file.with_scale = received.info().normalisation == Normalisation::sample;
   file.n_samples = received.info().asked.size();
-  file.observations = received.description(*known.models);
+  file.observations = received.description(known, catalog);
   file.provenance = line.provenance(options.common.seed);
   return file;
 }
@@ -430,7 +433,8 @@ int estimate(const Args& args, Context& context) {
   for (std::size_t done = 0; done < samples.size();) {
     std::vector<Part> parts = estimate_blocks(received, done, options.common.n_threads());
     if (!writer) {
-      const ChannelFileOptions file = file_options(options, known, received, parts[0], line);
+      const ChannelFileOptions file =
+          file_options(options, known, received, parts[0], context.catalog, line);
       if (options.per_angle && !file.with_err_var_angular) {
         warn(estimator->name() +
              " does not know the error of single angles; /err_var_angular is left out");

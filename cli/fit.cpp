@@ -409,7 +409,8 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("latent", &options.vae.latent, "N", "entries of the latent vector");
   line.flag("zero-mean", &options.vae.zero_mean,
             "the latent vector gives the spectrum alone, and no mean");
-  options.common.add(line, "of weights, batches and noise, and of where gmm starts");
+  options.common.add(line, "of weights, batches and noise, and of where gmm starts",
+                     CommonFlags::Networks::fits);
   line.positional("kind", 1);
 }
 

@@ -245,9 +245,11 @@ void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks 
   line.flag("seed", &seed, "N", seed_help);
   line.flag("threads", &threads, "N", "worker threads; 0: one for each processor").most =
       most_threads;
-  if (networks == Networks::yes) {
-    line.flag("device", &device, "cpu|cuda|cuda:N|auto", "where networks run");
-  }
+  if (networks == Networks::none) return;
+  line.flag("device", &device, "cpu|cuda|cuda:N|auto", "where networks run");
+  if (networks == Networks::fits) return;
+  line.flag("engine", &engine, "auto|onednn|torch",
+            "what they run on: chest's own engine (onednn), LibTorch, or the first on a processor");
 }
 
 unsigned CommonFlags::n_threads() const { return threads == 0 ? available_threads() : threads; }

@@ -62,14 +62,15 @@ void check_channels_fit(const DatasetInfo& info, arma::uword n_rx, arma::uword n
 
 /// What commands that compute have in common: --seed, --threads, --device.
 struct CommonFlags {
-  enum class Networks { no, yes };
+  /// What the command does with networks.
+  enum class Networks { none, fits, runs };
 
   std::uint64_t seed = 1;
   unsigned threads = 0;
-  std::string device = "cpu";
+  std::string device = "cpu", engine = "auto";
 
   /// @param seed_help  what is drawn from the seed
-  void add(CommandLine& line, const std::string& seed_help, Networks networks = Networks::yes);
+  void add(CommandLine& line, const std::string& seed_help, Networks networks = Networks::runs);
   /// --threads; 0 means all processors.
   unsigned n_threads() const;
 };

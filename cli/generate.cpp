@@ -139,7 +139,7 @@ void declare(CommandLine& line, GenerateOptions& o) {
   line.flag("compress", &o.compress, "gzips the channels");
   line.flag("force", &o.force, "replaces an existing file");
   o.common.add(line, "same seed, same channels, for any number of threads",
-               CommonFlags::Networks::no);
+               CommonFlags::Networks::none);
   line.positional("kind", 1);
 }
 

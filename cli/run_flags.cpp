@@ -74,7 +74,7 @@ nlohmann::ordered_json fitted_on(const DatasetInfo& info, const std::string& has
 /// What the numbers come from, by content: names may change, hashes do not.
 std::string describe_inputs(const Dataset& dataset, const std::vector<std::string>& models,
                             const std::vector<NamedOptions>& estimators, const Catalog& catalog,
-                            const std::string& device, ModelStore& store) {
+                            const EstimatorContext& known) {
   const DatasetInfo& info = dataset.info();
   nlohmann::ordered_json json;
   const std::string hash = hash_file(info.file);
@@ -91,9 +91,13 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
   for (const NamedOptions& spec : estimators)
     options[spec.text] = nlohmann::ordered_json::parse(catalog.options_json(spec));
   for (const std::string& model : models) json["models"].push_back(hash_file(model));
-  json["device"] = device;
+  json["device"] = known.device;
+  for (const NamedOptions& spec : estimators) {
+    const std::string engine = catalog.engine(spec, known);
+    if (!engine.empty()) json["engine"][spec.text] = engine;
+  }
   json["estimator_options"] = std::move(options);
-  const auto seen = fitted_on(info, hash, models, estimators, catalog, store);
+  const auto seen = fitted_on(info, hash, models, estimators, catalog, *known.models);
   if (!seen.empty()) json["fitted_on"] = seen;
   return json.dump();
 }
@@ -163,6 +167,7 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
   if (std::optional<GaussianMixture> prior = dataset.prior())
     known.prior = std::make_shared<const GaussianMixture>(std::move(*prior));
   known.device = flags.common.device;
+  known.engine = engine_from_string(flags.common.engine);
   known.has_genie_covariances = dataset.info().has_covariances;
   if (std::optional<GridCovariance> covariance = dataset.grid_covariance())
     known.grid_covariance = std::make_shared<const GridCovariance>(std::move(*covariance));
@@ -218,8 +223,7 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   options.left_out = dataset.info().bad.all;
   const EstimatorContext known = knowledge(flags, dataset);
   options.inputs = describe_inputs(dataset, all_models(flags, context.catalog),
-                                   context.catalog.parse(flags.estimators), context.catalog,
-                                   flags.common.device, *known.models);
+                                   context.catalog.parse(flags.estimators), context.catalog, known);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {

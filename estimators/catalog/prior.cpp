@@ -39,8 +39,10 @@ PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
       file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
   NetworkRunOptions run;
   run.device = maker.context().device;
+  run.engine = maker.context().engine;
   run.bfloat16 = bfloat16;
-  std::string key = file + " on " + run.device + (bfloat16 ? " in bfloat16" : "");
+  std::string key = file + " on " + run.device + " by " + engine_in_use(run) +
+                    (run.engine == NetworkEngine::automatic ? ", with derivatives" : "");
   if (maker.context().plane_step > 0.0) {
     run.n_columns = maker.context().n_tx;
     run.step = maker.context().plane_step;
@@ -62,6 +64,17 @@ PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
 }
 
 }  // namespace
+
+std::string Catalog::engine(const NamedOptions& spec, const EstimatorContext& context) const {
+  if (entry(spec.name).model != "dmse") return {};
+  const PriorOptions options = Maker(*this, spec, context).options(prior_options);
+  if (options.kind != PriorKind::network) return {};
+  NetworkRunOptions run;
+  run.device = context.device;
+  run.engine = context.engine;
+  run.bfloat16 = options.bfloat16;
+  return engine_in_use(run);
+}
 
 PriorInUse prior_in_use(const Maker& maker) {
   const PriorOptions options = maker.options(prior_options);

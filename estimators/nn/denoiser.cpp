@@ -10,7 +10,6 @@
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
-#include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 
@@ -18,6 +17,7 @@
 #include "device.hpp"
 #include "network.hpp"
 #include "tensor_bridge.hpp"
+#include "torch_denoiser.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -256,8 +256,10 @@ class NetworkDenoiser final : public Denoiser {
 }  // namespace
 }  // namespace nn
 
-std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
-                                                const NetworkRunOptions& options) {
+bool built_with_torch() { return true; }
+
+std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel& model,
+                                              const NetworkRunOptions& options) {
   return std::make_unique<nn::NetworkDenoiser>(model, options);
 }
 

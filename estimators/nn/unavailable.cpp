@@ -1,10 +1,11 @@
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/vae_model.hpp>
-#include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include <chest/estimators/nn/vae.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
+
+#include "torch_denoiser.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -19,8 +20,10 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel&, const NetworkRunOptions&) {
-  throw_unavailable("network denoiser");
+bool built_with_torch() { return false; }
+
+std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel&, const NetworkRunOptions&) {
+  throw_unavailable("engine torch");
 }
 
 NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,

@@ -11,6 +11,7 @@
 #include <chest/estimators/catalog/model_store.hpp>
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/common/options.hpp>
+#include <chest/estimators/network/run_options.hpp>
 #include <chest/gaussian_mixture.hpp>
 #include <chest/grid.hpp>
 #include <chest/grid_covariance.hpp>
@@ -38,8 +39,9 @@ struct EstimatorContext {
   /// The mixture that the channels were drawn from, where it is known; else null. Contexts of one
   /// ModelStore that share this object share what is prepared from it.
   std::shared_ptr<const GaussianMixture> prior;
-  std::string device = "cpu";          ///< where networks run
-  bool has_genie_covariances = false;  ///< Observation::genie will be filled
+  std::string device = "cpu";                       ///< where networks run
+  NetworkEngine engine = NetworkEngine::automatic;  ///< and what on
+  bool has_genie_covariances = false;               ///< Observation::genie will be filled
   /// The covariance that channels on a grid were drawn with, where it is known; else null.
   std::shared_ptr<const GridCovariance> grid_covariance = {};
 };
@@ -89,6 +91,9 @@ class Catalog {
   /// {"steps": "1", ...}: the options that `spec` runs with, defaults included, for provenance.
   /// @throws Error(invalid_argument) as entry()
   std::string options_json(const NamedOptions& spec) const;
+  /// What the network of `spec` runs on (engine_in_use()); empty: it has none.
+  /// @throws Error(invalid_argument) as entry(), or if the engine cannot do what `spec` asks for
+  std::string engine(const NamedOptions& spec, const EstimatorContext& context) const;
 
   /// Makes the estimator that `spec` names: "ls", "dmse:steps=1@model.h5". Its name() is spec.text.
   /// @throws Error(invalid_argument) if estimator or option is unknown (the nearest is suggested), a

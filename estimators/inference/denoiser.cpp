@@ -1,0 +1,183 @@
+#include <chest/estimators/inference/engine_denoiser.hpp>
+
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/metrics.hpp>
+
+#include "plane_network.hpp"
+
+namespace chest {
+inline namespace v0 {
+namespace inference {
+namespace {
+
+/// Memory for as many calls as run at once.
+class WorkspacePool {
+ public:
+  explicit WorkspacePool(const PlaneNetwork& network) : network_(network) {}
+
+  class Lease {
+   public:
+    Lease(WorkspacePool& pool, std::unique_ptr<Workspace> workspace)
+        : pool_(pool), workspace_(std::move(workspace)) {}
+    ~Lease() {
+      const std::lock_guard lock(pool_.mutex_);
+      pool_.free_.push_back(std::move(workspace_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Workspace& operator*() const { return *workspace_; }
+
+   private:
+    WorkspacePool& pool_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+  Lease lease() {
+    {
+      const std::lock_guard lock(mutex_);
+      // Room for all to come back to: giving back cannot fail.
+      free_.reserve(++n_made_);
+      if (!free_.empty()) {
+        --n_made_;
+        std::unique_ptr<Workspace> workspace = std::move(free_.back());
+        free_.pop_back();
+        return {*this, std::move(workspace)};
+      }
+    }
+    return {*this, std::make_unique<Workspace>(network_.make_workspace())};
+  }
+
+ private:
+  const PlaneNetwork& network_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> free_;
+  std::size_t n_made_ = 0;
+};
+
+class EngineDenoiser final : public Denoiser {
+ public:
+  EngineDenoiser(const NetworkModel& model, const NetworkRunOptions& options)
+      : config_(model.network),
+        schedule_(model.schedule),
+        network_(model, model.n_rx, options.n_columns > 0 ? options.n_columns : model.n_tx,
+                 options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
+        pool_(network_) {}
+
+  using Denoiser::denoise;
+
+  std::string name() const override { return "network"; }
+  arma::uword n_h() const override { return network_.n_rx() * network_.n_tx(); }
+
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    if (config_.log_snr) {
+      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
+    }
+    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
+  }
+
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out);
+  }
+
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out, &error);
+  }
+
+  bool predicts_error() const override { return config_.variance; }
+  bool predicts_angular_error() const override { return config_.variance; }
+
+  bool blind() const override { return config_.bias_free; }
+  void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const override {
+    if (!blind()) return Denoiser::denoise_blind(z, out);
+    denoise(z, 1.0, out);
+  }
+
+  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+           DenoiserError* error = nullptr) const override {
+    for (const ReverseStep& step : steps) check_input(z, step.sigma2);
+    if (steps.empty()) return;
+    const auto lease = pool_.lease();
+    Workspace& workspace = *lease;
+    std::vector<Level> levels;
+    for (const ReverseStep& step : steps) {
+      levels.push_back(network_.make_level());
+      network_.set_level(step, workspace, levels.back());
+    }
+    const bool with_error = error && config_.variance;
+    if (error) {
+      error->mse.set_size(with_error ? z.n_cols : 0);
+      error->angular.set_size(with_error && error->per_angle ? z.n_rows : 0, z.n_cols);
+    }
+    for (arma::uword k = 0; k < z.n_cols; ++k) {
+      const Planes planes{workspace.z_re.data(), workspace.z_im.data()};
+      const Planes scratch{workspace.re.data(), workspace.im.data()};
+      for_entries([&](std::size_t at, arma::uword entry) {
+        const arma::cx_double value = z(entry, k);
+        planes.re[at] = static_cast<float>(value.real());
+        planes.im[at] = static_cast<float>(value.imag());
+      });
+      network_.transform().forward(planes, scratch);
+      for (std::size_t i = 0; i < levels.size(); ++i) {
+        const double sum = network_.step(levels[i], with_error && i == 0, workspace);
+        if (!with_error || i > 0) continue;
+        error->mse(k) = sum;
+        if (error->angular.n_rows == 0) continue;
+        for_entries([&](std::size_t at, arma::uword entry) {
+          error->angular(entry, k) = static_cast<double>(workspace.error[at]);
+        });
+      }
+      network_.transform().inverse(planes, scratch);
+      for_entries([&](std::size_t at, arma::uword entry) {
+        z(entry, k) = {static_cast<double>(planes.re[at]), static_cast<double>(planes.im[at])};
+      });
+    }
+  }
+
+ private:
+  /// Every entry of a channel: where it lies in a plane, and in a column of arma's.
+  template <class Visit>
+  void for_entries(const Visit& visit) const {
+    const std::size_t width = network_.transform().width();
+    const bool rx_fast = network_.rx_is_fast();
+    for (arma::uword column = 0; column < network_.n_tx(); ++column) {
+      for (arma::uword rx = 0; rx < network_.n_rx(); ++rx) {
+        visit(rx_fast ? column * width + rx : rx * width + column, column * network_.n_rx() + rx);
+      }
+    }
+  }
+
+  void check_input(const arma::cx_mat& z, double sigma2) const {
+    if (z.n_rows != n_h()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: z has " + std::to_string(z.n_rows) +
+                      " rows, the network is made for " + std::to_string(n_h()));
+    }
+    if (!(sigma2 >= 0.0) || !std::isfinite(sigma2)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: sigma2 is " + std::to_string(sigma2) + "; expected 0 or more");
+    }
+  }
+
+  NetworkConfig config_;
+  NoiseSchedule schedule_;
+  PlaneNetwork network_;
+  mutable WorkspacePool pool_;
+};
+
+}  // namespace
+}  // namespace inference
+
+std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
+                                               const NetworkRunOptions& options) {
+  return std::make_unique<inference::EngineDenoiser>(model, options);
+}
+
+}  // namespace v0
+}  // namespace chest

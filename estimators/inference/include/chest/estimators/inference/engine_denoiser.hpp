@@ -1,0 +1,21 @@
+#pragma once
+
+#include <memory>
+
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/network/run_options.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+
+namespace chest {
+inline namespace v0 {
+
+/// The network as a denoiser of antenna-domain channels on chest's own engine: float32 on the
+/// processor, without LibTorch and without derivatives. Weights are packed once; threads share them,
+/// each call works in memory of its own that is kept for later calls. A batch gives the same bits as
+/// its columns one by one.
+/// @throws Error(invalid_argument) if the weights do not fit the configuration or the sizes
+std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
+                                               const NetworkRunOptions& options = {});
+
+}  // namespace v0
+}  // namespace chest

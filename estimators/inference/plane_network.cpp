@@ -1,0 +1,367 @@
+#include "plane_network.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <chest/error.hpp>
+#include <chest/estimators/network/layout.hpp>
+#include <chest/metrics.hpp>
+
+namespace chest {
+inline namespace v0 {
+namespace inference {
+namespace {
+
+// As the network was fitted: estimators/nn/network.cpp.
+constexpr float magnitude_scale = 0.3F;
+constexpr float least_log_deviation = -15.0F;
+
+struct Axes {
+  std::size_t n_slow, n_fast;
+  bool flat;
+  std::size_t n_vectors;  ///< that a plane takes
+};
+
+/// The better of rows by rows and one run over all.
+Axes axes_of(std::size_t n_slow, std::size_t n_fast, std::size_t pad, std::size_t lanes) {
+  const auto vectors = [&](std::size_t n) { return (n + lanes - 1) / lanes; };
+  const std::size_t by_rows = n_slow * vectors(n_fast);
+  const std::size_t as_one = vectors((n_slow - 1) * (n_fast + 2 * pad) + n_fast);
+  return as_one < by_rows ? Axes{n_slow, n_fast, true, as_one}
+                          : Axes{n_slow, n_fast, false, by_rows};
+}
+
+}  // namespace
+
+PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx,
+                           double step)
+    : config_(model.network),
+      prediction_(model.prediction),
+      schedule_(model.schedule),
+      n_rx_(n_rx),
+      n_tx_(n_tx) {
+  if (n_rx == 0 || n_tx == 0) {
+    throw Error(ErrorKind::invalid_argument, "network: the model names no antennas");
+  }
+  if (const std::string why = config_.why_invalid(n_rx, n_tx); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, why);
+  }
+  const std::vector<NamedTensor> weights = arranged_weights(network_layout(config_), model.weights,
+                                                            ErrorKind::invalid_argument, "network");
+  plan(n_rx, n_tx);
+  const int n_plain = 2 + (config_.magnitude ? 1 : 0);
+  std::vector<int> first_film(config_.hidden.size() + 1, -1);
+  int n_film = 0;
+  for (const int i : config_.modulated) {
+    first_film[static_cast<std::size_t>(i)] = n_film;
+    n_film += 2 * config_.hidden[static_cast<std::size_t>(i)];
+  }
+  std::size_t next = 0;
+  for (std::size_t i = 0; i <= config_.hidden.size(); ++i) {
+    const NamedTensor& weight = weights[next++];
+    Layer layer;
+    layer.n_out = static_cast<int>(weight.dims[0]);
+    layer.n_in = i == 0 ? n_plain : static_cast<int>(weight.dims[1]);
+    layer.weights = packed(weight, 0, layer.n_in);
+    if (config_.bias_free) {
+      layer.bias.assign(static_cast<std::size_t>(layer.n_out), 0.0F);
+    } else {
+      layer.bias = weights[next++].values;
+    }
+    layer.first_output = n_outputs_;
+    layer.modulation = first_film[i];
+    const bool last = i == config_.hidden.size();
+    layer.relu = !last && (layer.modulation < 0 || config_.relu_after_modulation);
+    n_outputs_ += layer.n_out;
+    most_planes_ = std::max({most_planes_, layer.n_out, layer.n_in});
+    layers_.push_back(std::move(layer));
+  }
+  if (!config_.bias_free) {
+    modulation_weight_ = weights[next].values;
+    modulation_bias_ = weights[next + 1].values;
+  }
+  const double turns =
+      config_.circle > 0 && step > 0.0 ? static_cast<double>(config_.circle) / step : 1.0;
+  if (config_.position) make_position_map(weights.front(), turns);
+}
+
+void PlaneNetwork::plan(arma::uword n_rx, arma::uword n_tx) {
+  const auto kernel = static_cast<std::size_t>(config_.kernel);
+  const std::size_t pad = kernel / 2, lanes = kernels().lanes;
+  const Axes rx_fast = axes_of(n_tx, n_rx, pad, lanes), tx_fast = axes_of(n_rx, n_tx, pad, lanes);
+  rx_is_fast_ = rx_fast.n_vectors <= tx_fast.n_vectors;
+  const Axes& axes = rx_is_fast_ ? rx_fast : tx_fast;
+  // By rows, each starts on a boundary of a vector, and what a last vector writes beyond it lies in
+  // the margin.
+  const std::size_t margin = axes.flat ? pad : rounded_up(std::max<std::size_t>(2 * pad, 1));
+  shape_.n_slow = axes.n_slow;
+  shape_.n_fast = axes.n_fast;
+  shape_.pad = pad;
+  shape_.flat = axes.flat;
+  shape_.row = axes.flat ? axes.n_fast + 2 * pad : margin + rounded_up(axes.n_fast);
+  shape_.first = pad * shape_.row + margin;
+  shape_.plane = rounded_up((axes.n_slow + 2 * pad) * shape_.row + margin + vector_floats);
+  for (std::size_t slow = 0; slow < kernel; ++slow) {
+    for (std::size_t fast = 0; fast < kernel; ++fast) {
+      taps_.push_back((static_cast<std::ptrdiff_t>(slow) - static_cast<std::ptrdiff_t>(pad)) *
+                          static_cast<std::ptrdiff_t>(shape_.row) +
+                      static_cast<std::ptrdiff_t>(fast) - static_cast<std::ptrdiff_t>(pad));
+      tap_index_.push_back(
+          static_cast<int>(rx_is_fast_ ? fast * kernel + slow : slow * kernel + fast));
+    }
+  }
+  transform_ = PlaneTransform(axes.n_slow, axes.n_fast);
+}
+
+Buffer PlaneNetwork::packed(const NamedTensor& weight, int first_in, int n_in) const {
+  const int n_out = static_cast<int>(weight.dims[0]);
+  const auto n_all_in = static_cast<std::size_t>(weight.dims[1]);
+  const std::size_t n_taps = taps_.size();
+  Buffer out(static_cast<std::size_t>(n_out) * static_cast<std::size_t>(n_in) * n_taps);
+  std::size_t at = 0;
+  for (int b = 0; b < n_output_blocks(n_out); ++b) {
+    for (int i = first_in; i < first_in + n_in; ++i) {
+      for (const int tap : tap_index_) {
+        for (int o = first_output(n_out, b); o < first_output(n_out, b + 1); ++o) {
+          const std::size_t kernel =
+              static_cast<std::size_t>(o) * n_all_in + static_cast<std::size_t>(i);
+          out[at++] = weight.values[kernel * n_taps + static_cast<std::size_t>(tap)];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+void PlaneNetwork::make_position_map(const NamedTensor& weight, double turns) {
+  constexpr int n_position = 4;
+  const auto n_out = static_cast<std::size_t>(weight.dims[0]);
+  Buffer planes(n_position * shape_.plane + 2 * vector_floats);
+  for (std::size_t slow = 0; slow < shape_.n_slow; ++slow) {
+    for (std::size_t fast = 0; fast < shape_.n_fast; ++fast) {
+      const auto rx = static_cast<double>(rx_is_fast_ ? fast : slow);
+      const auto column = static_cast<double>(rx_is_fast_ ? slow : fast);
+      const double rx_angle = 2.0 * M_PI * rx / static_cast<double>(n_rx_);
+      double column_angle = 2.0 * M_PI * column / static_cast<double>(n_tx_);
+      if (turns != 1.0) {
+        column_angle = (column_angle >= M_PI ? column_angle - 2.0 * M_PI : column_angle) * turns;
+      }
+      const std::size_t at = shape_.first + slow * shape_.row + fast;
+      planes[at] = static_cast<float>(std::cos(rx_angle));
+      planes[shape_.plane + at] = static_cast<float>(std::sin(rx_angle));
+      planes[2 * shape_.plane + at] = static_cast<float>(std::cos(column_angle));
+      planes[3 * shape_.plane + at] = static_cast<float>(std::sin(column_angle));
+    }
+  }
+  fill_edges(planes.data(), n_position);
+  const Buffer weights = packed(weight, static_cast<int>(weight.dims[1]) - n_position, n_position);
+  Buffer gain(n_out), offset(n_out);
+  std::fill_n(gain.data(), n_out, 1.0F);
+  position_map_ = Buffer(n_out * shape_.plane + 2 * vector_floats);
+  Convolution work;
+  work.shape = &shape_;
+  work.n_in = n_position;
+  work.n_out = static_cast<int>(n_out);
+  work.n_taps = static_cast<int>(taps_.size());
+  work.taps = taps_.data();
+  work.weights = weights.data();
+  work.gain = gain.data();
+  work.offset = offset.data();
+  work.in = planes.data();
+  work.out = position_map_.data();
+  kernels().convolve(work);
+}
+
+double PlaneNetwork::multiplications() const {
+  double n = 0.0;
+  for (const Layer& layer : layers_) n += layer.n_in * layer.n_out;
+  return n * static_cast<double>(taps_.size() * n_rx_ * n_tx_);
+}
+
+Workspace PlaneNetwork::make_workspace() const {
+  Workspace out;
+  for (Buffer& layer : out.layers) {
+    layer = Buffer(static_cast<std::size_t>(most_planes_) * shape_.plane + 2 * vector_floats);
+  }
+  for (Buffer* plane : {&out.z_re, &out.z_im, &out.re, &out.im, &out.error}) {
+    *plane = Buffer(transform_.plane());
+  }
+  out.embedding = Buffer(static_cast<std::size_t>(config_.embedding));
+  out.film = Buffer(modulation_bias_.size());
+  return out;
+}
+
+Level PlaneNetwork::make_level() const {
+  Level out;
+  out.gain = Buffer(static_cast<std::size_t>(n_outputs_));
+  out.offset = Buffer(static_cast<std::size_t>(n_outputs_));
+  return out;
+}
+
+void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Level& level) const {
+  const double sigma2 = step.sigma2;
+  const PredictionGains gains = prediction_gains(prediction_, sigma2);
+  level.x_gain = static_cast<float>(1.0 / std::sqrt(1.0 + sigma2));
+  level.z_gain = static_cast<float>(gains.z_gain + step.keep * (1.0 - gains.z_gain));
+  double o_gain = (1.0 - step.keep) * gains.o_gain;
+  level.prior_variance = static_cast<float>(sigma2 / (1.0 + sigma2));
+  level.magnitude_gain = 0.0F;
+  if (config_.magnitude) {
+    const double told =
+        std::clamp(sigma2, from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
+    level.magnitude_gain = static_cast<float>((1.0 + sigma2) / told);
+  }
+  if (config_.bias_free) {
+    const double told = std::max(sigma2, 1e-12);
+    o_gain *= std::sqrt((1.0 + told) / told);
+  }
+  level.o_gain = static_cast<float>(o_gain);
+
+  const int half = config_.embedding / 2;
+  if (!config_.bias_free) {
+    const double snr_db = std::clamp(sigma2 > 0.0 ? -to_db(sigma2) : config_.snr_high_db,
+                                     config_.snr_low_db, config_.snr_high_db);
+    const double index =
+        !config_.log_snr && sigma2 > 0.0 ? schedule_.fractional_index(sigma2) : 0.0;
+    for (int k = 0; k < half; ++k) {
+      const double phase = config_.log_snr ? (k + 1) * (snr_db * M_PI / 160.0)
+                                           : index * std::exp(k * (-std::log(1e4) / (half - 1)));
+      workspace.embedding[static_cast<std::size_t>(k)] = static_cast<float>(std::sin(phase));
+      workspace.embedding[static_cast<std::size_t>(half + k)] = static_cast<float>(std::cos(phase));
+    }
+    const float* row = modulation_weight_.data();
+    for (std::size_t i = 0; i < modulation_bias_.size(); ++i, row += config_.embedding) {
+      float sum = modulation_bias_[i];
+      for (int k = 0; k < config_.embedding; ++k) {
+        sum += row[k] * workspace.embedding[static_cast<std::size_t>(k)];
+      }
+      workspace.film[i] = sum;
+    }
+  }
+  for (const Layer& layer : layers_) {
+    const auto n = static_cast<std::size_t>(layer.n_out);
+    float* gain = level.gain.data() + layer.first_output;
+    float* offset = level.offset.data() + layer.first_output;
+    const float* film = layer.modulation < 0 ? nullptr : workspace.film.data() + layer.modulation;
+    for (std::size_t k = 0; k < n; ++k) {
+      gain[k] = film ? 1.0F + film[k] : 1.0F;
+      offset[k] = layer.bias[k] * gain[k] + (film ? film[n + k] : 0.0F);
+    }
+  }
+}
+
+void PlaneNetwork::fill_edges(float* planes, int n_planes) const {
+  const std::size_t pad = shape_.pad, n_slow = shape_.n_slow, n_fast = shape_.n_fast;
+  if (pad == 0) return;
+  const std::size_t line = n_fast + 2 * pad;
+  for (int p = 0; p < n_planes; ++p, planes += shape_.plane) {
+    float* first = planes + shape_.first;
+    for (std::size_t s = 0; s < n_slow; ++s) {
+      float* row = first + s * shape_.row;
+      for (std::size_t k = 0; k < pad; ++k) {
+        row[n_fast + k] = config_.circular ? row[k] : 0.0F;
+        row[static_cast<std::ptrdiff_t>(k) - static_cast<std::ptrdiff_t>(pad)] =
+            config_.circular ? row[n_fast - pad + k] : 0.0F;
+      }
+    }
+    float* corner = first - pad;
+    for (std::size_t k = 0; k < pad; ++k) {
+      float* above = corner + k * shape_.row - pad * shape_.row;
+      float* below = corner + (n_slow + k) * shape_.row;
+      if (config_.circular) {
+        std::memcpy(above, corner + (n_slow - pad + k) * shape_.row, line * sizeof(float));
+        std::memcpy(below, corner + k * shape_.row, line * sizeof(float));
+      } else {
+        std::memset(above, 0, line * sizeof(float));
+        std::memset(below, 0, line * sizeof(float));
+      }
+    }
+  }
+}
+
+void PlaneNetwork::put_input(const Level& level, Workspace& workspace) const {
+  const std::size_t width = transform_.width(), n = transform_.plane();
+  const float *z_re = workspace.z_re.data(), *z_im = workspace.z_im.data();
+  float* planes = workspace.layers[0].data() + shape_.first;
+  const float x = level.x_gain;
+  float* magnitude = workspace.re.data();
+  if (level.magnitude_gain > 0.0F) {
+    kernels().log_magnitude(z_re, z_im, level.magnitude_gain * x * x, magnitude_scale, n,
+                            magnitude);
+  }
+  for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+    const std::size_t from = s * width;
+    float* row = planes + s * shape_.row;
+    for (std::size_t k = 0; k < shape_.n_fast; ++k) row[k] = x * z_re[from + k];
+    float* second = row + shape_.plane;
+    for (std::size_t k = 0; k < shape_.n_fast; ++k) second[k] = x * z_im[from + k];
+    if (level.magnitude_gain > 0.0F) {
+      std::memcpy(second + shape_.plane, magnitude + from, shape_.n_fast * sizeof(float));
+    }
+  }
+}
+
+double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) const {
+  const Kernels& work = kernels();
+  put_input(level, workspace);
+  int in = 0;
+  Convolution c;
+  c.shape = &shape_;
+  c.n_taps = static_cast<int>(taps_.size());
+  c.taps = taps_.data();
+  for (const Layer& layer : layers_) {
+    fill_edges(workspace.layers[in].data(), layer.n_in);
+    c.n_in = layer.n_in;
+    c.n_out = layer.n_out;
+    c.weights = layer.weights.data();
+    c.gain = level.gain.data() + layer.first_output;
+    c.offset = level.offset.data() + layer.first_output;
+    c.map = layer.first_output == 0 && config_.position ? position_map_.data() : nullptr;
+    c.relu = layer.relu;
+    c.in = workspace.layers[in].data();
+    c.out = workspace.layers[1 - in].data();
+    work.convolve(c);
+    in = 1 - in;
+  }
+  const float* out = workspace.layers[in].data() + shape_.first;
+  const std::size_t plane = shape_.plane, width = transform_.width();
+  const float z_gain = level.z_gain, o_gain = level.o_gain, g_gain = level.o_gain * level.x_gain;
+  double sum = 0.0;
+  const std::size_t deviation = config_.gate ? 4 : 2;
+  for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+    const float* o = out + s * shape_.row;
+    float *re = workspace.z_re.data() + s * width, *im = workspace.z_im.data() + s * width;
+    if (config_.gate) {
+      for (std::size_t k = 0; k < shape_.n_fast; ++k) {
+        const float x = re[k], y = im[k], a = o[2 * plane + k], b = o[3 * plane + k];
+        re[k] = z_gain * x + o_gain * o[k] + g_gain * (a * x - b * y);
+        im[k] = z_gain * y + o_gain * o[plane + k] + g_gain * (a * y + b * x);
+      }
+    } else {
+      for (std::size_t k = 0; k < shape_.n_fast; ++k) re[k] = z_gain * re[k] + o_gain * o[k];
+      for (std::size_t k = 0; k < shape_.n_fast; ++k) {
+        im[k] = z_gain * im[k] + o_gain * o[plane + k];
+      }
+    }
+    if (error) {
+      std::memcpy(workspace.error.data() + s * width, o + deviation * plane,
+                  shape_.n_fast * sizeof(float));
+    }
+  }
+  if (!error) return 0.0;
+  work.squared_softplus(workspace.error.data(), least_log_deviation, transform_.plane(),
+                        workspace.error.data());
+  for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+    float* row = workspace.error.data() + s * width;
+    for (std::size_t k = 0; k < shape_.n_fast; ++k) {
+      row[k] *= level.prior_variance;
+      sum += row[k];
+    }
+  }
+  return sum;
+}
+
+}  // namespace inference
+}  // namespace v0
+}  // namespace chest

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <armadillo>
+#include <cstddef>
+#include <vector>
+
+#include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+#include "plane_transform.hpp"
+
+namespace chest {
+inline namespace v0 {
+namespace inference {
+
+/// What one step of a chain needs beside the weights: the modulation as a gain and an offset of each
+/// output, and the scales of z <- z_gain z + o_gain network(x_gain z).
+struct Level {
+  float x_gain = 1, z_gain = 1, o_gain = 1, prior_variance = 0;
+  float magnitude_gain = 0;  ///< of |x|^2; 0: no magnitude plane
+  Buffer gain, offset;       ///< of all layers in turn
+};
+
+/// Memory of one call.
+struct Workspace {
+  Buffer layers[2];   ///< planes of a layer, and of the one after it
+  Buffer z_re, z_im;  ///< angular planes of one channel
+  Buffer re, im;      ///< scratch of the transform
+  Buffer error;       ///< predicted error of each angular entry, as z
+  Buffer embedding, film;
+};
+
+/// A network for planes of one size: weights packed once and shared by all noise levels and threads.
+class PlaneNetwork {
+ public:
+  /// @param step  subcarriers from one column to the next, for a network with a circle
+  /// @throws Error(invalid_argument) if the weights do not fit the configuration or the size
+  PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, double step);
+
+  arma::uword n_rx() const { return n_rx_; }
+  arma::uword n_tx() const { return n_tx_; }
+  /// Receive antennas are the fast axis; otherwise the columns are.
+  bool rx_is_fast() const { return rx_is_fast_; }
+  std::size_t n_slow() const { return shape_.n_slow; }
+  std::size_t n_fast() const { return shape_.n_fast; }
+  const PlaneTransform& transform() const { return transform_; }
+  bool predicts_error() const { return config_.variance; }
+  double multiplications() const;  ///< of one call, in the convolutions
+
+  Workspace make_workspace() const;
+  Level make_level() const;
+  /// Allocates nothing.
+  void set_level(const ReverseStep& step, Workspace& workspace, Level& level) const;
+  /// One step on the angular planes in workspace.z.
+  /// @param error  also fills workspace.error: the variance that the network predicts of each entry
+  /// @return the sum of that error, 0 where it is not asked for
+  double step(const Level& level, bool error, Workspace& workspace) const;
+
+ private:
+  struct Layer {
+    int n_in = 0, n_out = 0, first_output = 0;
+    Buffer weights;
+    std::vector<float> bias;
+    int modulation = -1;  ///< its first row of `film`, -1: none
+    bool relu = true;
+  };
+
+  void plan(arma::uword n_rx, arma::uword n_tx);
+  Buffer packed(const NamedTensor& weight, int first_in, int n_in) const;
+  void make_position_map(const NamedTensor& weight, double turns);
+  void fill_edges(float* planes, int n_planes) const;
+  void put_input(const Level& level, Workspace& workspace) const;
+
+  NetworkConfig config_;
+  Prediction prediction_;
+  NoiseSchedule schedule_;
+  arma::uword n_rx_, n_tx_;
+  bool rx_is_fast_ = true;
+  PlaneShape shape_;
+  std::vector<std::ptrdiff_t> taps_;
+  std::vector<int> tap_index_;  ///< of each tap in a kernel of the file, [rows, columns]
+  PlaneTransform transform_;
+  std::vector<Layer> layers_;
+  std::vector<float> modulation_weight_, modulation_bias_;
+  Buffer position_map_;  ///< what the position planes add to the first layer
+  int n_outputs_ = 0;    ///< of all layers
+  int most_planes_ = 0;
+};
+
+}  // namespace inference
+}  // namespace v0
+}  // namespace chest
