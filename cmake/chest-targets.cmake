@@ -72,7 +72,7 @@ function(chest_add_group name)
 endfunction()
 
 # The components of the package, each after those that it needs.
-set(CHEST_COMPONENTS core channels estimators sim cli testing)
+set(CHEST_COMPONENTS core channels estimators sim cli testing c)
 
 function(chest_install_package)
   include(CMakePackageConfigHelpers)

@@ -111,7 +111,12 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
 
 arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
   if (empty()) return otherwise;
-  return n_steps(arma::index_min(arma::abs(snr_db + to_db(sigma2))));
+  const double at = -to_db(sigma2);
+  arma::uword nearest = 0;
+  for (arma::uword i = 1; i < snr_db.n_elem; ++i) {
+    if (std::abs(snr_db(i) - at) < std::abs(snr_db(nearest) - at)) nearest = i;
+  }
+  return n_steps(nearest);
 }
 
 double Calibration::mse_at(double sigma2) const {

@@ -112,17 +112,21 @@ ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps
     throw Error(ErrorKind::invalid_argument, "log-SNR chain: n_steps is 0, it must be at least 1");
   }
   ReverseChain chain;
-  if (n_steps == 1 || sigma2 <= sigma2_end) {
-    chain.steps.push_back({sigma2, 0.0});
-    return chain;
-  }
-  const double ratio = std::pow(sigma2_end / sigma2, 1.0 / static_cast<double>(n_steps - 1));
-  for (arma::uword i = 0; i < n_steps; ++i) {
-    const bool last = i + 1 == n_steps;
-    const double level = last ? sigma2_end : sigma2 * std::pow(ratio, static_cast<double>(i));
-    chain.steps.push_back({level, last ? 0.0 : ratio});
-  }
+  const arma::uword n = log_snr_length(sigma2, sigma2_end, n_steps);
+  for (arma::uword i = 0; i < n; ++i) chain.steps.push_back(log_snr_step(sigma2, sigma2_end, n, i));
   return chain;
+}
+
+arma::uword log_snr_length(double sigma2, double sigma2_end, arma::uword n_steps) {
+  return sigma2 <= sigma2_end ? 1 : n_steps;
+}
+
+ReverseStep log_snr_step(double sigma2, double sigma2_end, arma::uword n_steps, arma::uword i) {
+  if (n_steps == 1) return {sigma2, 0.0};
+  const double ratio = std::pow(sigma2_end / sigma2, 1.0 / static_cast<double>(n_steps - 1));
+  const bool last = i + 1 == n_steps;
+  const double level = last ? sigma2_end : sigma2 * std::pow(ratio, static_cast<double>(i));
+  return {level, last ? 0.0 : ratio};
 }
 
 }  // namespace v0

@@ -179,5 +179,7 @@ std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
   return std::make_unique<inference::EngineDenoiser>(model, options);
 }
 
+const char* engine_target() { return inference::kernels().target; }
+
 }  // namespace v0
 }  // namespace chest

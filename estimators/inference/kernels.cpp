@@ -4,9 +4,12 @@
 #define HWY_TARGET_INCLUDE "kernels.cpp"  // NOLINT(build/include)
 // Vectors whose size is not known to the compiler do not go into arrays.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_SSSE3)
-#include <hwy/contrib/math/math-inl.h>
+// The first includes this file again, and stays the first.
+// clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 #include "kernels.hpp"
 

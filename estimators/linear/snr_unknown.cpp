@@ -11,40 +11,11 @@
 #include <chest/text.hpp>
 
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/common/noise_search.hpp>
 
 namespace chest {
 inline namespace v0 {
 namespace {
-
-/// Levels are told in steps of this, so that channels share calls; half of it is forgiven.
-constexpr double step_db = 0.25;
-constexpr int most_rounds = 8;
-/// No level further below the received power than this is looked for.
-constexpr double deepest_db = 60.0;
-
-double on_grid(double level_db) { return step_db * std::round(level_db / step_db); }
-
-/// The search for one channel: points (level, EM step of it - level), both in dB.
-struct Search {
-  double level_db = 0.0;  ///< to be tried next, on the grid
-  double found_db = 0.0;  ///< best guess of the fixed point
-  double last_level_db = 0.0, last_gap_db = 0.0;
-  int n_rounds = 0;
-  bool done = false;
-
-  void add(double gap_db, double lowest_db, double highest_db) {
-    // The EM step itself, or the secant through the last two points where that goes further.
-    double slope = -1.0;
-    if (n_rounds > 0 && level_db != last_level_db) {
-      slope = std::clamp((gap_db - last_gap_db) / (level_db - last_level_db), -1.0, -0.1);
-    }
-    found_db = std::clamp(level_db - gap_db / slope, lowest_db, highest_db);
-    last_level_db = level_db;
-    last_gap_db = gap_db;
-    level_db = on_grid(found_db);
-    done = ++n_rounds == most_rounds || level_db == last_level_db;
-  }
-};
 
 class NoiseBlind final : public Estimator {
  public:
@@ -64,10 +35,10 @@ class NoiseBlind final : public Estimator {
   void do_estimate(const Observation& observation, Estimate& out) const override {
     const arma::cx_mat& y = observation.y;
     const arma::vec received = squared_norms(y) / static_cast<double>(A_->n_obs());
-    std::vector<Search> searches(y.n_cols);
+    std::vector<NoiseSearch> searches;
     for (arma::uword k = 0; k < y.n_cols; ++k) {
       // Nothing received: any level is as good as another.
-      searches[k].level_db = on_grid(received(k) > 0.0 ? to_db(received(k)) : 0.0);
+      searches.emplace_back(received(k) > 0.0 ? to_db(received(k)) : 0.0);
     }
     out.sigma2.set_size(y.n_cols);
     arma::uword n_calls = 0;
@@ -76,7 +47,7 @@ class NoiseBlind final : public Estimator {
     for (bool searching = true; searching;) {
       std::map<double, std::vector<arma::uword>> by_level;
       for (arma::uword k = 0; k < y.n_cols; ++k) {
-        if (!searches[k].done) by_level[searches[k].level_db].push_back(k);
+        if (!searches[k].done()) by_level[searches[k].level_db()].push_back(k);
       }
       searching = !by_level.empty();
       for (const auto& [level_db, columns] : by_level) {
@@ -93,13 +64,11 @@ class NoiseBlind final : public Estimator {
         if (!part.angular_mse.is_empty()) out.angular_mse.set_size(A_->n_h(), y.n_cols);
         for (arma::uword i = 0; i < chosen.n_elem; ++i) {
           const arma::uword k = chosen(i);
-          const double highest = received(k) > 0.0 ? to_db(received(k)) : 0.0;
           // A channel whose error is not known at a level stays there.
-          searches[k].add(em(i) > 0.0 ? to_db(em(i)) - level_db : 0.0, highest - deepest_db,
-                          highest);
+          searches[k].add(em(i) > 0.0 ? to_db(em(i)) - level_db : 0.0);
           out.h.col(k) = part.h.col(i);
           out.mse(k) = part.mse(i);
-          out.sigma2(k) = from_db(searches[k].found_db);
+          out.sigma2(k) = from_db(searches[k].found_db());
           if (!part.angular_mse.is_empty()) out.angular_mse.col(k) = part.angular_mse.col(i);
         }
       }

@@ -67,6 +67,30 @@ foreach(file IN ITEMS man/man1/chest.1 man/man1/chest-sweep.1 bash-completion/co
   endif()
 endforeach()
 
+# The C interface: by CMake, and by a C compiler and pkg-config alone. The header for C++ is C++11.
+run(${configure} -B ${WORK}/c -DCOMPONENTS=c ${without})
+run(${CMAKE_COMMAND} --build ${WORK}/c)
+run(${WORK}/c/uses_c)
+find_program(CC cc REQUIRED)
+find_program(PKG_CONFIG pkg-config REQUIRED)
+file(GLOB_RECURSE pc ${WORK}/moved/*chest.pc)
+get_filename_component(pc_folder ${pc} DIRECTORY)
+file(GLOB_RECURSE library ${WORK}/moved/*libchest.so.0)
+get_filename_component(library_folder ${library} DIRECTORY)
+foreach(example IN ITEMS estimate int16 slot)
+  run(sh -c "${CC} -std=c99 -Wall -Wextra -Werror -O1 ${TREE}/examples/c/${example}.c \
+$(PKG_CONFIG_PATH=${pc_folder} ${PKG_CONFIG} --cflags --libs chest) ${CXX_FLAGS} -lm -o ${WORK}/${example} && \
+LD_LIBRARY_PATH=${library_folder} ${WORK}/${example} ${TREE}/models/scm_64x16.h5")
+endforeach()
+if(NM)
+  execute_process(COMMAND ${NM} -D --defined-only ${library} OUTPUT_VARIABLE symbols)
+  string(REGEX REPLACE "[^\n]* A CHEST_0\n" "" symbols "${symbols}")
+  string(REGEX REPLACE "[^\n]* T chest_[a-z_]+@@CHEST_0\n" "" symbols "${symbols}")
+  if(NOT symbols STREQUAL "")
+    message(FATAL_ERROR "libchest.so shows more than its interface:\n${symbols}")
+  endif()
+endif()
+
 execute_process(COMMAND ${configure} -B ${WORK}/unknown -DCOMPONENTS=estimator
   RESULT_VARIABLE status ERROR_VARIABLE errors OUTPUT_QUIET)
 string(REGEX REPLACE "[ \n]+" " " errors "${errors}")

@@ -62,6 +62,9 @@ ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
 /// n_steps calls at levels uniform in log SNR from sigma2 down to sigma2_end, the last one to zero
 /// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.
 ReverseChain log_snr_chain(double sigma2, double sigma2_end, arma::uword n_steps);
+/// The number of steps of that chain, and one of them, 0 <= i < n_steps; nothing is allocated.
+arma::uword log_snr_length(double sigma2, double sigma2_end, arma::uword n_steps);
+ReverseStep log_snr_step(double sigma2, double sigma2_end, arma::uword n_steps, arma::uword i);
 
 }  // namespace v0
 }  // namespace chest

@@ -17,5 +17,8 @@ inline namespace v0 {
 std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
                                                const NetworkRunOptions& options = {});
 
+/// The instructions that the engine's kernels run with on this processor: "AVX3", "AVX2" ...
+const char* engine_target();
+
 }  // namespace v0
 }  // namespace chest
