@@ -8,7 +8,7 @@ packages=(
   libarmadillo-dev libopenblas-dev libhdf5-dev libtorch-dev
   zlib1g-dev libzip-dev libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
   libhwy-dev
-  libgtest-dev libgmock-dev libbenchmark-dev
+  abigail-tools libgtest-dev libgmock-dev libbenchmark-dev
   gnuplot-nox python3-h5py python3-numpy octave hdf5-tools
 )
 
