@@ -9,6 +9,7 @@ packages=(
   zlib1g-dev libzip-dev libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
   libhwy-dev
   abigail-tools libgtest-dev libgmock-dev libbenchmark-dev
+  pybind11-dev python3-dev python3-pytest python3-matplotlib python3-pandas
   gnuplot-nox python3-h5py python3-numpy octave hdf5-tools
 )
 

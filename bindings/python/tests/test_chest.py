@@ -1,0 +1,229 @@
+"""pytest bindings/python/tests, with the package on the path. CHEST_SOURCE_DIR names the repository, CHEST_PROGRAM the
+program that the numbers are compared with."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import chest
+
+ROOT = pathlib.Path(os.environ.get("CHEST_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
+MODEL = ROOT / "models" / "scm_16x4.h5"
+PROGRAM = os.environ.get("CHEST_PROGRAM", "chest")
+
+
+@pytest.fixture(scope="module")
+def h():
+    return chest.generate("scm", 60, n_rx=16, n_tx=4, seed=5)
+
+
+@pytest.fixture(scope="module")
+def y(h):
+    return h + chest.noise(h.shape, 0.1, seed=2)
+
+
+def run(*words):
+    return subprocess.run([PROGRAM, *map(str, words)], check=True, capture_output=True, text=True).stdout
+
+
+def test_generates_what_the_program_generates(tmp_path):
+    file = tmp_path / "h.h5"
+    run("generate", "scm", "--n-rx", 8, "--n-tx", 2, "--n-samples", 30, "--seed", 7, "--out", file, "--quiet")
+    stored = chest.read_channels(file)
+    assert stored.shape == (30, 8, 2)
+    np.testing.assert_array_equal(np.asarray(stored), chest.generate("scm", 30, n_rx=8, n_tx=2, seed=7))
+    np.testing.assert_array_equal(stored[10:20], chest.generate("scm", 10, n_rx=8, n_tx=2, seed=7, first=10))
+
+
+def test_channels_read_like_an_array(tmp_path, h):
+    chest.write_channels(tmp_path / "h.h5", h)
+    channels = chest.read_channels(tmp_path / "h.h5")
+    np.testing.assert_array_equal(np.asarray(channels), h)
+    np.testing.assert_array_equal(np.concatenate(list(channels.blocks(7))), h)
+    np.testing.assert_array_equal(np.stack(list(channels)), h)
+    np.testing.assert_array_equal(channels[-1], h[-1])
+    np.testing.assert_array_equal(channels[5:20:4], h[5:20:4])
+    np.testing.assert_array_equal(channels[::-1], h[::-1])
+    with pytest.raises(IndexError):
+        channels[60]
+    np.save(tmp_path / "h.npy", 3 * h)
+    scaled = chest.read_channels(tmp_path / "h.npy", normalise="dataset", samples=(10, 50))
+    assert len(scaled) == 40
+    assert np.mean(np.abs(np.asarray(scaled)) ** 2) == pytest.approx(1.0, rel=1e-5)
+    with pytest.raises(chest.FileError, match="power"):
+        chest.read_channels(tmp_path / "h.npy")
+
+
+def test_estimates_as_the_program_does(tmp_path, h, y):
+    np.save(tmp_path / "y.npy", y)
+    run("estimate", "--observations", tmp_path / "y.npy", "--snr", 10, "--model", MODEL, "--out", tmp_path / "e.h5", "--quiet")
+    expected = np.asarray(chest.read_channels(tmp_path / "e.h5", normalise=1.0))
+    h_hat, err_var = chest.Model(MODEL).estimate(y, 0.1)
+    assert h_hat.dtype == np.complex64 and err_var.shape == (60,)
+    assert np.abs(h_hat - expected).max() < 1e-5
+    assert chest.nmse_db(h_hat, h) < -13
+    # The predicted error is of the size of the error.
+    assert err_var.mean() == pytest.approx(np.mean(np.abs(h_hat - h) ** 2), rel=0.3)
+    again, _ = chest.estimate("dmse", y, 0.1, models=[MODEL])
+    assert np.abs(h_hat - again).max() < 1e-5
+
+
+def test_takes_views_of_either_precision_without_changing_bits(y):
+    model = chest.Model(MODEL)
+    expected, errors = model.estimate(y, 0.1)
+    np.testing.assert_array_equal(model.estimate(np.asfortranarray(y), 0.1)[0], expected)
+    np.testing.assert_array_equal(model.estimate(y[::-2], 0.1, threads=3)[0], expected[::-2])
+    wide, wide_errors = model.estimate(y.astype(np.complex128), 0.1)
+    assert wide.dtype == np.complex128 and wide_errors.dtype == np.float64
+    np.testing.assert_array_equal(wide.astype(np.complex64), expected)
+    one, error = model.estimate(y[3], 0.1)
+    np.testing.assert_array_equal(one, expected[3])
+    assert error == errors[3]
+
+
+def test_noise_of_each_item_and_unknown(y):
+    model = chest.Model(MODEL)
+    noise = np.linspace(0.05, 0.5, len(y))
+    together, _ = model.estimate(y, noise)
+    for k in (0, 30, 59):
+        np.testing.assert_array_equal(together[k], model.estimate(y[k : k + 1], noise[k])[0][0])
+    found, _ = model.estimate(y)
+    told, _ = model.estimate(y, 0.1)
+    assert chest.nmse_db(found, told) < -15
+    bad = y.copy()
+    bad[3] = 0
+    marked, _ = model.estimate(bad, 0.1)
+    assert np.isnan(marked[3]).all() and not np.isnan(np.delete(marked, 3, axis=0)).any()
+
+
+def test_pilots(h):
+    model = chest.Model(MODEL)
+    dft = np.fft.fft(np.eye(4))
+    noise = chest.noise(h.shape, 0.4, seed=3)
+    orthogonal, _ = model.estimate(h @ dft + noise, 0.4, dft)
+    direct, _ = model.estimate(h + noise @ dft.conj().T / 4, 0.1)
+    assert np.abs(orthogonal - direct).max() < 1e-5
+    few = dft[:, :2]
+    y = h @ few + chest.noise((60, 16, 2), 0.1)
+    h_hat, _ = model.estimate(y, 0.1, few)
+    ls, _ = chest.Model("ls:16x4").estimate(y, 0.1, few)
+    assert chest.nmse_db(h_hat, h) < chest.nmse_db(ls, h)
+    with pytest.raises(chest.ArgumentError, match=r"tx = 4"):
+        model.estimate(y, 0.1, dft[:3, :2])
+
+
+def test_threads_share_a_model(y):
+    model = chest.Model(MODEL)
+    expected, _ = model.estimate(y, 0.1)
+    found = [None] * 6
+
+    def work(i):
+        for _ in range(3):
+            found[i] = model.estimate(y, 0.1)[0]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for each in found:
+        np.testing.assert_array_equal(each, expected)
+
+
+def test_sweep_gives_the_numbers_of_the_program(tmp_path, h):
+    chest.write_channels(tmp_path / "h.h5", h)
+    seen = []
+    results = chest.sweep(
+        tmp_path / "h.h5", ["ls", "dmse"], models=[MODEL], snr_db=[0, 10],
+        pilots=["identity", "dft:2"], seed=3, progress=lambda *state: seen.append(state),
+    )
+    run("sweep", "--channels", tmp_path / "h.h5", "--estimators", "ls,dmse", "--model", MODEL, "--snr", "0,10",
+        "--pilots", "identity,dft:2", "--seed", 3, "--csv", tmp_path / "r.csv", "--out", tmp_path / "r.h5", "--quiet")
+    strip = lambda text: [line.split(",")[:8] for line in text.splitlines()]
+    assert strip(results.to_csv()) == strip((tmp_path / "r.csv").read_text())
+    assert seen and seen[-1][0] == pytest.approx(1.0)
+    assert results.estimators == ["ls", "dmse"]
+    assert (results.column("nmse", "dmse") < results.column("nmse", "ls")).all()
+    results.save(tmp_path / "own.h5")
+    assert chest.load_results(tmp_path / "own.h5").to_csv() == results.to_csv()
+    assert [r["nmse"] for r in chest.load_results(tmp_path / "r.h5").rows] == [r["nmse"] for r in results.rows]
+    of_array = chest.sweep(h, "ls", snr_db=[10], seed=3, pilots="identity")
+    assert of_array.column("nmse")[0] == pytest.approx(results.column("nmse", "ls", "identity")[1], rel=1e-12)
+
+
+def test_results_plot_and_frame(h):
+    results = chest.sweep(h, ["ls", "omp"], snr_db=[0, 10])
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    axes = results.plot()
+    assert [line.get_label() for line in axes.lines] == ["ls", "omp"]
+    pandas = pytest.importorskip("pandas")
+    frame = results.to_pandas()
+    assert isinstance(frame, pandas.DataFrame) and list(frame["estimator"]) == ["ls", "omp"] * 2
+
+
+def test_fits_the_estimators_to_compare_with(tmp_path, h, y):
+    lmmse = chest.fit_lmmse(h, tmp_path / "lmmse.h5")
+    gmm = chest.fit_gmm(h, tmp_path / "gmm.h5", n_components=4)
+    assert lmmse.info["kind"] == "lmmse" and gmm.info["kind"] == "gmm"
+    for model in (lmmse, gmm):
+        assert chest.nmse_db(model.estimate(y, 0.1)[0], h) < chest.nmse_db(y, h) - 0.4
+
+
+@pytest.mark.parametrize(
+    "call, kind, text",
+    [
+        (lambda: chest.Model("no_such.h5"), chest.FileError, "no such file"),
+        (lambda: chest.Model(MODEL).estimate(np.zeros((2, 16, 4))), chest.ArgumentError, "float64"),
+        (lambda: chest.Model(MODEL).estimate(np.ones((2, 15, 4), complex), 0.1), chest.ArgumentError, r"rx = 15"),
+        (lambda: chest.Model(MODEL).estimate(np.ones((2, 16, 4), complex), -1), chest.ArgumentError, "noise_var is -1"),
+        (lambda: chest.Model(MODEL).estimate(np.ones(4, complex), 1), chest.ArgumentError, "1 axes"),
+        (lambda: chest.estimate("onp", np.ones((1, 2, 2), complex), 1), chest.ArgumentError, "did you mean omp"),
+        (lambda: chest.generate("scm", 2, n_paths=0), chest.ArgumentError, "n_paths"),
+        (lambda: chest.generate("scm", 2, paths=1), chest.ArgumentError, "no option paths"),
+        (lambda: chest.sweep(np.ones((4, 2, 2), complex), "lmmse"), chest.ArgumentError, "model"),
+        (lambda: chest.read_channels(__file__), chest.FileError, ""),
+    ],
+)
+def test_errors_are_those_of_the_program(call, kind, text):
+    with pytest.raises(kind, match=text) as raised:
+        call()
+    assert isinstance(raised.value, chest.Error)
+    assert isinstance(raised.value, ValueError if kind is chest.ArgumentError else OSError)
+
+
+def test_control_c_stops_a_sweep():
+    code = (
+        "import chest, sys\n"
+        "h = chest.generate('scm', 4000, n_rx=32, n_tx=8)\n"
+        "print('ready', flush=True)\n"
+        "try:\n    chest.sweep(h, 'sbl', snr_db=list(range(0, 40)))\n"
+        "except KeyboardInterrupt:\n    print('stopped')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert out == "stopped\n"
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    """docs/python.md, block after block, as a reader types it."""
+    pytest.importorskip("matplotlib").use("Agg")
+    page = (ROOT / "docs" / "python.md").read_text()
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert len(blocks) >= 5
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), space)
