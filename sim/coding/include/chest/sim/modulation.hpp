@@ -1,8 +1,6 @@
 #pragma once
 
-#include <armadillo>
 #include <complex>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,14 +8,17 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 
-/// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM.
+/// How LLRs are computed: log_map sums over all symbols, max_log takes the nearest of each kind.
+enum class DemapperKind { log_map, max_log };
+
+/// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM, 256-QAM.
 ///
 /// A label holds bits_per_symbol bits, the first half of them (the high ones) for the real part.
 /// Each half picks one of the amplitudes -(L-1), .., -1, 1, .., L-1 (scaled), neighbours differ in
 /// one bit.
 class Modulation {
  public:
-  /// "qpsk", "16qam" or "64qam".  @throws Error(invalid_argument) naming the nearest otherwise
+  /// "qpsk", "16qam", "64qam" or "256qam".  @throws Error(invalid_argument) naming the nearest otherwise
   explicit Modulation(const std::string& name);
 
   const std::string& name() const { return name_; }
@@ -27,12 +28,13 @@ class Modulation {
   /// Label of the symbol nearest to s.
   unsigned nearest(std::complex<double> s) const;
   /// log P(b = 0 | s) - log P(b = 1 | s) of each bit, high bit first, for s = symbol + CN(0,
-  /// variance) and equally likely symbols; exact, not max-log.
+  /// variance) and equally likely symbols.
   /// @param llr  bits_per_symbol values
-  void llrs(std::complex<double> s, double variance, double* llr) const;
+  void llrs(std::complex<double> s, double variance, double* llr,
+            DemapperKind kind = DemapperKind::log_map) const;
 
  private:
-  void llrs_of_part(double value, double variance, double* llr) const;
+  void llrs_of_part(double value, double variance, double* llr, DemapperKind kind) const;
   unsigned nearest_level(double value) const;
 
   std::string name_;
