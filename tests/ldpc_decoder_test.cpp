@@ -260,14 +260,11 @@ TEST(LdpcDecoder, RefusesOptionsOutOfRange) {
   };
   EXPECT_EQ(DecoderOptions{}.why_invalid(), "");
   EXPECT_EQ(of([](DecoderOptions& o) { o.precision = DecoderPrecision::int8; }),
-            "decoder: bp has no int8, expected min-sum or offset-min-sum");
-  EXPECT_EQ(of([](DecoderOptions& o) { o.iterations = 0; }),
-            "decoder: iterations is 0, expected 1 .. 1000");
-  EXPECT_EQ(of([](DecoderOptions& o) { o.clip = 61; }), "decoder: clip is 61, expected 1 .. 60");
-  EXPECT_EQ(of([](DecoderOptions& o) { o.scale = 0; }),
-            "decoder: scale is 0, expected above 0, up to 1");
-  EXPECT_EQ(of([](DecoderOptions& o) { o.offset = -1; }),
-            "decoder: offset is -1, expected 0 .. 10");
+            "bp has no int8, expected min-sum or offset-min-sum");
+  EXPECT_EQ(of([](DecoderOptions& o) { o.iterations = 0; }), "iterations is 0, expected 1 .. 1000");
+  EXPECT_EQ(of([](DecoderOptions& o) { o.clip = 61; }), "clip is 61, expected 1 .. 60");
+  EXPECT_EQ(of([](DecoderOptions& o) { o.scale = 0; }), "scale is 0, expected above 0, up to 1");
+  EXPECT_EQ(of([](DecoderOptions& o) { o.offset = -1; }), "offset is -1, expected 0 .. 10");
   EXPECT_EQ(error_of([] { decoder_kind_from_string("minsum"); }),
             "decoder: there is no kind 'minsum'; did you mean min-sum?");
   EXPECT_EQ(error_of([] {

@@ -45,7 +45,7 @@ Enum named(const char* what, const std::string& name, const std::vector<std::str
 }
 
 std::string out_of(const char* field, double value, const char* range) {
-  return std::string("decoder: ") + field + " is " + number_text(value) + ", expected " + range;
+  return std::string(field) + " is " + number_text(value) + ", expected " + range;
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ DecoderPrecision decoder_precision_from_string(const std::string& name) {
 std::string DecoderOptions::why_invalid() const {
   const bool is_int8 = precision == DecoderPrecision::int8;
   if (is_int8 && kind == DecoderKind::bp)
-    return "decoder: bp has no int8, expected min-sum or offset-min-sum";
+    return "bp has no int8, expected min-sum or offset-min-sum";
   if (iterations < 1 || iterations > 1000) return out_of("iterations", iterations, "1 .. 1000");
   if (!(clip >= 1.0 && clip <= (is_int8 ? 31.75 : 60.0)))
     return out_of("clip", clip, is_int8 ? "1 .. 31.75 with int8" : "1 .. 60");
@@ -235,7 +235,7 @@ class Messages : public LdpcDecoder::State {
 }  // namespace
 
 LdpcDecoder::LdpcDecoder(const ParityCheck& H, const DecoderOptions& options) {
-  if (const std::string why = options.why_invalid(); !why.empty()) refuse(why);
+  if (const std::string why = options.why_invalid(); !why.empty()) refuse("decoder: " + why);
   const DecoderKernels& kernels = *decoder_kernels().front();
   if (options.precision == DecoderPrecision::float32) {
     const auto update = options.kind == DecoderKind::bp        ? kernels.bp
