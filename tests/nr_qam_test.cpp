@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
+#include <chest/random.hpp>
 #include <chest/sim/coding/qam.hpp>
 #include <chest/sim/coding/scrambling.hpp>
 
+#include "sim/coding/qam_kernels.hpp"
 #include "tests/support/lcg_bits.hpp"
 #include "tests/support/run.hpp"
 
@@ -47,6 +50,55 @@ TEST(NrQam, SymbolsAndLlrsAreThoseOfAnIndependentMapper) {
     ++count;
   }
   EXPECT_EQ(count, 24);
+}
+
+TEST(NrQam, LlrsAreThoseOfTheOtherLinksAtAnySnr) {
+  // The label of a symbol, real half first and inverted, there; in double, symbol by symbol.
+  Rng rng(5, {Purpose::test});
+  for (const char* name : {"qpsk", "16qam", "64qam", "256qam"}) {
+    const NrQam qam(name);
+    const Modulation modulation(name);
+    const unsigned m = qam.bits_per_symbol();
+    constexpr std::size_t n = 150;  // two groups of lanes and a part
+    std::vector<std::complex<double>> received(n);
+    std::vector<double> variances(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      received[i] = 1.5 * rng.cx_normal();
+      variances[i] = std::pow(10.0, 2.0 - 7.0 * rng.uniform());
+    }
+    std::vector<float> llrs(n * m);
+    qam.demap(received.data(), variances.data(), n, DemapperKind::log_map, llrs.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      double expected[8];
+      modulation.llrs(received[i], variances[i], expected);
+      // Distances are rounded to float32.
+      const double allowed = 1e-5 + 2e-6 * 10.0 / variances[i];
+      for (unsigned b = 0; b < m; ++b)
+        EXPECT_NEAR(llrs[i * m + b], -expected[b / 2 + (b % 2) * m / 2], allowed);
+    }
+  }
+}
+
+TEST(NrQam, EveryProcessorGivesTheSameBits) {
+  const std::vector<const QamKernel*> kernels = qam_kernels();
+  ASSERT_STREQ(kernels.back()->name, "generic");
+  Rng rng(6, {Purpose::test});
+  for (unsigned n_bits = 1; n_bits <= QamAxis::most_bits; ++n_bits) {
+    QamAxis axis{};
+    axis.n_bits = n_bits;
+    for (float& level : axis.level) level = float(rng.normal());
+    for (float& value : axis.value) value = float(rng.normal());
+    for (float& precision : axis.precision) precision = float(1000.0 * rng.uniform());
+    QamAxis generic = axis;
+    kernels.back()->demap(generic);
+    for (const QamKernel* kernel : kernels) {
+      QamAxis other = axis;
+      kernel->demap(other);
+      for (unsigned bit = 0; bit < n_bits; ++bit)
+        EXPECT_EQ(std::memcmp(other.llr[bit], generic.llr[bit], sizeof other.llr[bit]), 0)
+            << kernel->name;
+    }
+  }
 }
 
 TEST(NrQam, BpskLlrsAreTheClosedForm) {

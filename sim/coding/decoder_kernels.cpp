@@ -1,53 +1,11 @@
 #include "decoder_kernels.hpp"
 
-// Plain loops over lanes, compiled once for each kind of vector registers. What they call must be inlined,
-// so that it is compiled with them.
-#define CHEST_INLINE static inline __attribute__((always_inline))
-
-// Before a loop over lanes: what it reads and what it writes are the same lane or do not overlap.
-#if defined(__clang__)
-#define CHEST_LANES _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define CHEST_LANES _Pragma("GCC ivdep")
-#endif
+#include "vector_math.hpp"
 
 namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
-
-template <class To, class From>
-CHEST_INLINE To bits_of(From from) {
-  return __builtin_bit_cast(To, from);
-}
-
-/// a b + c, rounded once on every processor.
-CHEST_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-
-/// exp(-x) for 0 <= x <= 80, to 1e-7 of itself.
-CHEST_INLINE float exp_of_minus(float x) {
-  constexpr float to_nearest = 12582912.0f;  // 1.5 * 2^23
-  const float n = fma(x, 1.44269504f, to_nearest) - to_nearest;
-  // r = n log 2 - x, |r| <= 0.35, with log 2 in two parts.
-  const float r = fma(n, -2.12194440e-4f, fma(n, 0.693359375f, -x));
-  const float r2 = r * r;
-  const float p0 = r + 1.0f, p1 = fma(r, 1.0f / 6, 0.5f), p2 = fma(r, 1.0f / 120, 1.0f / 24),
-              p3 = fma(r, 1.0f / 5040, 1.0f / 720);
-  const float p = fma(fma(fma(p3, r2, p2), r2, p1), r2, p0);
-  return p * bits_of<float>((127 - static_cast<std::int32_t>(n)) << 23);
-}
-
-/// log(x) of a normal x > 0.
-CHEST_INLINE float log_of(float x) {
-  const std::int32_t bits = bits_of<std::int32_t>(x);
-  const std::int32_t exponent = (bits - 0x3f3504f3) >> 23;  // x = 2^exponent m, m >= sqrt(1/2)
-  const float m = bits_of<float>(bits - (exponent << 23));
-  const float s = (m - 1.0f) / (m + 1.0f), w = s * s;
-  const float odd = fma(w, fma(w, 2.0f / 9, 2.0f / 7), 2.0f / 5);
-  const float series = s * fma(w, fma(w, odd, 2.0f / 3), 2.0f);
-  const float n = static_cast<float>(exponent);
-  return fma(n, 0.693359375f, fma(n, -2.12194440e-4f, series));
-}
 
 /// x^2, or that of a small number: no power of it is a denormal, which takes processors long.
 CHEST_INLINE float square_of(float x) {
@@ -265,13 +223,8 @@ CHEST_INLINE bool row_holds(const CheckRow<T, Sum>& row) {
 
 CHEST_DECODER_KERNELS(generic, )
 #if defined(__x86_64__)
-CHEST_DECODER_KERNELS(avx2, __attribute__((target("avx2,fma"))))
-#if defined(__clang__)
-CHEST_DECODER_KERNELS(avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))))
-#else
-CHEST_DECODER_KERNELS(
-    avx512, __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512"))))
-#endif
+CHEST_DECODER_KERNELS(avx2, CHEST_AVX2)
+CHEST_DECODER_KERNELS(avx512, CHEST_AVX512)
 #endif
 
 }  // namespace
@@ -279,10 +232,8 @@ CHEST_DECODER_KERNELS(
 std::vector<const DecoderKernels*> decoder_kernels() {
   std::vector<const DecoderKernels*> all;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    all.push_back(&kernels_avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back(&kernels_avx2);
+  if (has_avx512()) all.push_back(&kernels_avx512);
+  if (has_avx2()) all.push_back(&kernels_avx2);
 #endif
   all.push_back(&kernels_generic);
   return all;

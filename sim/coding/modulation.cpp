@@ -46,7 +46,7 @@ unsigned Modulation::nearest(std::complex<double> s) const {
   return nearest_level(s.real()) << bits_ | nearest_level(s.imag());
 }
 
-void Modulation::llrs_of_part(double value, double variance, double* llr, DemapperKind kind) const {
+void Modulation::llrs_of_part(double value, double variance, double* llr) const {
   const unsigned n_levels = unsigned(amplitude_.size());
   std::array<double, 16> exponent{};
   for (unsigned label = 0; label < n_levels; ++label) {
@@ -61,23 +61,19 @@ void Modulation::llrs_of_part(double value, double variance, double* llr, Demapp
       double& of_value = top[(label & mask) != 0];
       of_value = std::max(of_value, exponent[label]);
     }
-    llr[bit] = top[0] - top[1];
-    // Of one symbol each, the largest term is the sum.
-    if (kind == DemapperKind::max_log || bits_ == 1) continue;
     for (unsigned label = 0; label < n_levels; ++label) {
       const bool b = (label & mask) != 0;
       sum[b] += std::exp(exponent[label] - top[b]);
     }
-    llr[bit] += std::log(sum[0] / sum[1]);
+    llr[bit] = top[0] - top[1] + std::log(sum[0] / sum[1]);
   }
 }
 
-void Modulation::llrs(std::complex<double> s, double variance, double* llr,
-                      DemapperKind kind) const {
+void Modulation::llrs(std::complex<double> s, double variance, double* llr) const {
   // Half of the noise falls on each real dimension: (2 variance / 2) is the divisor of the
   // exponent.
-  llrs_of_part(s.real(), variance, llr, kind);
-  llrs_of_part(s.imag(), variance, llr + bits_, kind);
+  llrs_of_part(s.real(), variance, llr);
+  llrs_of_part(s.imag(), variance, llr + bits_);
 }
 
 double bit_loss(bool b, double llr) {

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include <chest/error.hpp>
 #include <chest/text.hpp>
+
+#include "qam_kernels.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -54,17 +57,36 @@ void NrQam::map(const std::uint8_t* bits, std::size_t n_symbols,
 
 void NrQam::demap(const std::complex<double>* received, const double* variances,
                   std::size_t n_symbols, DemapperKind kind, float* llrs) const {
-  const unsigned half = square_.bits_per_symbol() / 2;
-  std::array<double, 8> of_label{};
-  for (std::size_t i = 0; i < n_symbols; ++i, llrs += bits_) {
-    square_.llrs(received[i], variances[i], of_label.data(), kind);
-    if (bits_ == 1) {
-      llrs[0] = static_cast<float>(-(of_label[0] + of_label[1]));
-      continue;
-    }
-    for (unsigned b = 0; b < half; ++b) {
-      llrs[2 * b] = static_cast<float>(-of_label[b]);
-      llrs[2 * b + 1] = static_cast<float>(-of_label[half + b]);
+  static const QamKernel& kernel = *qam_kernels().front();
+  QamAxis axis;
+  axis.n_bits = std::max(bits_ / 2, 1u);
+  axis.max_log = kind == DemapperKind::max_log;
+  const unsigned n_levels = 1u << axis.n_bits;
+  for (unsigned label = 0; label < n_levels; ++label)
+    axis.level[label] =
+        static_cast<float>(square_.symbol((n_levels - 1 - label) << axis.n_bits).real());
+  if (bits_ == 1) {
+    axis.level[0] = 1.0f;
+    axis.level[1] = -1.0f;
+  }
+  std::fill(std::begin(axis.value), std::end(axis.value), 0.0f);
+  std::fill(std::begin(axis.precision), std::end(axis.precision), 1.0f);
+  for (std::size_t first = 0; first < n_symbols; first += QamAxis::most_lanes) {
+    const auto n = unsigned(std::min<std::size_t>(QamAxis::most_lanes, n_symbols - first));
+    for (unsigned i = 0; i < n; ++i)
+      axis.precision[i] = static_cast<float>(1.0 / variances[first + i]);
+    for (unsigned part = 0; part < (bits_ == 1 ? 1u : 2u); ++part) {
+      for (unsigned i = 0; i < n; ++i) {
+        const std::complex<double> s = received[first + i];
+        const double value = bits_ == 1  ? (s.real() + s.imag()) * std::sqrt(0.5)
+                             : part == 0 ? s.real()
+                                         : s.imag();
+        axis.value[i] = static_cast<float>(value);
+      }
+      kernel.demap(axis);
+      for (unsigned bit = 0; bit < axis.n_bits; ++bit)
+        for (unsigned i = 0; i < n; ++i)
+          llrs[(first + i) * bits_ + 2 * bit + part] = axis.llr[bit][i];
     }
   }
 }

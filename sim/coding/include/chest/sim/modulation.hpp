@@ -8,9 +8,6 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 
-/// How LLRs are computed: log_map sums over all symbols, max_log takes the nearest of each kind.
-enum class DemapperKind { log_map, max_log };
-
 /// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM, 256-QAM.
 ///
 /// A label holds bits_per_symbol bits, the first half of them (the high ones) for the real part.
@@ -28,13 +25,12 @@ class Modulation {
   /// Label of the symbol nearest to s.
   unsigned nearest(std::complex<double> s) const;
   /// log P(b = 0 | s) - log P(b = 1 | s) of each bit, high bit first, for s = symbol + CN(0,
-  /// variance) and equally likely symbols.
+  /// variance) and equally likely symbols; exact, not max-log.
   /// @param llr  bits_per_symbol values
-  void llrs(std::complex<double> s, double variance, double* llr,
-            DemapperKind kind = DemapperKind::log_map) const;
+  void llrs(std::complex<double> s, double variance, double* llr) const;
 
  private:
-  void llrs_of_part(double value, double variance, double* llr, DemapperKind kind) const;
+  void llrs_of_part(double value, double variance, double* llr) const;
   unsigned nearest_level(double value) const;
 
   std::string name_;

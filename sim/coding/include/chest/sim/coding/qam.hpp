@@ -11,6 +11,9 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 
+/// How LLRs are computed: log_map sums over all symbols, max_log takes the nearest of each kind.
+enum class DemapperKind { log_map, max_log };
+
 /// The mapping of bits onto symbols of 5G: BPSK to 256-QAM, unit mean power.
 ///
 /// Even bits choose the real part, odd ones the imaginary part, by the Gray labels of Modulation
@@ -30,7 +33,7 @@ class NrQam {
   /// @param symbols  [n_symbols]
   void map(const std::uint8_t* bits, std::size_t n_symbols, std::complex<double>* symbols) const;
 
-  /// log P(b = 0) - log P(b = 1) of equally likely symbols received as s + CN(0, variance).
+  /// In float32, many symbols at once: log P(b = 0) - log P(b = 1) of equally likely symbols received as s + CN(0, variance).
   /// @param received   [n_symbols]
   /// @param variances  noise variance of each symbol, > 0, [n_symbols]
   /// @param llrs       [n_symbols * bits_per_symbol]
