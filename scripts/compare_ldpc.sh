@@ -32,7 +32,9 @@ for row in csv.DictReader(open(file)):
     ours, ref = float(row["bler"]), reference[float(row["ebn0_db"])]
     errors = ours * float(row["n_blocks"])
     # Standard errors of the ratio of two measured rates, each of so many block errors.
-    relative = math.sqrt((1 - ours) / max(errors, 1) + (1 - ref) / float(reference_errors))
+    # Small reference rates are multiples of 1e-5: of 100 000 blocks, whatever the errors.
+    seen = min(float(reference_errors), ref * 1e5)
+    relative = math.sqrt((1 - ours) / max(errors, 1) + (1 - ref) / seen)
     print(f"| {name} | {row['ebn0_db']} | {ref:.3g} | {ours:.3g} | {float(row['bler_ci95_low']):.3g} .. {float(row['bler_ci95_high']):.3g}"
           f" | {ours / ref:.2f} | {(ours / ref - 1) / relative:+.1f} | {float(row['mean_iterations']):.1f} |")
 PY
