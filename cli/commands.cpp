@@ -18,6 +18,7 @@ const std::vector<Command>& commands() {
       {"estimate", "estimate channels from a file of received pilots", &estimate},
       {"sweep", "NMSE of estimators over SNR and pilots", &sweep},
       {"link", "SER, BER and rate of a link that uses the estimates", &link},
+      {"code", "block errors of a channel code on AWGN: 5G LDPC, or an alist file", &code},
       {"pilots", "choose pilots for a prior, beforehand or by what is received", &pilots},
       {"plot", "draw results with gnuplot", &plot},
       {"merge", "put the shards of a run together", &merge},

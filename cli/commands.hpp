@@ -31,6 +31,7 @@ int calibrate(const Args& args, Context& context);
 int estimate(const Args& args, Context& context);
 int sweep(const Args& args, Context& context);
 int link(const Args& args, Context& context);
+int code(const Args& args, Context& context);
 int pilots(const Args& args, Context& context);
 int plot(const Args& args, Context& context);
 int merge(const Args& args, Context& context);

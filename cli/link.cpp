@@ -23,7 +23,7 @@ int link(const Args& args, Context& context) {
                    "estimate and its error variance. Perfect channel knowledge is the last row of "
                    "every point.");
   line.section("link");
-  line.flag("modulation", &modulations, "LIST", "of qpsk, 16qam and 64qam");
+  line.flag("modulation", &modulations, "LIST", "of qpsk, 16qam, 64qam and 256qam");
   line.flag("n-data", &options.n_data, "N", "data symbol vectors per channel");
   line.flag("no-error-variance", &no_error_variance, "the detector takes the estimates for exact");
   flags.add(line);

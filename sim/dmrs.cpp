@@ -150,21 +150,6 @@ arma::cx_vec sequence_of(const DmrsOptions& options, arma::uword symbol, arma::u
 
 }  // namespace
 
-std::vector<std::uint8_t> gold_sequence(std::uint32_t c_init, arma::uword n) {
-  constexpr arma::uword skipped = 1600;
-  std::uint32_t x1 = 1, x2 = c_init;  // bit i: x(now + i)
-  std::vector<std::uint8_t> out;
-  out.reserve(n);
-  for (arma::uword i = 0; i < skipped + n; ++i) {
-    if (i >= skipped) out.push_back(static_cast<std::uint8_t>((x1 ^ x2) & 1u));
-    const std::uint32_t next1 = (x1 >> 3 ^ x1) & 1u;
-    const std::uint32_t next2 = (x2 >> 3 ^ x2 >> 2 ^ x2 >> 1 ^ x2) & 1u;
-    x1 = x1 >> 1 | next1 << 30;
-    x2 = x2 >> 1 | next2 << 30;
-  }
-  return out;
-}
-
 PilotPattern make_dmrs_pattern(const DmrsOptions& options, arma::uword n_tx, const GridAxes& grid,
                                double energy) {
   check_range("type", options.type, 1, 2);

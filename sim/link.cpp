@@ -79,7 +79,7 @@ class LinkMeter : public Meter {
     const Modulation& modulation = modulations_[m];
     const unsigned n_bits = modulation.bits_per_symbol();
     double symbol_errors = 0.0, bit_errors = 0.0;
-    double llr[6];
+    double llr[8];
     for (arma::uword i = 0; i < detected_.n_elem; ++i) {
       const arma::uword i_stream = i % n_tx;
       const unsigned sent = label(m, i, k);

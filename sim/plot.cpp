@@ -17,19 +17,12 @@
 #include <chest/metrics.hpp>
 #include <chest/text.hpp>
 
+#include "plot_drawing.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
-
-struct CurvePoint {
-  double x, y, low, high;
-};
-/// Curves of one panel by legend entry.
-struct Panel {
-  std::string title;
-  std::map<std::string, std::vector<CurvePoint>> curves;
-};
 
 /// A string constant of gnuplot.
 std::string quoted(const std::string& text) {
@@ -69,12 +62,6 @@ std::string style_of(std::size_t i, const std::string& entry) {
   return style.str();
 }
 
-struct Drawing {
-  bool link = false;
-  std::vector<std::string> entries;  // legend, in order of first appearance
-  std::vector<Panel> panels;
-};
-
 /// "dft" of "dft:16".
 std::string kind_of(const std::string& pilots) { return pilots.substr(0, pilots.find(':')); }
 
@@ -89,7 +76,12 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
   if (kinds.size() > 1)
     throw Error(ErrorKind::invalid_argument,
                 "plot: sweep and link results do not go into one figure; draw them one by one");
-  drawing.link = kinds.count(ResultKind::link) > 0;
+  const bool link = kinds.count(ResultKind::link) > 0;
+  drawing.log_y = link;
+  drawing.y_label = link ? "bit error rate" : "NMSE in dB";
+  drawing.log_x = x == PlotAxis::n_pilots;
+  drawing.x_label =
+      drawing.log_x ? "number of pilots" : "SNR in dB (1/σ² per receive antenna and slot)";
   std::set<arma::uword> pilot_counts;
   std::set<std::string> pilot_kinds;
   for (const NamedResults& named : all) {
@@ -106,7 +98,7 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
         title = "SNR " + db_text(row.snr_db);
         if (pilot_kinds.size() > 1) entry += ", " + kind_of(row.pilots);
       }
-      if (drawing.link) title += ", " + row.modulation;
+      if (link) title += ", " + row.modulation;
       pilot_counts.insert(row.n_pilots);
       if (std::find(drawing.entries.begin(), drawing.entries.end(), entry) == drawing.entries.end())
         drawing.entries.push_back(entry);
@@ -114,7 +106,7 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
                                 [&](const Panel& p) { return p.title == title; });
       if (panel == drawing.panels.end()) panel = drawing.panels.insert(panel, Panel{title, {}});
       CurvePoint point{x == PlotAxis::snr ? row.snr_db : double(row.n_pilots), 0, 0, 0};
-      if (drawing.link) {
+      if (link) {
         if (row.ber == 0.0) continue;  // has no place on a logarithmic axis
         point.y = row.ber;
         point.low = std::isfinite(row.ber_ci95_low) ? row.ber_ci95_low : row.ber;
@@ -143,9 +135,8 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
   return drawing;
 }
 
-std::string script(const std::vector<NamedResults>& results, const std::filesystem::path& output,
-                   const std::string& ending, const PlotOptions& options) {
-  const Drawing drawing = collect(results, options.x);
+std::string script(const Drawing& drawing, const std::filesystem::path& output,
+                   const std::string& ending, const std::string& title) {
   const std::size_t n_panels = drawing.panels.size();
   const std::size_t n_columns = n_panels <= 3 ? n_panels : n_panels == 4 ? 2 : 3;
   const std::size_t n_rows = (n_panels + n_columns - 1) / n_columns;
@@ -160,7 +151,7 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
       std::clamp<std::size_t>(std::size_t((width - 0.4) / entry_width), 1, drawing.entries.size());
   const std::size_t legend_lines = (drawing.entries.size() + per_line - 1) / per_line;
   const double legend_height = 0.15 + 0.2 * double(legend_lines);
-  const double title_height = options.title.empty() ? 0.0 : 0.3;
+  const double title_height = title.empty() ? 0.0 : 0.3;
   const double height = panel_height * double(n_rows) + legend_height + title_height;
 
   std::ostringstream out;
@@ -190,17 +181,12 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
 
   out << "set multiplot\nset grid lt 1 lc rgb '#d8d8d8' lw 0.7\nset border 31 lw 0.8\n"
       << "set tics scale 0.6\nset errorbars small\nunset key\n";
-  if (drawing.link)
-    out << "set logscale y\nset format y '10^{%T}'\n"
-        << "set ylabel 'bit error rate'\n";
-  else
-    out << "set ylabel 'NMSE in dB'\n";
-  if (options.x == PlotAxis::snr)
-    out << "set xlabel 'SNR in dB (1/σ² per receive antenna and slot)'\n";
-  else
-    out << "set xlabel 'number of pilots'\nset logscale x 2\n";
-  if (!options.title.empty())
-    out << "set label 1 " << quoted(options.title) << " at screen 0.5, screen "
+  if (drawing.log_y) out << "set logscale y\nset format y '10^{%T}'\n";
+  out << "set ylabel " << quoted(drawing.y_label) << "\nset xlabel " << quoted(drawing.x_label)
+      << "\n";
+  if (drawing.log_x) out << "set logscale x 2\n";
+  if (!title.empty())
+    out << "set label 1 " << quoted(title) << " at screen 0.5, screen "
         << 1.0 - 0.55 * title_height / height << " center noenhanced font ',12'\n";
 
   for (std::size_t p = 0; p < n_panels; ++p) {
@@ -218,9 +204,11 @@ std::string script(const std::vector<NamedResults>& results, const std::filesyst
         x_min = std::min(x_min, point.x);
         x_max = std::max(x_max, point.x);
       }
-    if (x_min < x_max) {
-      const double pad = options.x == PlotAxis::snr ? 0.02 * (x_max - x_min) : 0.0;
-      const double factor = options.x == PlotAxis::snr ? 1.0 : 1.05;
+    if (!std::isfinite(x_min)) {
+      out << "set xrange [0:1]\n";
+    } else if (x_min < x_max) {
+      const double pad = drawing.log_x ? 0.0 : 0.02 * (x_max - x_min);
+      const double factor = drawing.log_x ? 1.05 : 1.0;
       out << "set xrange [" << (x_min - pad) / factor << ":" << (x_max + pad) * factor << "]\n";
     } else {
       out << "set xrange [" << x_min - 1 << ":" << x_min + 1 << "]\n";
@@ -304,14 +292,18 @@ void check_plot(const std::filesystem::path& file) {
 std::string plot_script(const std::vector<NamedResults>& results, const std::filesystem::path& file,
                         const PlotOptions& options) {
   check_ending(ending_of(file), file);
-  return script(results, file, ending_of(file), options);
+  return script(collect(results, options.x), file, ending_of(file), options.title);
 }
 
 void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
           const PlotOptions& options) {
+  draw(collect(results, options.x), file, options.title);
+}
+
+void draw(const Drawing& drawing, const std::filesystem::path& file, const std::string& title) {
   if (ending_of(file) == ".gp") {
     std::filesystem::path drawn = file;
-    write_text_file(file, plot_script(results, drawn.replace_extension(".svg"), options));
+    write_text_file(file, script(drawing, drawn.replace_extension(".svg"), ".svg", title));
     return;
   }
   check_plot(file);
@@ -319,7 +311,7 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
   std::filesystem::path commands = drawn.path();
   commands += ".gp";
   try {
-    write_text_file(commands, script(results, drawn.path(), ending_of(file), options));
+    write_text_file(commands, script(drawing, drawn.path(), ending_of(file), title));
   } catch (const Error& error) {
     // Under the name that the user knows.
     throw Error(error.kind(),

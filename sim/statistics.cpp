@@ -62,6 +62,14 @@ Interval mean_interval(double n, double sum, double sum_of_squares) {
   return {mean - half, mean + half};
 }
 
+Interval binomial_interval(double n, double n_hits) {
+  if (n <= 0) return {arma::datum::nan, arma::datum::nan};
+  const double p = n_hits / n, zz = z_95 * z_95 / n;
+  const double centre = (p + zz / 2.0) / (1.0 + zz);
+  const double half = std::sqrt(zz * (p * (1.0 - p) + zz / 4.0)) / (1.0 + zz);
+  return {n_hits <= 0 ? 0.0 : centre - half, n_hits >= n ? 1.0 : centre + half};
+}
+
 }  // namespace sim
 }  // namespace v0
 }  // namespace chest

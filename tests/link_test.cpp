@@ -210,7 +210,7 @@ TEST(Link, BadOptionsAreExplained) {
               o.modulations = {"qpsk", "qpsk"};
             }),
             "link: modulations holds 'qpsk' twice");
-  EXPECT_NE(message([](O& o) { o.modulations = {"256qam"}; }).find("unknown name '256qam'"),
+  EXPECT_NE(message([](O& o) { o.modulations = {"1024qam"}; }).find("unknown name '1024qam'"),
             std::string::npos);
   EXPECT_NE(message([](O& o) {
               o.run.estimators = {"ls", "perfect"};

@@ -10,7 +10,7 @@
 namespace chest::sim {
 namespace {
 
-const char* const names[] = {"qpsk", "16qam", "64qam"};
+const char* const names[] = {"qpsk", "16qam", "64qam", "256qam"};
 
 TEST(Modulation, HasUnitPowerAndRecognisesItsSymbols) {
   for (const char* name : names) {
@@ -55,7 +55,7 @@ TEST(Modulation, LlrsAreThoseOfAllSymbols) {
     for (int trial = 0; trial < 50; ++trial) {
       const std::complex<double> s = rng.cx_normal();
       const double variance = 0.05 + rng.uniform();
-      double llr[6];
+      double llr[8];
       modulation.llrs(s, variance, llr);
       for (unsigned b = 0; b < n_bits; ++b) {
         double sum[2] = {0.0, 0.0};
@@ -70,7 +70,7 @@ TEST(Modulation, LlrsAreThoseOfAllSymbols) {
 
 TEST(Modulation, LlrsStayFiniteAtAnySnr) {
   for (const char* name : names) {
-    double llr[6];
+    double llr[8];
     for (double variance : {1e-12, 1e12}) {
       const Modulation modulation(name);
       modulation.llrs({30.0, -0.01}, variance, llr);
@@ -91,7 +91,8 @@ TEST(Modulation, BitLossIsZeroForSureBitsAndOneForUnknownOnes) {
 TEST(Modulation, UnknownNamesAreExplained) {
   EXPECT_EQ(
       error_of([] { Modulation{"16-qam"}; }),
-      "modulation: unknown name '16-qam', did you mean 16qam? Known are qpsk, 16qam and 64qam.");
+      "modulation: unknown name '16-qam', did you mean 16qam? Known are qpsk, 16qam, 64qam and "
+      "256qam.");
 }
 
 }  // namespace

@@ -236,8 +236,8 @@ TEST_F(RunProgram, BadInputIsExplainedBeforeWorkStarts) {
   expect_in("shard is '3/2', expected i/n", of_sweep({"--shard", "3/2"}));
   expect_in("stop_rel does not go with shards", of_sweep({"--shard", "1/2", "--stop-rel", "0.1"}));
   expect_in("figure.jpg ends in '.jpg'", of_sweep({"--plot", file("figure.jpg")}));
-  expect_in("modulation: unknown name '256qam'",
-            message(2, words("link", {"--modulation", "256qam"})));
+  expect_in("modulation: unknown name '1024qam'",
+            message(2, words("link", {"--modulation", "1024qam"})));
   expect_in("there is no folder", message(1, words("sweep", {"--out", file("no/results.h5")})));
   write_text_file(file("notes.csv"), "my notes\n");
   expect_in("notes.csv: exists; give --force to replace it",

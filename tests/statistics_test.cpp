@@ -36,6 +36,21 @@ TEST(Statistics, SumsKeepTheirOrderInFiles) {
   EXPECT_EQ(sums.nfe, 11.0);
 }
 
+TEST(Statistics, BinomialIntervalsSolveWilsonsEquation) {
+  // The ends p of the interval are 1.96 of their own standard errors from what was seen.
+  for (const double hits : {1.0, 7.0, 30.0}) {
+    const double n = 40.0, seen = hits / n;
+    const Interval interval = binomial_interval(n, hits);
+    for (const double p : {interval.low, interval.high})
+      EXPECT_NEAR(std::abs(seen - p), 1.959963984540054 * std::sqrt(p * (1.0 - p) / n), 1e-12);
+    EXPECT_LT(interval.low, seen);
+    EXPECT_GT(interval.high, seen);
+  }
+  EXPECT_EQ(binomial_interval(10, 0).low, 0.0);
+  EXPECT_EQ(binomial_interval(10, 10).high, 1.0);
+  EXPECT_TRUE(std::isnan(binomial_interval(0, 0).low));
+}
+
 TEST(Statistics, OneChannelHasNoInterval) {
   ErrorSums sums;
   add_errors(arma::vec{1.0}, arma::vec{2.0}, sums);

@@ -6,6 +6,7 @@
 
 #include <chest/grid.hpp>
 #include <chest/pilot_pattern.hpp>
+#include <chest/sim/coding/scrambling.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -47,10 +48,6 @@ struct DmrsOptions {
 /// Source: 3GPP TS 38.211, 6.4.1.1 (PUSCH), 7.4.1.1 (PDSCH); power: TS 38.214, table 6.2.2-1
 PilotPattern make_dmrs_pattern(const DmrsOptions& options, arma::uword n_tx, const GridAxes& grid,
                                double energy = 1.0);
-
-/// c(0) .. c(n - 1), bits: the sum of two m-sequences of length 31, the second begun from c_init.
-/// Source: 3GPP TS 38.211, 5.2.1
-std::vector<std::uint8_t> gold_sequence(std::uint32_t c_init, arma::uword n);
 
 }  // namespace sim
 }  // namespace v0

@@ -20,7 +20,7 @@ namespace sim {
 /// for the rate. The estimator "perfect" (h_hat = h) is always the last one.
 struct LinkOptions {
   SweepOptions run;                              ///< stop_rel looks at the BER
-  std::vector<std::string> modulations{"qpsk"};  ///< qpsk, 16qam, 64qam; distinct
+  std::vector<std::string> modulations{"qpsk"};  ///< qpsk, 16qam, 64qam, 256qam; distinct
   arma::uword n_data = 32;                       ///< data symbol vectors per channel, >= 1
   bool error_variance = true;                    ///< tell the detector sigma2_e
 

@@ -63,6 +63,10 @@ double nmse_relative_half_width(const ErrorSums& sums);
 /// approximation), NaN for n < 2.
 Interval mean_interval(double n, double sum, double sum_of_squares);
 
+/// 95 % interval of a probability of which n_hits of n independent trials were seen, by Wilson's
+/// score; NaN for n = 0. It holds 0 or 1 where nothing else was seen.  Source: [Wilson1927]
+Interval binomial_interval(double n, double n_hits);
+
 }  // namespace sim
 }  // namespace v0
 }  // namespace chest

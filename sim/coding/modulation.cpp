@@ -13,7 +13,7 @@ inline namespace v0 {
 namespace sim {
 
 Modulation::Modulation(const std::string& name) : name_(name) {
-  const std::vector<std::string> names{"qpsk", "16qam", "64qam"};
+  const std::vector<std::string> names{"qpsk", "16qam", "64qam", "256qam"};
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end()) {
     const std::string near = chest::nearest(name, names);
@@ -48,7 +48,7 @@ unsigned Modulation::nearest(std::complex<double> s) const {
 
 void Modulation::llrs_of_part(double value, double variance, double* llr) const {
   const unsigned n_levels = unsigned(amplitude_.size());
-  std::array<double, 8> exponent{};
+  std::array<double, 16> exponent{};
   for (unsigned label = 0; label < n_levels; ++label) {
     const double distance = value - amplitude_[label];
     exponent[label] = -distance * distance / variance;

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <armadillo>
 #include <complex>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,14 +8,14 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 
-/// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM.
+/// Square QAM of unit mean power with Gray labels: QPSK, 16-QAM, 64-QAM, 256-QAM.
 ///
 /// A label holds bits_per_symbol bits, the first half of them (the high ones) for the real part.
 /// Each half picks one of the amplitudes -(L-1), .., -1, 1, .., L-1 (scaled), neighbours differ in
 /// one bit.
 class Modulation {
  public:
-  /// "qpsk", "16qam" or "64qam".  @throws Error(invalid_argument) naming the nearest otherwise
+  /// "qpsk", "16qam", "64qam" or "256qam".  @throws Error(invalid_argument) naming the nearest otherwise
   explicit Modulation(const std::string& name);
 
   const std::string& name() const { return name_; }
