@@ -10,7 +10,7 @@ packages=(
   libhwy-dev
   abigail-tools libgtest-dev libgmock-dev libbenchmark-dev
   pybind11-dev python3-dev python3-pytest python3-matplotlib python3-pandas
-  gnuplot-nox python3-h5py python3-numpy octave hdf5-tools
+  gnuplot-nox python3-h5py python3-numpy octave octave-dev hdf5-tools
 )
 
 if ! command -v apt-get >/dev/null; then

@@ -1,0 +1,183 @@
+/* chest_estimate for MATLAB and Octave: see chest_estimate.m. */
+#include <chest.h>
+#include <mex.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef MX_HAS_INTERLEAVED_COMPLEX
+#define MX_HAS_INTERLEAVED_COMPLEX 0
+#endif
+
+/* The model and session of the last call stay open: a loop over slots pays for them once. */
+static char path_[4096];
+static chest_model *model_;
+static chest_session *session_;
+
+static void close_model(void) {
+  chest_session_destroy(session_);
+  chest_model_close(model_);
+  session_ = NULL;
+  model_ = NULL;
+  path_[0] = '\0';
+}
+
+static void check(chest_status status, const char *text) {
+  if (status == CHEST_OK) return;
+  const char *id = status == CHEST_E_IO || status == CHEST_E_FORMAT || status == CHEST_E_VERSION ? "chest:file"
+                   : status == CHEST_E_STATE                                                     ? "chest:state"
+                                                                                                 : "chest:argument";
+  mexErrMsgIdAndTxt(id, "chest_estimate: %s", text[0] ? text : chest_status_str(status));
+}
+
+/* Interleaved doubles of a numeric array; freed at the end of the call. */
+static double *complex_values(const mxArray *array, const char *name) {
+  if (!mxIsDouble(array) && !mxIsSingle(array)) {
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: %s is of class %s; expected single or double", name,
+                      mxGetClassName(array));
+  }
+  const size_t n = mxGetNumberOfElements(array);
+  const int is_complex = mxIsComplex(array), is_single = mxIsSingle(array);
+  double *out = mxMalloc((2 * n + 1) * sizeof *out);
+#if MX_HAS_INTERLEAVED_COMPLEX
+  const void *data = mxGetData(array);
+  for (size_t i = 0; i < n; ++i) {
+    const size_t re = is_complex ? 2 * i : i;
+    out[2 * i] = is_single ? ((const float *)data)[re] : ((const double *)data)[re];
+    out[2 * i + 1] = !is_complex ? 0.0 : is_single ? ((const float *)data)[re + 1] : ((const double *)data)[re + 1];
+  }
+#else
+  const void *re = mxGetData(array), *im = is_complex ? mxGetImagData(array) : NULL;
+  for (size_t i = 0; i < n; ++i) {
+    out[2 * i] = is_single ? ((const float *)re)[i] : ((const double *)re)[i];
+    out[2 * i + 1] = !im ? 0.0 : is_single ? ((const float *)im)[i] : ((const double *)im)[i];
+  }
+#endif
+  return out;
+}
+
+static mxArray *complex_array(const double *values, const mwSize *dims, mxClassID class_id) {
+  mxArray *out = mxCreateNumericArray(3, dims, class_id, mxCOMPLEX);
+  const size_t n = mxGetNumberOfElements(out);
+  const int is_single = class_id == mxSINGLE_CLASS;
+#if MX_HAS_INTERLEAVED_COMPLEX
+  void *data = mxGetData(out);
+  for (size_t i = 0; i < 2 * n; ++i) {
+    if (is_single) ((float *)data)[i] = (float)values[i];
+    else ((double *)data)[i] = values[i];
+  }
+#else
+  void *re = mxGetData(out), *im = mxGetImagData(out);
+  for (size_t i = 0; i < n; ++i) {
+    if (is_single) {
+      ((float *)re)[i] = (float)values[2 * i];
+      ((float *)im)[i] = (float)values[2 * i + 1];
+    } else {
+      ((double *)re)[i] = values[2 * i];
+      ((double *)im)[i] = values[2 * i + 1];
+    }
+  }
+#endif
+  return out;
+}
+
+/* [rows, columns, n] of column-major memory as [batch, rows, columns]. */
+static chest_tensor view(double *data, int64_t n_rows, int64_t n_columns, int64_t n) {
+  chest_tensor v;
+  memset(&v, 0, sizeof v);
+  v.struct_size = sizeof v;
+  v.dtype = CHEST_CF64;
+  v.rank = 3;
+  v.dim[0] = n, v.dim[1] = n_rows, v.dim[2] = n_columns;
+  v.stride[0] = n_rows * n_columns, v.stride[1] = 1, v.stride[2] = n_rows;
+  v.data = data;
+  return v;
+}
+
+void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
+  if (n_in < 2 || n_in > 4 || n_out > 3) {
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: expected (model, y), (model, y, noise_var) or (model, y, noise_var, P)");
+  }
+  char path[sizeof path_];
+  if (!mxIsChar(in[0]) || mxGetString(in[0], path, sizeof path)) {
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: model: expected the name of a file");
+  }
+  if (strcmp(path, path_) != 0) {
+    close_model();
+    mexAtExit(close_model);
+    check(chest_model_open(path, NULL, &model_), chest_last_error());
+    const chest_status status = chest_session_create(model_, NULL, &session_);
+    if (status != CHEST_OK) {
+      chest_model_close(model_);
+      model_ = NULL;
+      check(status, chest_last_error());
+    }
+    strcpy(path_, path);
+  }
+  chest_info info;
+  memset(&info, 0, sizeof info);
+  info.struct_size = sizeof info;
+  chest_model_info(model_, &info);
+
+  const mwSize n_dims = mxGetNumberOfDimensions(in[1]);
+  const mwSize *dims = mxGetDimensions(in[1]);
+  if (n_dims > 3) mexErrMsgIdAndTxt("chest:argument", "chest_estimate: y has %d dimensions; expected [n_rx, n_pilots, n]", (int)n_dims);
+  const int64_t n = n_dims == 3 ? (int64_t)dims[2] : 1;
+  double *y = complex_values(in[1], "y");
+
+  if (n_in == 4 && !mxIsEmpty(in[3])) {
+    chest_tensor p = view(complex_values(in[3], "P"), (int64_t)mxGetM(in[3]), (int64_t)mxGetN(in[3]), 1);
+    p.rank = 2;
+    p.dim[0] = p.dim[1], p.dim[1] = p.dim[2];
+    p.stride[0] = p.stride[1], p.stride[1] = p.stride[2];
+    check(chest_session_pilots(session_, &p), chest_session_error(session_));
+  } else {
+    check(chest_session_pilots(session_, NULL), chest_session_error(session_));
+  }
+
+  chest_tensor noise;
+  memset(&noise, 0, sizeof noise);
+  noise.struct_size = sizeof noise;
+  noise.dtype = CHEST_F64;
+  double one = mxGetNaN();
+  noise.data = &one;
+  if (n_in >= 3 && !mxIsEmpty(in[2])) {
+    double *values = complex_values(in[2], "noise_var");
+    const size_t n_values = mxGetNumberOfElements(in[2]);
+    one = values[0];
+    if (n_values > 1) {
+      noise.rank = 1;
+      noise.dim[0] = (int64_t)n_values;
+      noise.stride[0] = 2; /* imaginary parts between */
+      noise.data = values;
+    }
+  }
+
+  const mwSize h_dims[3] = {info.n_rx, info.n_tx, (mwSize)n};
+  double *h = mxMalloc((2 * (size_t)info.n_rx * info.n_tx * (size_t)n + 1) * sizeof *h);
+  mxArray *errors = mxCreateDoubleMatrix((mwSize)n, 1, mxREAL);
+  chest_tensor err_var;
+  memset(&err_var, 0, sizeof err_var);
+  err_var.struct_size = sizeof err_var;
+  err_var.dtype = CHEST_F64;
+  err_var.rank = 1;
+  err_var.dim[0] = n;
+  err_var.stride[0] = 1;
+  err_var.data = mxGetData(errors);
+  chest_tensor from = view(y, (int64_t)dims[0], (int64_t)dims[1], n);
+  chest_tensor to = view(h, info.n_rx, info.n_tx, n);
+  const chest_status status = chest_estimate(session_, &from, &noise, &to, &err_var, NULL);
+  if (status == CHEST_E_NUMERIC) {
+    mexWarnMsgIdAndTxt("chest:numeric", "chest_estimate: %s", chest_session_error(session_));
+  } else {
+    check(status, chest_session_error(session_));
+  }
+  out[0] = complex_array(h, h_dims, mxIsSingle(in[1]) ? mxSINGLE_CLASS : mxDOUBLE_CLASS);
+  if (n_out > 1) out[1] = errors;
+  if (n_out > 2) {
+    chest_stats stats;
+    memset(&stats, 0, sizeof stats);
+    stats.struct_size = sizeof stats;
+    chest_session_stats(session_, &stats);
+    out[2] = mxCreateDoubleScalar(stats.last_sigma2);
+  }
+}
