@@ -102,6 +102,23 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
   return json.dump();
 }
 
+/// Names of files of one of several processes: {shard} in them is its number.
+void name_outputs(RunFlags& flags) {
+  const sim::Shard shard = flags.options.shard;
+  for (const auto& [name, value] : {std::pair{"--out", &flags.out}, std::pair{"--csv", &flags.csv},
+                                    std::pair{"--plot", &flags.plot}}) {
+    const std::string mark = "{shard}";
+    const std::size_t at = value->find(mark);
+    if (at != std::string::npos) {
+      value->replace(at, mark.size(),
+                     std::to_string(shard.index) + "-of-" + std::to_string(shard.count));
+    } else if (shard.count > 1 && !value->empty()) {
+      refuse(std::string(name) + " " + *value + ": " + std::to_string(shard.count) +
+             " processes would write it; put {shard} into the name, as in part-{shard}.h5");
+    }
+  }
+}
+
 /// What the flags say of the run, but for the range of samples.
 void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catalog) {
   sim::SweepOptions& options = flags.options;
@@ -112,7 +129,12 @@ void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catal
     options.estimators.push_back(spec.text);
   options.seed = flags.common.seed;
   options.n_threads = flags.common.threads;
-  options.shard = sim::parse_shard(flags.shard);
+  if (flags.shard == "auto") {
+    options.shard = sim::shard_of_environment();
+    name_outputs(flags);
+  } else {
+    options.shard = sim::parse_shard(flags.shard);
+  }
   const bool on_device = flags.common.device != "cpu";
   options.wall_clock = on_device;
   options.block = flags.block;
@@ -192,8 +214,10 @@ void RunFlags::add(CommandLine& line) {
   line.flag("stop-rel", &options.stop_rel, "X",
             "stops a point when the 95 % interval of the " + stops_at +
                 " of every estimator is within +- this part of it; 0: uses all samples");
-  line.flag("shard", &shard, "I/N",
-            "the I-th of N parts of the run; chest merge puts them together");
+  line.flag("shard", &shard, "I/N|auto",
+            "the I-th of N parts of the run; auto: that of this task of Slurm or mpirun, with "
+            "{shard} in the names "
+            "of outputs; chest merge puts them together");
   line.section("output");
   line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
   line.output("csv", &csv, "also the results as CSV");

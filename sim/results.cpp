@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -120,6 +122,70 @@ Shard parse_shard(const std::string& text) {
     throw Error(ErrorKind::invalid_argument,
                 "shard is '" + text + "', expected i/n with i = 1 .. n, for example 2/3");
   return shard;
+}
+
+namespace {
+
+/// One number of the environment; empty: not set.
+std::optional<arma::uword> number_of(const std::function<const char*(const char*)>& variable,
+                                     const char* name) {
+  const char* text = variable(name);
+  if (!text || !*text) return {};
+  return static_cast<arma::uword>(to_count(text, name));
+}
+
+[[noreturn]] void refuse_shard(const std::string& what) {
+  throw Error(ErrorKind::invalid_argument, "shard auto: " + what);
+}
+
+/// The processes that are started together: which of how many, from 0.
+Shard process_of(const std::function<const char*(const char*)>& variable) {
+  // mpirun in a job of Slurm: its own numbers are those of the processes. Slurm's are set in the script of a
+  // job too, which is one process; a step that srun started has the number of its tasks.
+  for (const auto& [rank_name, size_name] :
+       {std::pair{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+        std::pair{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}}) {
+    const auto size = number_of(variable, size_name);
+    if (!size) continue;
+    const auto rank = number_of(variable, rank_name);
+    if (!rank) refuse_shard(std::string(size_name) + " is set and " + rank_name + " is not");
+    if (*rank >= *size) {
+      refuse_shard(std::string(rank_name) + " is " + std::to_string(*rank) + ", " + size_name +
+                   " is " + std::to_string(*size));
+    }
+    return {*rank, *size};
+  }
+  return {0, 1};
+}
+
+/// The task of an array: which of how many, from 0.
+Shard task_of(const std::function<const char*(const char*)>& variable) {
+  const auto id = number_of(variable, "SLURM_ARRAY_TASK_ID");
+  if (!id) return {0, 1};
+  const auto count = number_of(variable, "SLURM_ARRAY_TASK_COUNT");
+  const auto least = number_of(variable, "SLURM_ARRAY_TASK_MIN");
+  const auto most = number_of(variable, "SLURM_ARRAY_TASK_MAX");
+  if (!count || !least || !most) {
+    refuse_shard("SLURM_ARRAY_TASK_ID is set, SLURM_ARRAY_TASK_COUNT, _MIN or _MAX is not");
+  }
+  const arma::uword step = *count > 1 ? (*most - *least) / (*count - 1) : 1;
+  if (*most < *least || step == 0 || *least + (*count - 1) * step != *most || *id < *least ||
+      *id > *most || (*id - *least) % step != 0) {
+    refuse_shard("the tasks of the array are not a range: " + std::to_string(*count) +
+                 " tasks from " + std::to_string(*least) + " to " + std::to_string(*most) +
+                 ", this one is " + std::to_string(*id) +
+                 "; start it as --array=1-8 or give --shard i/n");
+  }
+  return {(*id - *least) / step, *count};
+}
+
+}  // namespace
+
+Shard shard_of_environment(const std::function<const char*(const char*)>& variable) {
+  const auto found =
+      variable ? variable : [](const char* name) -> const char* { return std::getenv(name); };
+  const Shard task = task_of(found), process = process_of(found);
+  return {task.index * process.count + process.index + 1, task.count * process.count};
 }
 
 bool Results::finished() const {

@@ -483,5 +483,49 @@ TEST(Shard, IsReadFromText) {
   EXPECT_NE(error_of([] { parse_shard("a/3"); }).find("shard in 'a/3'"), std::string::npos);
 }
 
+using Environment = std::map<std::string, std::string>;
+std::string shard_of(const Environment& set) {
+  const Shard shard = shard_of_environment([&](const char* name) -> const char* {
+    const auto it = set.find(name);
+    return it == set.end() ? nullptr : it->second.c_str();
+  });
+  return std::to_string(shard.index) + "/" + std::to_string(shard.count);
+}
+Environment array(const std::string& id, const std::string& count, const std::string& least,
+                  const std::string& most) {
+  return {{"SLURM_ARRAY_TASK_ID", id},
+          {"SLURM_ARRAY_TASK_COUNT", count},
+          {"SLURM_ARRAY_TASK_MIN", least},
+          {"SLURM_ARRAY_TASK_MAX", most}};
+}
+
+TEST(Shard, IsFoundInTheEnvironmentOfACluster) {
+  EXPECT_EQ(shard_of({}), "1/1");
+  EXPECT_EQ(shard_of(array("1", "4", "1", "4")), "1/4");
+  EXPECT_EQ(shard_of(array("7", "4", "1", "10")), "3/4");  // --array=1-10:3
+  EXPECT_EQ(shard_of(array("0", "1", "0", "0")), "1/1");
+  EXPECT_EQ(shard_of({{"SLURM_PROCID", "2"}, {"SLURM_STEP_NUM_TASKS", "3"}}), "3/3");
+  // The script of a job of several tasks is one process.
+  EXPECT_EQ(shard_of({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}}), "1/1");
+  EXPECT_EQ(shard_of({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "4"}}), "4/4");
+  // Every process of every task of an array has a part of its own.
+  std::set<std::string> parts;
+  for (const char* task : {"5", "6", "7"}) {
+    for (const char* process : {"0", "1"}) {
+      Environment both = array(task, "3", "5", "7");
+      both["SLURM_PROCID"] = process;
+      both["SLURM_STEP_NUM_TASKS"] = "2";
+      parts.insert(shard_of(both));
+    }
+  }
+  EXPECT_EQ(parts, (std::set<std::string>{"1/6", "2/6", "3/6", "4/6", "5/6", "6/6"}));
+  for (const Environment& bad :
+       {array("3", "3", "1", "9"), array("x", "3", "1", "3"), array("4", "3", "1", "3"),
+        Environment{{"SLURM_ARRAY_TASK_ID", "1"}}, Environment{{"OMPI_COMM_WORLD_SIZE", "4"}},
+        Environment{{"SLURM_PROCID", "3"}, {"SLURM_STEP_NUM_TASKS", "3"}}}) {
+    EXPECT_THROW(shard_of(bad), Error);
+  }
+}
+
 }  // namespace
 }  // namespace chest::sim

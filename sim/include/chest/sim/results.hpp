@@ -3,6 +3,7 @@
 #include <armadillo>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ struct Shard {
 };
 /// Reads "2/3".  @throws Error(invalid_argument) unless 1 <= i <= n
 Shard parse_shard(const std::string& text);
+/// The part of this process among those that a cluster started, from their environment: tasks of a Slurm array,
+/// each of as many processes as srun or Open MPI's mpirun starts; 1/1 outside of them.
+/// @param variable  its value, null where it is not set; empty: std::getenv()
+/// @throws Error(invalid_argument) if a variable is missing or is no number, or the numbers of the tasks of an array
+///         are not a range (with or without a step)
+Shard shard_of_environment(const std::function<const char*(const char*)>& variable = {});
 
 /// All that a run of `chest sweep` or `chest link` produced: its axes, and its sums block by block,
 /// from which every row is computed and shards are merged.
