@@ -1,11 +1,9 @@
 #include <chest/estimators/inference/engine_denoiser.hpp>
 
-#include <cmath>
 #include <mutex>
 #include <utility>
 
-#include <chest/error.hpp>
-#include <chest/metrics.hpp>
+#include <chest/estimators/network/network_denoiser_base.hpp>
 
 #include "plane_network.hpp"
 
@@ -58,46 +56,12 @@ class WorkspacePool {
   std::size_t n_made_ = 0;
 };
 
-class EngineDenoiser final : public Denoiser {
+class EngineDenoiser final : public NetworkDenoiserBase {
  public:
-  EngineDenoiser(const NetworkModel& model, const NetworkRunOptions& options)
-      : config_(model.network),
-        schedule_(model.schedule),
-        network_(model, model.n_rx, options.n_columns > 0 ? options.n_columns : model.n_tx,
-                 options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
+  EngineDenoiser(const NetworkModel& model, arma::uword n_columns, double step)
+      : NetworkDenoiserBase(model, model.n_rx * n_columns),
+        network_(model, model.n_rx, n_columns, step),
         pool_(network_) {}
-
-  using Denoiser::denoise;
-
-  std::string name() const override { return "network"; }
-  arma::uword n_h() const override { return network_.n_rx() * network_.n_tx(); }
-
-  std::optional<std::pair<double, double>> sigma2_range() const override {
-    if (config_.log_snr) {
-      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
-    }
-    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
-  }
-
-  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
-    out = z;
-    run({{sigma2, 0.0}}, out);
-  }
-
-  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
-                          DenoiserError& error) const override {
-    out = z;
-    run({{sigma2, 0.0}}, out, &error);
-  }
-
-  bool predicts_error() const override { return config_.variance; }
-  bool predicts_angular_error() const override { return config_.variance; }
-
-  bool blind() const override { return config_.bias_free; }
-  void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const override {
-    if (!blind()) return Denoiser::denoise_blind(z, out);
-    denoise(z, 1.0, out);
-  }
 
   void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
            DenoiserError* error = nullptr) const override {
@@ -110,7 +74,7 @@ class EngineDenoiser final : public Denoiser {
       levels.push_back(network_.make_level());
       network_.set_level(step, workspace, levels.back());
     }
-    const bool with_error = error && config_.variance;
+    const bool with_error = error && config().variance;
     if (error) {
       error->mse.set_size(with_error ? z.n_cols : 0);
       error->angular.set_size(with_error && error->per_angle ? z.n_rows : 0, z.n_cols);
@@ -153,20 +117,6 @@ class EngineDenoiser final : public Denoiser {
     }
   }
 
-  void check_input(const arma::cx_mat& z, double sigma2) const {
-    if (z.n_rows != n_h()) {
-      throw Error(ErrorKind::invalid_argument,
-                  "network denoiser: z has " + std::to_string(z.n_rows) +
-                      " rows, the network is made for " + std::to_string(n_h()));
-    }
-    if (!(sigma2 >= 0.0) || !std::isfinite(sigma2)) {
-      throw Error(ErrorKind::invalid_argument,
-                  "network denoiser: sigma2 is " + std::to_string(sigma2) + "; expected 0 or more");
-    }
-  }
-
-  NetworkConfig config_;
-  NoiseSchedule schedule_;
   PlaneNetwork network_;
   mutable WorkspacePool pool_;
 };
@@ -176,7 +126,9 @@ class EngineDenoiser final : public Denoiser {
 
 std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
                                                const NetworkRunOptions& options) {
-  return std::make_unique<inference::EngineDenoiser>(model, options);
+  return std::make_unique<inference::EngineDenoiser>(
+      model, options.n_columns > 0 ? options.n_columns : model.n_tx,
+      options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step));
 }
 
 const char* engine_target() { return inference::kernels().target; }

@@ -10,6 +10,7 @@
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/network/network_denoiser_base.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 
@@ -86,12 +87,12 @@ class NetworkLinearization final : public DenoiserLinearization {
   at::Device device_;
 };
 
-class NetworkDenoiser final : public Denoiser {
+class NetworkDenoiser final : public NetworkDenoiserBase {
  public:
   NetworkDenoiser(const NetworkModel& model, const NetworkRunOptions& options)
-      : config_(model.network),
+      : NetworkDenoiserBase(model,
+                            model.n_rx * (options.n_columns > 0 ? options.n_columns : model.n_tx)),
         prediction_(model.prediction),
-        schedule_(model.schedule),
         n_rx_(model.n_rx),
         n_tx_(options.n_columns > 0 ? options.n_columns : model.n_tx),
         step_(options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
@@ -102,7 +103,7 @@ class NetworkDenoiser final : public Denoiser {
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
     }
-    if (const std::string why = config_.why_invalid(n_rx_, n_tx_); !why.empty()) {
+    if (const std::string why = config().why_invalid(n_rx_, n_tx_); !why.empty()) {
       throw Error(ErrorKind::invalid_argument, why);
     }
     if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
@@ -110,35 +111,9 @@ class NetworkDenoiser final : public Denoiser {
       const c10::InferenceMode off(false);
       const at::NoGradGuard no_gradients;
       network_ =
-          network_of(config_, flat_weights(network_layout(config_), model.weights).to(device_));
+          network_of(config(), flat_weights(network_layout(config()), model.weights).to(device_));
     });
   }
-
-  using Denoiser::denoise;
-
-  std::string name() const override { return "network"; }
-  arma::uword n_h() const override { return n_rx_ * n_tx_; }
-
-  std::optional<std::pair<double, double>> sigma2_range() const override {
-    if (config_.log_snr) {
-      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
-    }
-    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
-  }
-
-  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
-    out = z;
-    run({{sigma2, 0.0}}, out);
-  }
-
-  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
-                          DenoiserError& error) const override {
-    out = z;
-    run({{sigma2, 0.0}}, out, &error);
-  }
-
-  bool predicts_error() const override { return config_.variance; }
-  bool predicts_angular_error() const override { return config_.variance; }
 
   bool differentiable() const override { return true; }
 
@@ -167,13 +142,6 @@ class NetworkDenoiser final : public Denoiser {
     return made;
   }
 
-  /// A network without additive constants scales with its input: no level has to be told.
-  bool blind() const override { return config_.bias_free; }
-  void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const override {
-    if (!blind()) return Denoiser::denoise_blind(z, out);
-    denoise(z, 1.0, out);
-  }
-
   void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
            DenoiserError* error = nullptr) const override {
     for (const ReverseStep& step : steps) check_input(z, step.sigma2);
@@ -182,18 +150,6 @@ class NetworkDenoiser final : public Denoiser {
   }
 
  private:
-  void check_input(const arma::cx_mat& z, double sigma2) const {
-    if (z.n_rows != n_h()) {
-      throw Error(ErrorKind::invalid_argument,
-                  "network denoiser: z has " + std::to_string(z.n_rows) +
-                      " rows, the network is made for " + std::to_string(n_h()));
-    }
-    if (!(sigma2 >= 0.0) || !std::isfinite(sigma2)) {
-      throw Error(ErrorKind::invalid_argument,
-                  "network denoiser: sigma2 is " + std::to_string(sigma2) + "; expected 0 or more");
-    }
-  }
-
   void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
                    DenoiserError* error) const {
     const c10::InferenceMode no_gradients;
@@ -201,8 +157,8 @@ class NetworkDenoiser final : public Denoiser {
     for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
 
     if (error) {
-      error->mse.set_size(config_.variance ? z.n_cols : 0);
-      error->angular.set_size(config_.variance && error->per_angle ? z.n_rows : 0, z.n_cols);
+      error->mse.set_size(config().variance ? z.n_cols : 0);
+      error->angular.set_size(config().variance && error->per_angle ? z.n_rows : 0, z.n_cols);
     }
     for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
       const arma::uword count = std::min(micro_batch_, z.n_cols - first);
@@ -212,7 +168,7 @@ class NetworkDenoiser final : public Denoiser {
       for (const PreparedStep& step : prepared) {
         const NetworkOutput output = step.network->forward(z_ang * step.x_gain);
         z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
-        if (error && config_.variance && &step == &prepared.front()) {
+        if (error && config().variance && &step == &prepared.front()) {
           keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
         }
       }
@@ -237,13 +193,11 @@ class NetworkDenoiser final : public Denoiser {
     // Not inference tensors: linearise() keeps them for its derivative.
     const c10::InferenceMode off(false);
     const at::NoGradGuard no_gradients;
-    return LevelNetwork(config_, network_, noise_embedding(config_, schedule_, sigma2), sigma2,
+    return LevelNetwork(config(), network_, noise_embedding(config(), schedule(), sigma2), sigma2,
                         precision_, step_);
   }
 
-  NetworkConfig config_;
   Prediction prediction_;
-  NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
   double step_;  // subcarriers between columns, of planes of grids
   at::Device device_;

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <armadillo>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <chest/error.hpp>
+#include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/metrics.hpp>
+
+namespace chest {
+inline namespace v0 {
+
+/// What denoisers of a network have in common, whatever they run on: all of Denoiser follows from run().
+class NetworkDenoiserBase : public Denoiser {
+ public:
+  using Denoiser::denoise;
+
+  std::string name() const override { return "network"; }
+  arma::uword n_h() const override { return n_h_; }
+
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    if (config_.log_snr) {
+      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
+    }
+    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
+  }
+
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out);
+  }
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    out = z;
+    run({{sigma2, 0.0}}, out, &error);
+  }
+  bool predicts_error() const override { return config_.variance; }
+  bool predicts_angular_error() const override { return config_.variance; }
+
+  /// A network without additive constants scales with its input: no level has to be told.
+  bool blind() const override { return config_.bias_free; }
+  void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const override {
+    if (!blind()) return Denoiser::denoise_blind(z, out);
+    denoise(z, 1.0, out);
+  }
+
+ protected:
+  NetworkDenoiserBase(const NetworkModel& model, arma::uword n_h)
+      : config_(model.network), schedule_(model.schedule), n_h_(n_h) {}
+
+  const NetworkConfig& config() const { return config_; }
+  const NoiseSchedule& schedule() const { return schedule_; }
+
+  /// @throws Error(invalid_argument) if z does not have n_h() rows or sigma2 is not 0 or more
+  void check_input(const arma::cx_mat& z, double sigma2) const {
+    if (z.n_rows != n_h_) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: z has " + std::to_string(z.n_rows) +
+                      " rows, the network is made for " + std::to_string(n_h_));
+    }
+    if (!(sigma2 >= 0.0) || !std::isfinite(sigma2)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: sigma2 is " + std::to_string(sigma2) + "; expected 0 or more");
+    }
+  }
+
+ private:
+  NetworkConfig config_;
+  NoiseSchedule schedule_;
+  arma::uword n_h_;
+};
+
+}  // namespace v0
+}  // namespace chest
