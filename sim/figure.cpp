@@ -22,7 +22,14 @@ std::string figure_script(const Figure& figure, const std::filesystem::path& out
   const auto n_columns = std::clamp<std::size_t>(figure.n_columns, 1, n);
   const std::size_t n_rows = (n + n_columns - 1) / n_columns;
   const double title_height = figure.title.empty() ? 0.0 : 0.35;
-  const double width = figure.panel_width * double(n_columns);
+  // The legend has a strip of its own, right of the curves.
+  std::size_t longest = 0;
+  for (const FigurePanel& panel : figure.panels) {
+    for (const FigureCurve& curve : panel.curves) longest = std::max(longest, curve.name.size());
+  }
+  const double strip = longest == 0 ? 0.0 : 0.45 + 0.085 * double(longest);
+  const double panel_width = figure.panel_width + strip;
+  const double width = panel_width * double(n_columns);
   const double height = figure.panel_height * double(n_rows) + title_height;
   std::ostringstream out;
   out << gnuplot_head(output, ending, width, height);
@@ -51,18 +58,19 @@ std::string figure_script(const Figure& figure, const std::filesystem::path& out
   }
   out << "set multiplot\nset border 31 lw 0.8\nset tics scale 0.6\n"
       << "set palette defined (0 '#ffffff', 0.35 '#9ecae1', 0.7 '#2171b5', 1 '#08306b')\n"
-      << "set key noenhanced samplen 1.5 spacing 0.9\n";
+      << "set key noenhanced samplen 1.5 reverse Left left top at graph 1.02, graph 1\n";
   if (!figure.title.empty()) {
     out << "set label 1 " << gnuplot_quoted(figure.title) << " at screen 0.5, screen "
         << 1.0 - 0.55 * title_height / height << " center noenhanced font ',12'\n";
   }
   for (std::size_t p = 0; p < n; ++p) {
     const FigurePanel& panel = figure.panels[p];
-    const double left = figure.panel_width * double(p % n_columns);
+    const double left = panel_width * double(p % n_columns);
     const double top = height - title_height - figure.panel_height * double(p / n_columns);
     const double low = panel.x_label.empty() ? 0.2 : 0.55;
     out << "set lmargin at screen " << (left + (panel.y_label.empty() ? 0.35 : 0.75)) / width
-        << "\nset rmargin at screen " << (left + figure.panel_width - 0.18) / width
+        << "\nset rmargin at screen "
+        << (left + figure.panel_width - 0.3 + (panel.image.is_empty() ? 0.0 : strip)) / width
         << "\nset tmargin at screen " << (top - 0.32) / height << "\nset bmargin at screen "
         << (top - figure.panel_height + low) / height << "\nset title "
         << gnuplot_quoted(panel.title) << " noenhanced offset 0,-0.6\nset xlabel "

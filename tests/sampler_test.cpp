@@ -140,8 +140,8 @@ TEST(Sampler, OfManyCallsHasTheCovarianceOfTheGaussianPrior) {
   const GaussianPrior gaussian;
   const arma::uword n = 1500;
   for (const std::string spec :
-       {"ddpm", "ddim:eta=0.5", "euler", "euler:churn=20", "heun", "dpm", "dpm:order=3", "dpm:sde",
-        "dpm:order=1,sde", "evodiff", "pc", "pc:eta=0", "gibbs", "teleport", "teleport:sde",
+       {"ddpm", "ddim:eta=0.5", "euler", "euler:churn=20", "heun", "dpm", "dpm:order=2", "dpm:sde",
+        "dpm:order=1,sde", "evodiff", "pc", "pc:eta=0", "gibbs", "lml", "teleport", "teleport:sde",
         "mrs:from=400", "exact"}) {
     const arma::cx_mat h = draw_samples(*make(spec, gaussian.prior, 160), 2, n);
     for (arma::uword i = 0; i < 12; ++i) {
@@ -404,7 +404,8 @@ TEST(Sampler, RefusesWhatItCannotDo) {
   EXPECT_TRUE(
       refused([&] { make("teleport", network, 20); }, "covariance of the prior is not known"));
   EXPECT_TRUE(refused([&] { make("mrs", network, 20); }, "no channels to start from"));
-  EXPECT_TRUE(refused([&] { make("gibbs:sweeps=9", gaussian.prior, 20); }, "take 22 calls"));
+  EXPECT_TRUE(refused([&] { make("gibbs:sweeps=9", gaussian.prior, 20); },
+                      "20 calls, expected at least 22"));
   EXPECT_TRUE(refused([&] { make("ddmp", network, 20); }, "did you mean ddpm"));
   EXPECT_TRUE(refused([&] { make("ddim:etta=1", network, 20); }, "did you mean eta"));
   EXPECT_TRUE(refused([&] { make("ddim:eta=2", network, 20); }, "eta"));

@@ -32,8 +32,12 @@ constexpr auto churn_option =
     option("churn", &SampleWalk::churn, at_least(0), "noise put in before each step");
 constexpr auto order_option =
     option("order", &SampleWalk::order, within(1, 3), "of the extrapolation over levels");
+// Before `order` in a table: an order that is given counts.
 constexpr auto sde_option =
-    option("sde", &SampleWalk::sde, "the SDE, with new noise, in place of the ODE");
+    option("sde", &SampleWalk::sde, "the SDE, with new noise, in place of the ODE; of order 2")
+        .also([](SampleWalk& walk) {
+          if (walk.sde) walk.order = std::min<arma::uword>(walk.order, 2);
+        });
 constexpr auto corrector_options = options_of<SampleWalk>(
     option("corrector", &SampleWalk::n_corrector, within(1, 1000), "Langevin steps per level"),
     option("size", &SampleWalk::corrector_step, between(0, 2), "of a Langevin step, over tau2"),
@@ -328,8 +332,8 @@ class GibbsSampler final : public WalkSampler {
     sweeps_ = walk.sweeps > 0 ? walk.sweeps : std::max<arma::uword>(n_calls / 5, 1);
     const arma::uword around = 2 * sweeps_ + 1;
     if (n_calls < around + 3) {
-      refuse(text_ + ": " + std::to_string(sweeps_) + " sweeps take " + std::to_string(around + 3) +
-             " calls, expected at most " + std::to_string(n_calls));
+      refuse(text_ + ": " + std::to_string(n_calls) + " calls, expected at least " +
+             std::to_string(around + 3) + " (sweeps: " + std::to_string(sweeps_) + ")");
     }
     down_ = levels((n_calls - around - 1) / 2, 400.0);
     // Neighbours are apart by what one state tells of its level.
@@ -604,8 +608,8 @@ const std::vector<NamedSampler>& samplers() {
             }),
             options_of<SampleWalk>(churn_option), level_options),
       named("dpm", "DPM-Solver++: exponential steps of order 1 to 3, ODE or SDE",
-            preset([](SampleWalk& w) { w.order = 2; }),
-            options_of<SampleWalk>(order_option, sde_option), level_options),
+            preset([](SampleWalk& w) { w.order = 3; }),
+            options_of<SampleWalk>(sde_option, order_option), level_options),
       named("evodiff", "second order, past and next D weighted by their variance",
             preset([](SampleWalk& w) { w.step = Step::evodiff; }), level_options),
       named("pc", "predictor-corrector: ancestral steps and Langevin steps",
@@ -625,18 +629,18 @@ const std::vector<NamedSampler>& samplers() {
             options_of<SampleWalk>(eta_option)),
       named("teleport", "starts where the prior stops being Gaussian, then dpm",
             preset([](SampleWalk& w) {
-              w.order = 2;
+              w.order = 3;
               w.tau2_first = 31.6;
               w.needs_C = true;
             }),
-            options_of<SampleWalk>(order_option, sde_option), level_options),
+            options_of<SampleWalk>(sde_option, order_option), level_options),
       named("mrs", "mean-reverting: starts around given channels, then dpm",
             preset([](SampleWalk& w) {
-              w.order = 2;
+              w.order = 3;
               w.tau2_first = 1.0;
               w.needs_mean = true;
             }),
-            options_of<SampleWalk>(order_option, sde_option), level_options),
+            options_of<SampleWalk>(sde_option, order_option), level_options),
       named("exact", "draws of a mixture itself, without a walk: lmmse and gmm",
             preset([](SampleWalk& w) { w.step = Step::exact; })),
   };

@@ -56,7 +56,7 @@ struct SampleWalk {
   arma::uword n_corrector = 0;  ///< Langevin steps at each level but the first
   double corrector_step = 0.2;  ///< e / tau2 of these
   double memory = 1e-3;         ///< lml: weight of the last direction in the running mean
-  double damping = 1e-3;        ///< lml: lambda / ||e||^2
+  double damping = 0.1;         ///< lml: lambda / ||e||^2
   arma::uword sweeps = 0;       ///< gibbs: Langevin and level moves; 0: a fifth of the calls
   double langevin_step = 0.02;  ///< gibbs: e / tau2
   double coarse_noise = 0.3;    ///< coarse: beta; 1 puts no noise in
