@@ -553,7 +553,7 @@ std::string cell(double value, int digits) {
   return text.str();
 }
 
-void print(const AnalysisTable& table, std::ostream& out) {
+void print_table(const AnalysisTable& table, std::ostream& out) {
   std::vector<std::size_t> widths;
   for (std::size_t j = 0; j < table.columns.size(); ++j) {
     std::size_t width = table.columns[j].size();
@@ -619,7 +619,7 @@ int analyze(const Args& args, Context& context) {
   AnalysisTable table = analyses().at(o.kind)(input);
   context.out << o.kind << " of " << o.model << " (" << prior.text() << ") on "
               << o.channels.channels << "\n\n";
-  print(table, context.out);
+  print_table(table, context.out);
   if (!o.csv.empty()) write_text_file(o.csv, csv_of(table));
   if (!o.plot.empty()) {
     table.figure.title = o.kind + " of " + prior.file.filename().string();

@@ -91,8 +91,8 @@ std::string csv_of(const Comparison& comparison) {
   return out.str();
 }
 
-void print(const ChannelSet& a, const ChannelSet& b, const Comparison& comparison,
-           const std::string& estimator, std::ostream& out) {
+void print_comparison(const ChannelSet& a, const ChannelSet& b, const Comparison& comparison,
+                      const std::string& estimator, std::ostream& out) {
   out << "a  " << a.name << ", " << a.h.n_cols << " channels " << size_text(a.n_rx, a.n_tx, a.grid)
       << "\nb  " << b.name << ", " << b.h.n_cols << " channels\n\n"
       << std::left << std::setw(20) << "statistic" << std::right << std::setw(12) << "value"
@@ -210,7 +210,7 @@ int compare(const Args& args, Context& context) {
            size_text(b.n_rx, b.n_tx, b.grid));
   }
   const Comparison comparison = compare_channels(a.h, b.h, a.n_rx, a.n_tx, a.grid, options);
-  print(a, b, comparison, o.estimator, context.out);
+  print_comparison(a, b, comparison, o.estimator, context.out);
   if (!o.csv.empty()) write_text_file(o.csv, csv_of(comparison));
   if (!o.plot.empty()) draw(a, b, comparison, o.plot);
   return 0;

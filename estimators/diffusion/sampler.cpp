@@ -97,7 +97,7 @@ double inner(const arma::cx_mat& a, const arma::cx_mat& b, arma::uword k) {
 }
 
 /// Samples that are drawn together, with their random numbers.
-struct Block {
+struct SampleBlock {
   std::uint64_t first;
   ColumnNoise noise;
   const std::function<void(const SampleState&)>& watch;
@@ -126,8 +126,8 @@ class WalkSampler : public Sampler {
     key.y.zeros(1, count);
     key.seed = seed;
     key.first_sample = first;
-    Block block{first, ColumnNoise(key), watch};
-    arma::cx_mat h = count == 0 ? arma::cx_mat(n_h(), 0) : walk(block);
+    SampleBlock samples{first, ColumnNoise(key), watch};
+    arma::cx_mat h = count == 0 ? arma::cx_mat(n_h(), 0) : walk(samples);
     for (arma::uword k = 0; k < count; ++k) {
       if (h.col(k).is_finite()) continue;
       throw Error(ErrorKind::numeric, text_ + ": sample " + std::to_string(first + k) +
@@ -138,7 +138,7 @@ class WalkSampler : public Sampler {
   }
 
  protected:
-  virtual arma::cx_mat walk(Block& block) const = 0;
+  virtual arma::cx_mat walk(SampleBlock& samples) const = 0;
 
   arma::uword n_h() const { return prior_.denoiser->n_h(); }
 
@@ -152,17 +152,17 @@ class WalkSampler : public Sampler {
   }
 
   /// h + tau e for a prior that is taken for Gaussian, or the given mean + tau e.
-  arma::cx_mat start(Block& block, arma::uword count, double tau2) const {
+  arma::cx_mat start(SampleBlock& samples, arma::uword count, double tau2) const {
     arma::cx_mat z(n_h(), count, arma::fill::zeros);
     if (walk_.needs_mean) {
       for (arma::uword k = 0; k < count; ++k) {
-        z.col(k) = prior_.mean.col((block.first + k) % prior_.mean.n_cols);
+        z.col(k) = prior_.mean.col((samples.first + k) % prior_.mean.n_cols);
       }
-      block.noise.add_to(z, tau2);
+      samples.noise.add_to(z, tau2);
     } else if (U_.is_empty()) {
-      block.noise.add_to(z, 1.0 + tau2);
+      samples.noise.add_to(z, 1.0 + tau2);
     } else {
-      block.noise.add_to(z, 1.0);
+      samples.noise.add_to(z, 1.0);
       z.each_col() %= arma::conv_to<arma::cx_vec>::from(arma::sqrt(l_ + tau2));
       z = U_ * z;
     }
@@ -189,24 +189,24 @@ class LevelSampler final : public WalkSampler {
   }
 
  private:
-  arma::cx_mat walk(Block& block) const override {
+  arma::cx_mat walk(SampleBlock& samples) const override {
     const Denoiser& denoiser = *prior_.denoiser;
     const arma::uword n = levels_.n_elem;
-    arma::cx_mat z = start(block, block_size(block), levels_.front()), D;
+    arma::cx_mat z = start(samples, samples.noise.size(), levels_.front()), D;
     std::vector<Past> past;  // the last D, newest first
     arma::cx_mat direction;  // lml: that of the step before
     for (arma::uword i = 0; i < n; ++i) {
       double tau2 = levels_(i);
-      if (i > 0) correct(z, tau2, block);
+      if (i > 0) correct(z, tau2, samples);
       if (walk_.churn > 0.0 && i + 1 < n) {
         const double more =
             1.0 + std::min(walk_.churn / static_cast<double>(n), std::sqrt(2.0) - 1.0);
-        block.noise.add_to(z, (more * more - 1.0) * tau2);
+        samples.noise.add_to(z, (more * more - 1.0) * tau2);
         tau2 *= more * more;
       }
       // evodiff has seen D at the probe.
       if (walk_.step != Step::evodiff || i == 0) denoiser.denoise(z, tau2, D);
-      block.show(i, tau2, z, D);
+      samples.show(i, tau2, z, D);
       if (i + 1 == n) break;
       const double next = levels_(i + 1);
       switch (walk_.step) {
@@ -220,13 +220,11 @@ class LevelSampler final : public WalkSampler {
           lml_step(z, D, tau2, next, direction);
           break;
         default:
-          plain_step(z, D, tau2, next, past, block);
+          plain_step(z, D, tau2, next, past, samples);
       }
     }
     return D;
   }
-
-  static arma::uword block_size(Block& block) { return block.noise.size(); }
 
   /// D of a level, and ln(tau / s) of the step from it.
   struct Past {
@@ -234,17 +232,17 @@ class LevelSampler final : public WalkSampler {
     double x;
   };
 
-  void correct(arma::cx_mat& z, double tau2, Block& block) const {
+  void correct(arma::cx_mat& z, double tau2, SampleBlock& samples) const {
     arma::cx_mat D;
     for (arma::uword j = 0; j < walk_.n_corrector; ++j) {
       prior_.denoiser->denoise(z, tau2, D);
       z += walk_.corrector_step * (D - z);
-      block.noise.add_to(z, 2.0 * walk_.corrector_step * tau2);
+      samples.noise.add_to(z, 2.0 * walk_.corrector_step * tau2);
     }
   }
 
   void plain_step(arma::cx_mat& z, const arma::cx_mat& D, double tau2, double next,
-                  std::vector<Past>& past, Block& block) const {
+                  std::vector<Past>& past, SampleBlock& samples) const {
     const double x = 0.5 * std::log(tau2 / next);
     const double r = std::exp(-x);
     const auto order = std::min<std::size_t>(walk_.order, past.size() + 1);
@@ -253,7 +251,7 @@ class LevelSampler final : public WalkSampler {
       arma::cx_mat m = D;
       if (order > 1) m += 0.5 * x / past[0].x * (D - past[0].D);
       z = keep * z + (1.0 - keep) * m;
-      block.noise.add_to(z, next * (1.0 - keep));
+      samples.noise.add_to(z, next * (1.0 - keep));
     } else if (order == 3) {
       const double r0 = past[0].x / x, r1 = past[1].x / x;
       const arma::cx_mat first = (D - past[0].D) / r0, second = (past[0].D - past[1].D) / r1;
@@ -268,7 +266,7 @@ class LevelSampler final : public WalkSampler {
       const double q2 = walk_.eta * walk_.eta * next * (1.0 - r * r);
       const double c = std::sqrt((next - q2) / tau2);
       z = c * z + (1.0 - c) * m;
-      if (q2 > 0.0) block.noise.add_to(z, q2);
+      if (q2 > 0.0) samples.noise.add_to(z, q2);
     }
     if (walk_.order == 1) return;
     past.insert(past.begin(), {D, x});
@@ -345,12 +343,12 @@ class GibbsSampler final : public WalkSampler {
   }
 
  private:
-  arma::cx_mat walk(Block& block) const override {
-    const arma::uword count = block.noise.size();
+  arma::cx_mat walk(SampleBlock& samples) const override {
+    const arma::uword count = samples.noise.size();
     arma::cx_mat D;
-    LeveledStates states{start(block, count, down_.front()), arma::uvec(count)};
+    LeveledStates states{start(samples, count, down_.front()), arma::uvec(count)};
     for (arma::uword k = 0; k < count; ++k) {
-      states.level(k) = block.noise.of(k).index(around_.n_elem);
+      states.level(k) = samples.noise.of(k).index(around_.n_elem);
     }
     // Down to the level of each, which is the end of its last step.
     arma::uvec on = arma::find(arma::vec(around_.elem(states.level)) < down_.front());
@@ -368,10 +366,10 @@ class GibbsSampler final : public WalkSampler {
       }
       on = arma::conv_to<arma::uvec>::from(still);
     }
-    langevin_gibbs(*prior_.denoiser, around_, walk_.langevin_step, sweeps_, states, block.noise);
+    langevin_gibbs(*prior_.denoiser, around_, walk_.langevin_step, sweeps_, states, samples.noise);
     D = denoise_leveled(*prior_.denoiser, around_, states);
     arma::vec tau2 = around_.elem(states.level);
-    block.show(0, arma::mean(tau2), states.z, D);
+    samples.show(0, arma::mean(tau2), states.z, D);
     for (arma::uword i = 1; i < down_.n_elem; ++i) {
       const arma::uvec above = arma::find(tau2 > down_(i));
       if (above.is_empty()) continue;
@@ -384,7 +382,7 @@ class GibbsSampler final : public WalkSampler {
       prior_.denoiser->denoise(z, down_(i), seen);
       states.z.cols(above) = z;
       D.cols(above) = seen;
-      block.show(i, down_(i), states.z, D);
+      samples.show(i, down_(i), states.z, D);
     }
     return D;
   }
@@ -431,9 +429,9 @@ class CoarseSampler final : public WalkSampler {
     return sum;
   }
 
-  arma::cx_mat walk(Block& block) const override {
-    const arma::uword count = block.noise.size();
-    arma::cx_mat z = start(block, count, first_), D;
+  arma::cx_mat walk(SampleBlock& samples) const override {
+    const arma::uword count = samples.noise.size();
+    arma::cx_mat z = start(samples, count, first_), D;
     std::vector<char> ended(count, 0);
     for (arma::uword i = 0; i < n_calls_; ++i) {
       prior_.denoiser->denoise_blind(z, D);
@@ -442,7 +440,7 @@ class CoarseSampler final : public WalkSampler {
         const double norm = arma::norm(D.col(k) - z.col(k));
         tau2(k) = norm * norm / static_cast<double>(n_h());
       }
-      block.show(i, arma::mean(tau2), z, D);
+      samples.show(i, arma::mean(tau2), z, D);
       if (i + 1 == n_calls_) break;
       const double share = share_at(i), kept = 1.0 - noise_ * share;
       const double gain = std::max(kept * kept - (1.0 - share) * (1.0 - share), 0.0);
@@ -451,7 +449,7 @@ class CoarseSampler final : public WalkSampler {
         if (ended[k]) continue;
         const double spread = std::sqrt(gain * tau2(k));
         for (arma::uword j = 0; j < z.n_rows; ++j) {
-          z(j, k) += share * (D(j, k) - z(j, k)) + spread * block.noise.of(k).cx_normal();
+          z(j, k) += share * (D(j, k) - z(j, k)) + spread * samples.noise.of(k).cx_normal();
         }
       }
     }
@@ -512,9 +510,9 @@ class PerAngleSampler final : public WalkSampler {
     return arma::conv_to<arma::cx_vec>::from(x);
   }
 
-  arma::cx_mat walk(Block& block) const override {
-    arma::cx_mat z(n_h(), block.noise.size(), arma::fill::zeros), D;
-    block.noise.add_to(z, 1.0);
+  arma::cx_mat walk(SampleBlock& samples) const override {
+    arma::cx_mat z(n_h(), samples.noise.size(), arma::fill::zeros), D;
+    samples.noise.add_to(z, 1.0);
     z.each_col() %= complex_of(arma::sqrt(levels_[0].power + levels_[0].w2));
     for (std::size_t i = 0; i < levels_.size(); ++i) {
       const Level& level = levels_[i];
@@ -523,8 +521,8 @@ class PerAngleSampler final : public WalkSampler {
       white.each_col() /= w;
       level.denoiser->denoise(white, 1.0, D);
       D.each_col() %= w;
-      if (block.watch) {
-        block.show(i, arma::mean(level.w2), transform_.inverse(z), transform_.inverse(D));
+      if (samples.watch) {
+        samples.show(i, arma::mean(level.w2), transform_.inverse(z), transform_.inverse(D));
       }
       if (i + 1 == levels_.size()) break;
       const arma::vec& next = levels_[i + 1].w2;
@@ -534,7 +532,7 @@ class PerAngleSampler final : public WalkSampler {
       z = D + step;
       if (walk_.eta > 0.0) {
         arma::cx_mat e(arma::size(z), arma::fill::zeros);
-        block.noise.add_to(e, 1.0);
+        samples.noise.add_to(e, 1.0);
         e.each_col() %= complex_of(arma::sqrt(q2));
         z += e;
       }
@@ -557,12 +555,12 @@ class ExactSampler final : public WalkSampler {
   }
 
  private:
-  arma::cx_mat walk(Block& block) const override {
+  arma::cx_mat walk(SampleBlock& samples) const override {
     const GaussianMixture& mixture = *prior_.mixture;
     const arma::vec sums = arma::cumsum(mixture.weights);
-    arma::cx_mat h(n_h(), block.noise.size());
+    arma::cx_mat h(n_h(), samples.noise.size());
     for (arma::uword k = 0; k < h.n_cols; ++k) {
-      Rng& rng = block.noise.of(k);
+      Rng& rng = samples.noise.of(k);
       if (factors_.empty()) {
         h.col(k) = chest::draw(mixture, 1, rng);
         continue;
@@ -572,7 +570,7 @@ class ExactSampler final : public WalkSampler {
       while (i + 1 < sums.n_elem && u >= sums(i)) ++i;
       h.col(k) = mixture.means.col(i) + factors_[i] * rng.cx_normal(factors_[i].n_cols, 1);
     }
-    block.show(0, 0.0, h, h);
+    samples.show(0, 0.0, h, h);
     return h;
   }
 
@@ -717,18 +715,18 @@ std::unique_ptr<Sampler> make_sampler(const NamedOptions& spec, SamplePrior prio
 arma::cx_mat draw_samples(const Sampler& sampler, std::uint64_t seed, arma::uword n_samples,
                           unsigned n_threads) {
   // Fixed blocks: the rounding of a batch does not depend on the number of threads.
-  constexpr arma::uword block = 64;
-  const arma::uword n_blocks = (n_samples + block - 1) / block;
+  constexpr arma::uword n_per_block = 64;
+  const arma::uword n_blocks = (n_samples + n_per_block - 1) / n_per_block;
   std::vector<arma::cx_mat> parts(n_blocks);
   parallel_for(n_blocks, n_threads, [&](std::size_t i) {
-    const arma::uword first = i * block;
-    parts[i] = sampler.draw(seed, first, std::min(block, n_samples - first));
+    const arma::uword first = i * n_per_block;
+    parts[i] = sampler.draw(seed, first, std::min(n_per_block, n_samples - first));
   });
   arma::cx_mat out;
   if (n_blocks == 0) return out;
   out.set_size(parts[0].n_rows, n_samples);
   for (arma::uword i = 0; i < n_blocks; ++i) {
-    out.cols(i * block, i * block + parts[i].n_cols - 1) = parts[i];
+    out.cols(i * n_per_block, i * n_per_block + parts[i].n_cols - 1) = parts[i];
   }
   return out;
 }
