@@ -286,7 +286,7 @@ AnalysisTable analyze_likelihood(const AnalysisInput& in) {
   options.seed = in.flags.common.seed;
   options.C = covariance_of(in);
   options.trace = in.prior.exact() ? TraceRule::predicted
-                  : h.n_rows <= 64 ? TraceRule::whole
+                  : h.n_rows <= 32 ? TraceRule::whole
                                    : TraceRule::probes;
   AnalysisTable table;
   table.columns = {"steps", "log_density", "per_entry", "sd", "exact", "rms_difference"};
