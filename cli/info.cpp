@@ -181,7 +181,7 @@ void print_optimum(const OptimalErrors& optimum, std::ostream& out) {
       << ", pilots identity:";
   for (arma::uword i = 0; i < optimum.mse.n_elem; ++i) {
     if (std::fmod(std::round(optimum.snr_db(i)), 10.0) != 0.0) continue;
-    out << ' ' << number_text(std::round(10.0 * to_db(optimum.mse(i))) / 10.0) << " at "
+    out << ' ' << number_text(std::round(10.0 * to_db(optimum.mse(i))) / 10.0 + 0.0) << " at "
         << std::round(optimum.snr_db(i)) << " dB" << (i + 1 < optimum.mse.n_elem ? "," : "");
   }
   out << '\n';
