@@ -207,6 +207,20 @@ TEST_F(SamplingProgram, AnalyzeRefusesWhatHasNoMeaning) {
                     "is for 4x3"));
 }
 
+TEST_F(SamplingProgram, DocumentsNameEverySamplerAndKind) {
+  const std::string sampling = text_of(CHEST_SOURCE_DIR "/docs/sampling.md");
+  for (const NamedSampler& sampler : samplers()) {
+    EXPECT_TRUE(holds(sampling, "`" + sampler.name + "`")) << sampler.name;
+  }
+  const std::string analysis = text_of(CHEST_SOURCE_DIR "/docs/analysis.md");
+  const std::string help = done({"analyze", "--help"});
+  for (const std::string kind :
+       {"jacobian", "memorise", "conservativity", "dimension", "likelihood", "invert", "score"}) {
+    EXPECT_TRUE(holds(analysis, "| `" + kind + "` |")) << kind;
+    EXPECT_TRUE(holds(help, kind)) << kind;
+  }
+}
+
 TEST_F(SamplingProgram, FamiliesTellTheirOptimum) {
   for (const std::string kind : {"power-law", "regions", "paths"}) {
     Words words{"generate", kind,          "--n-rx", "16",    "--n-tx",
