@@ -85,6 +85,10 @@ struct AnalysisInput {
     }
     return out;
   }
+  /// @throws Error(interrupted) after Ctrl-C
+  void go_on() const {
+    if (terminal.interrupted()) throw Error(ErrorKind::interrupted, "interrupted");
+  }
   ScoreOptions score_options() const {
     ScoreOptions options;
     options.n_probes = flags.n_probes;
@@ -113,6 +117,7 @@ AnalysisTable analyze_jacobian(const AnalysisInput& in) {
   options.n_probes = std::max<arma::uword>(in.flags.n_probes, 2);
   const ScoreOptions noise = in.score_options();
   parallel_for(reports.size(), in.n_threads, [&](std::size_t i) {
+    in.go_on();
     const double sigma2 = from_db(-in.snr_db[i / n]);
     const arma::uword k = i % n;
     const arma::cx_vec z = h.col(k) + report_noise(h.n_rows, n, sigma2, noise).col(k);
@@ -187,6 +192,7 @@ AnalysisTable by_snr(const AnalysisInput& in, std::vector<std::string> columns,
   table.columns.insert(table.columns.begin(), "snr_db");
   table.rows.resize(in.snr_db.size());
   parallel_for(in.snr_db.size(), in.n_threads, [&](std::size_t i) {
+    in.go_on();
     table.rows[i] = row(from_db(-in.snr_db[i]));
     table.rows[i].insert(table.rows[i].begin(), in.snr_db[i]);
   });
@@ -297,6 +303,7 @@ AnalysisTable analyze_likelihood(const AnalysisInput& in) {
     arma::vec seen(h.n_cols);
     const arma::cx_mat z = flow_start(h, options, *in.prior.denoiser);
     parallel_for(h.n_cols, in.n_threads, [&](std::size_t k) {
+      in.go_on();
       FlowOptions of_k = options;
       of_k.first_sample = k;
       seen(k) = flow_log_density(*in.prior.denoiser, z.cols(k, k), of_k)(0);
@@ -332,6 +339,7 @@ AnalysisTable analyze_invert(const AnalysisInput& in) {
   const std::vector<arma::uword> steps = in.steps("10,20,50,100");
   table.rows.resize(steps.size());
   parallel_for(steps.size(), in.n_threads, [&](std::size_t i) {
+    in.go_on();
     FlowOptions of_i = options;
     of_i.n_steps = steps[i];
     const InversionReport report = measure_inversion(*in.prior.denoiser, h, in.flags.g, of_i);
@@ -452,7 +460,7 @@ AnalysisTable analyze_memorise(const AnalysisInput& in) {
     const arma::cx_mat h_a = a.read(0, counts[c]), h_b = b.read(0, counts[c]);
     const auto fit_a = fit_like(in, a, in.flags.common.seed);
     const auto fit_b = fit_like(in, b, in.flags.common.seed + 1);
-    if (in.terminal.interrupted()) throw Error(ErrorKind::interrupted, "interrupted");
+    in.go_on();
     MemoriseReport& report = reports[c];
     report = compare_fits({*fit_a, *fit_b, h_a, h_b, test}, in.prior.n_rx, in.prior.n_tx, options);
     for (const MemoriseLevel& level : report.levels) {
