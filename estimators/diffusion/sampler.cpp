@@ -27,6 +27,11 @@ constexpr auto level_options = options_of<SampleWalk>(
     option("from", &SampleWalk::tau2_first, at_least(0), "first level, tau2").default_is("0: 400"),
     option("to", &SampleWalk::tau2_last, above(0), "last level, tau2"),
     option("grid", &SampleWalk::grid, walk_grid_names, "spacing of the levels"));
+/// Of names with a first level of their own.
+constexpr auto own_level_options = options_of<SampleWalk>(
+    option("from", &SampleWalk::tau2_first, above(0), "first level, tau2"),
+    option("to", &SampleWalk::tau2_last, above(0), "last level, tau2"),
+    option("grid", &SampleWalk::grid, walk_grid_names, "spacing of the levels"));
 constexpr auto eta_option = option("eta", &SampleWalk::eta, within(0, 1), "share of new noise");
 constexpr auto churn_option =
     option("churn", &SampleWalk::churn, at_least(0), "noise put in before each step");
@@ -631,14 +636,14 @@ const std::vector<NamedSampler>& samplers() {
               w.tau2_first = 31.6;
               w.needs_C = true;
             }),
-            options_of<SampleWalk>(sde_option, order_option), level_options),
+            options_of<SampleWalk>(sde_option, order_option), own_level_options),
       named("mrs", "mean-reverting: starts around given channels, then dpm",
             preset([](SampleWalk& w) {
               w.order = 3;
               w.tau2_first = 1.0;
               w.needs_mean = true;
             }),
-            options_of<SampleWalk>(sde_option, order_option), level_options),
+            options_of<SampleWalk>(sde_option, order_option), own_level_options),
       named("exact", "draws of a mixture itself, without a walk: lmmse and gmm",
             preset([](SampleWalk& w) { w.step = Step::exact; })),
   };
