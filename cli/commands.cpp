@@ -9,7 +9,8 @@ namespace cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table{
-      {"generate", "write channels of a model: scm, gmm, power-law, paths, tdl, cdl and others", &generate},
+      {"generate", "write channels of a model: scm, gmm, power-law, paths, tdl, cdl and others",
+       &generate},
       {"info", "say what a file of channels, a model or results holds", &info},
       {"fit", "fit the model of an estimator on channels: lmmse, gmm, dmse, vae", &fit},
       {"import", "turn published network weights into a model file", &import},
