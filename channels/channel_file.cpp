@@ -211,6 +211,11 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
                                   "its estimate divided"));
   }
   if (options.prior) save(archive, "/prior", *options.prior);
+  if (options.optimum) {
+    const OptimalErrors& optimum = *options.optimum;
+    archive.write("/optimum", arma::mat(arma::join_rows(optimum.snr_db, optimum.mse)));
+    archive.attribute("/optimum", "kind", optimum.kind);
+  }
 }
 ChannelFileWriter::~ChannelFileWriter() = default;
 

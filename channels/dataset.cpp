@@ -528,6 +528,19 @@ std::optional<GaussianMixture> Dataset::prior() const {
   return prior.scaled(info.scale);
 }
 
+std::optional<OptimalErrors> Dataset::optimum() const {
+  const DatasetInfo& info = impl_->info;
+  if (info.kind != "chest" || !impl_->archive->has("/optimum")) return {};
+  if (info.normalisation == Normalisation::sample) return {};
+  const arma::mat stored = impl_->archive->read_mat("/optimum");
+  if (stored.n_cols != 2 || stored.n_rows == 0 || !stored.is_finite())
+    impl_->fail(ErrorKind::format, "/optimum is not a table of SNR and error");
+  // Of c h in the noise of sigma2: c^2 times the error of h in that of sigma2 / c^2.
+  const double power = info.scale * info.scale;
+  return OptimalErrors{stored.col(0) - 10.0 * std::log10(power), power * stored.col(1),
+                       impl_->archive->text_attribute("/optimum", "kind").value_or("exact")};
+}
+
 std::optional<GridCovariance> Dataset::grid_covariance() const {
   const DatasetInfo& info = impl_->info;
   if (!info.has_grid_covariance || info.normalisation == Normalisation::sample) return {};

@@ -274,8 +274,8 @@ Flag& CommandLine::output(const std::string& name, std::string* field, const std
 }
 
 void CommandLine::positional(const std::string& name, int most) {
-  help_.positional = name;
-  most_words_ = most;
+  if (words_.empty()) help_.positional = name;
+  words_.push_back({name, most});
 }
 
 CommandHelp CommandLine::with_general_flags() {
@@ -293,7 +293,7 @@ CommandHelp CommandLine::with_general_flags() {
 CommandLine::Values CommandLine::read(const Args& args, const CommandHelp& all) const {
   const po::options_description flags = boost_flags(all);
   po::positional_options_description words;
-  if (most_words_ != 0) words.add(all.positional.c_str(), most_words_);
+  for (const auto& [name, most] : words_) words.add(name.c_str(), most);
   Values values;
   try {
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;

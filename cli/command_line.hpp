@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -72,7 +73,7 @@ class CommandLine {
   /// Declares a flag for a file that the command writes.
   Flag& output(const std::string& name, std::string* field, const std::string& help);
   /// Takes words without a flag as values of the flag `name`, at most `most` of them; -1: any
-  /// number.
+  /// number. Called again, the words after those are for another flag.
   void positional(const std::string& name, int most);
 
   /// Fills the fields and context.quiet. False when --help was asked for and shown.
@@ -97,7 +98,7 @@ class CommandLine {
   CommandHelp with_general_flags();
 
   CommandHelp help_;
-  int most_words_ = 0;
+  std::vector<std::pair<std::string, int>> words_;  ///< flags that take words, and how many
   Args args_;
   std::set<std::string> given_;
   std::string options_json_, config_;

@@ -9,7 +9,8 @@ namespace cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table{
-      {"generate", "write channels of a model: scm, rayleigh, kronecker, gmm, tdl, cdl", &generate},
+      {"generate", "write channels of a model: scm, gmm, power-law, paths, tdl, cdl and others",
+       &generate},
       {"info", "say what a file of channels, a model or results holds", &info},
       {"fit", "fit the model of an estimator on channels: lmmse, gmm, dmse, vae", &fit},
       {"import", "turn published network weights into a model file", &import},
@@ -20,6 +21,9 @@ const std::vector<Command>& commands() {
       {"link", "SER, BER and rate of a link that uses the estimates", &link},
       {"code", "block errors of a channel code on AWGN: 5G LDPC, or an alist file", &code},
       {"pilots", "choose pilots for a prior, beforehand or by what is received", &pilots},
+      {"sample", "draw new channels from a fitted prior", &sample},
+      {"compare", "tell whether two files of channels differ", &compare},
+      {"analyze", "say what a prior learned", &analyze},
       {"plot", "draw results with gnuplot", &plot},
       {"merge", "put the shards of a run together", &merge},
   };

@@ -93,10 +93,9 @@ PanelShape parse_panel(const std::string& text) {
   return *panel;
 }
 
-void ChannelFlags::add(CommandLine& line) {
+void ChannelFlags::add(CommandLine& line, const std::string& what) {
   line.section("channels");
-  line.flag("channels", &channels, "FILE[:DATASET]",
-            "of chest, MATLAB, h5py, Octave, quadriga-lib, NumPy or Sionna");
+  if (!what.empty()) line.flag("channels", &channels, "FILE[:DATASET]", what);
   line.flag("samples", &samples, "FIRST:END", "samples to use; either end may be left out")
       .default_text = "all";
   line.flag("skip-bad", &skip_bad,

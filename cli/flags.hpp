@@ -33,7 +33,9 @@ struct ChannelFlags {
   std::optional<arma::uword> n_rx;
   bool skip_bad = false;
 
-  void add(CommandLine& line);
+  /// @param what  help of --channels; empty: the command names its files otherwise
+  void add(CommandLine& line, const std::string& what =
+                                  "of chest, MATLAB, h5py, Octave, quadriga-lib, NumPy or Sionna");
   /// Says on stderr what --skip-bad leaves out.
   Dataset open() const;
   /// The same, but for that.

@@ -26,7 +26,7 @@ struct GenerateOptions {
   std::string kind, out;
   arma::uword n_rx = 64, n_tx = 16, n_samples = 10000;
   arma::uword n_paths = 3, n_components = 8;
-  double spread_rx_deg = 2.0, spread_tx_deg = 35.0, rho_rx = 0.9, rho_tx = 0.5;
+  double spread_rx_deg = 2.0, spread_tx_deg = 35.0, rho_rx = 0.9, rho_tx = 0.5, alpha = 1.0;
   std::string profile = "C", grid = "624x14@30", correlation = "low", doppler, speed;
   std::string rx_panel, tx_panel;
   double delay_spread_ns = 100.0, carrier_ghz = 3.5;
@@ -94,6 +94,10 @@ std::unique_ptr<ChannelGenerator> make_generator(GenerateOptions& o) {
   if (o.kind == "tdl") return make_tdl_generator(o);
   if (o.kind == "cdl") return make_cdl_generator(o);
   if (o.kind == "kronecker") return make_kronecker({o.n_rx, o.n_tx, o.rho_rx, o.rho_tx});
+  if (o.kind == "power-law") return make_power_law({o.n_rx, o.n_tx, o.alpha});
+  if (o.kind == "regions")
+    return make_regions({o.n_rx, o.n_tx, o.n_components, o.alpha, o.common.seed});
+  if (o.kind == "paths") return make_paths({o.n_rx, o.n_tx, o.n_paths});
   return make_cluster_mixture(
       {o.n_rx, o.n_tx, o.n_components, o.spread_rx_deg, o.spread_tx_deg, o.common.seed});
 }
@@ -101,7 +105,7 @@ std::unique_ptr<ChannelGenerator> make_generator(GenerateOptions& o) {
 std::string gigabytes(double bytes) { return number_text(std::ceil(bytes / 1e8) / 10) + " GB"; }
 
 void declare(CommandLine& line, GenerateOptions& o) {
-  line.flag("kind", &o.kind, "scm|rayleigh|kronecker|gmm|tdl|cdl",
+  line.flag("kind", &o.kind, "scm|rayleigh|kronecker|gmm|power-law|regions|paths|tdl|cdl",
             "the channel model; the word after generate");
   line.flag("n-rx", &o.n_rx, "N", "receive antennas (base station), rows of H").most =
       most_antennas;
@@ -109,13 +113,16 @@ void declare(CommandLine& line, GenerateOptions& o) {
       most_antennas;
   line.flag("n-samples", &o.n_samples, "N", "channels").most = 1'000'000'000'000;
   line.section("channel models");
-  line.flag("n-paths", &o.n_paths, "N", "scm: clusters per channel").most = 10'000;
+  line.flag("n-paths", &o.n_paths, "N", "scm, paths: clusters or paths per channel").most = 10'000;
   line.flag("spread-rx-deg", &o.spread_rx_deg, "DEGREES", "scm, gmm: angular spread, receive side");
   line.flag("spread-tx-deg", &o.spread_tx_deg, "DEGREES",
             "scm, gmm: angular spread, transmit side");
   line.flag("rho-rx", &o.rho_rx, "X", "kronecker: correlation of neighbours, receive side");
   line.flag("rho-tx", &o.rho_tx, "X", "kronecker: correlation of neighbours, transmit side");
-  line.flag("n-components", &o.n_components, "N", "gmm: components of the mixture").most = 100'000;
+  line.flag("n-components", &o.n_components, "N", "gmm, regions: components of the mixture").most =
+      100'000;
+  line.flag("alpha", &o.alpha, "X",
+            "power-law, regions: smoothness of the spectrum or of the border");
   line.section("channel models on grids: files of gains and delays");
   line.flag(
       "profile", &o.profile, "NAME",
@@ -154,6 +161,7 @@ void check_meaning(const CommandLine& line, const GenerateOptions& o) {
   };
   only_for(is_tdl || is_cdl, "tdl and cdl",
            {"profile", "grid", "delay-spread", "doppler", "speed", "carrier", "slots"});
+  only_for(o.kind == "power-law" || o.kind == "regions", "power-law and regions", {"alpha"});
   only_for(is_tdl, "tdl", {"correlation"});
   only_for(is_cdl, "cdl", {"rx-panel", "tx-panel"});
   if (is_tdl && o.profile.size() > 1 && line.given("delay-spread"))
@@ -176,12 +184,13 @@ void check_space(const GenerateOptions& o, arma::uword n) {
 
 int generate(const Args& args, Context& context) {
   GenerateOptions options;
-  CommandLine line("generate", "scm|rayleigh|kronecker|gmm|tdl|cdl --out FILE [options]",
-                   "Writes channels of a model, scaled to power 1 per entry, with what a genie "
-                   "knows of them: the covariance of each or all, or the mixture.");
+  CommandLine line(
+      "generate", "KIND --out FILE [options]",
+      "Writes channels of a model, scaled to power 1 per entry, with what a genie "
+      "knows of them: the covariance of each or all, the mixture, or the least error.");
   declare(line, options);
   if (!line.parse(args, context)) return 0;
-  line.require("kind", "scm, rayleigh, kronecker, gmm, tdl or cdl");
+  line.require("kind", "scm, rayleigh, kronecker, gmm, power-law, regions, paths, tdl or cdl");
   line.require("out", "the file to write");
   if (options.n_samples == 0) refuse("--n-samples is 0, expected 1 or more");
   check_output(options.out, options.force);
@@ -207,6 +216,7 @@ int generate(const Args& args, Context& context) {
   file.compress = options.compress;
   file.model = generator->describe();
   file.prior = generator->prior();
+  file.optimum = generator->optimum();
   file.with_covariances = !one.covariances.empty();
   if (!one.paths.empty()) {
     file.grid = generator->grid();

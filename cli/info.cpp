@@ -175,6 +175,18 @@ void print_gap(SampleReader samples, double power, const RunControl& control, st
   out.precision(precision);
 }
 
+/// The least error of any estimator, at SNRs ten apart.
+void print_optimum(const OptimalErrors& optimum, std::ostream& out) {
+  out << "  optimum   NMSE in dB" << (optimum.kind == "exact" ? "" : ", the limit of high SNR")
+      << ", pilots identity:";
+  for (arma::uword i = 0; i < optimum.mse.n_elem; ++i) {
+    if (std::fmod(std::round(optimum.snr_db(i)), 10.0) != 0.0) continue;
+    out << ' ' << number_text(std::round(10.0 * to_db(optimum.mse(i))) / 10.0 + 0.0) << " at "
+        << std::round(optimum.snr_db(i)) << " dB" << (i + 1 < optimum.mse.n_elem ? "," : "");
+  }
+  out << '\n';
+}
+
 /// Power per entry of channels, in each and on average.
 struct Powers {
   double mean = 0.0, weakest = arma::datum::inf, strongest = 0.0;
@@ -232,6 +244,7 @@ void print_channels(const ChannelFlags& flags, bool quiet, std::ostream& out) {
   if (info.has_grid_covariance) out << "  genie     the covariance of all channels is stored\n";
   if (info.has_covariances) out << "  genie     the covariance of each channel is stored\n";
   if (info.has_prior) out << "  prior     the mixture that the channels are drawn from is stored\n";
+  if (const auto optimum = dataset.optimum()) print_optimum(*optimum, out);
   if (!info.model.empty()) out << "  model     " << info.model << '\n';
   if (!info.grid.is_grid()) print_gap(samples, powers.mean, terminal.control(), out);
 }

@@ -40,6 +40,10 @@ fails g.h5 generate scm --n-rx 4 --n-tx 4 --n-samples 200 --out g.h5
 fails gc.h5 generate gmm --n-rx 4 --n-tx 4 --n-samples 200 --compress --out gc.h5
 fails lmmse.h5 fit lmmse --channels H.h5 --out lmmse.h5
 fails gmm.h5 fit gmm --channels H.h5 --components 2 --out gmm.h5
+fails drawn.h5 sample lmmse.h5 --n-samples 60 --calls 4 --out drawn.h5
+fails c.csv compare H.h5 drawn.h5 --permutations 9 --csv c.csv
+fails d.csv analyze dimension lmmse.h5 --channels H.h5 --csv d.csv
+fails d.svg analyze dimension lmmse.h5 --channels H.h5 --plot d.svg
 fails P.h5 pilots --channels H.h5 --n-pilots 2 --out P.h5
 fails e.h5 estimate --observations H.h5 --snr 0 --estimator ls --out e.h5
 fails s.h5 sweep --channels H.h5 --snr 0,10 --out s.h5

@@ -1,41 +1,24 @@
 #include <chest/sim/plot.hpp>
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
 
 #include <chest/error.hpp>
-#include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/text.hpp>
 
+#include "gnuplot.hpp"
 #include "plot_drawing.hpp"
 
 namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
-
-/// A string constant of gnuplot.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c == '\n' ? ' ' : c);
-  return out + "'";
-}
-
-std::string shell_quoted(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
 
 std::string db_text(double snr_db) {
   char text[32];
@@ -155,19 +138,7 @@ std::string script(const Drawing& drawing, const std::filesystem::path& output,
   const double height = panel_height * double(n_rows) + legend_height + title_height;
 
   std::ostringstream out;
-  out << "# drawn by chest; gnuplot 5.2 or later\n";
-  if (ending == ".png")
-    out << "set terminal pngcairo enhanced size " << std::lround(150 * width) << ","
-        << std::lround(150 * height) << " font 'DejaVu Sans,10' fontscale 1.55 linewidth 1.6 "
-        << "pointscale 1.6\n";
-  else if (ending == ".pdf")
-    out << "set terminal pdfcairo enhanced size " << width << "in," << height
-        << "in font 'DejaVu Sans,10' linewidth 1.2 pointscale 0.65 fontscale 0.75\n";
-  else
-    out << "set terminal svg enhanced size " << std::lround(96 * width) << ","
-        << std::lround(96 * height) << " font 'DejaVu Sans,12' linewidth 1 background '#ffffff'\n";
-  out << "set output " << quoted(output.string()) << "\n"
-      << "set encoding utf8\nset minussign\n";
+  out << gnuplot_head(output, ending, width, height);
 
   for (std::size_t p = 0; p < n_panels; ++p)
     for (std::size_t e = 0; e < drawing.entries.size(); ++e) {
@@ -182,11 +153,11 @@ std::string script(const Drawing& drawing, const std::filesystem::path& output,
   out << "set multiplot\nset grid lt 1 lc rgb '#d8d8d8' lw 0.7\nset border 31 lw 0.8\n"
       << "set tics scale 0.6\nset errorbars small\nunset key\n";
   if (drawing.log_y) out << "set logscale y\nset format y '10^{%T}'\n";
-  out << "set ylabel " << quoted(drawing.y_label) << "\nset xlabel " << quoted(drawing.x_label)
-      << "\n";
+  out << "set ylabel " << gnuplot_quoted(drawing.y_label) << "\nset xlabel "
+      << gnuplot_quoted(drawing.x_label) << "\n";
   if (drawing.log_x) out << "set logscale x 2\n";
   if (!title.empty())
-    out << "set label 1 " << quoted(title) << " at screen 0.5, screen "
+    out << "set label 1 " << gnuplot_quoted(title) << " at screen 0.5, screen "
         << 1.0 - 0.55 * title_height / height << " center noenhanced font ',12'\n";
 
   for (std::size_t p = 0; p < n_panels; ++p) {
@@ -196,8 +167,8 @@ std::string script(const Drawing& drawing, const std::filesystem::path& output,
     out << "set lmargin at screen " << (left + 0.72) / width << "\nset rmargin at screen "
         << (left + panel_width - 0.18) / width << "\nset tmargin at screen "
         << (top - 0.32) / height << "\nset bmargin at screen "
-        << (top - panel_height + 0.55) / height << "\nset title " << quoted(drawing.panels[p].title)
-        << " noenhanced offset 0,-0.6\n";
+        << (top - panel_height + 0.55) / height << "\nset title "
+        << gnuplot_quoted(drawing.panels[p].title) << " noenhanced offset 0,-0.6\n";
     double x_min = INFINITY, x_max = -INFINITY;
     for (const auto& [entry, points] : drawing.panels[p].curves)
       for (const CurvePoint& point : points) {
@@ -235,64 +206,17 @@ std::string script(const Drawing& drawing, const std::filesystem::path& output,
       << " samplen 2.5 width 1 noenhanced\n";
   for (std::size_t e = 0; e < drawing.entries.size(); ++e)
     out << (e == 0 ? "plot " : ", \\\n     ") << "NaN with linespoints "
-        << style_of(e, drawing.entries[e]) << " title " << quoted(drawing.entries[e]);
+        << style_of(e, drawing.entries[e]) << " title " << gnuplot_quoted(drawing.entries[e]);
   out << "\nunset multiplot\nunset output\n";
   return out.str();
 }
 
-std::string ending_of(const std::filesystem::path& file) {
-  return lower(file.extension().string());
-}
-
-struct Spoken {
-  int status;        // of the shell; 127: no such program
-  std::string text;  // all that it printed
-};
-Spoken run_shell(const std::string& command) {
-  Spoken spoken{-1, {}};
-  if (FILE* pipe = ::popen((command + " 2>&1").c_str(), "r")) {
-    char line[256];
-    while (std::fgets(line, sizeof line, pipe)) spoken.text += line;
-    const int status = ::pclose(pipe);
-    if (status != -1 && WIFEXITED(status)) spoken.status = WEXITSTATUS(status);
-  }
-  return spoken;
-}
-
-/// Whether a figure has its end: gnuplot takes no notice of a full disk.
-bool is_whole(const std::filesystem::path& file, const std::string& ending) {
-  const std::string mark = ending == ".svg"   ? "</svg>\n"
-                           : ending == ".png" ? "IEND\xAE\x42\x60\x82"
-                                              : "%%EOF\n";
-  std::ifstream in(file, std::ios::binary);
-  in.seekg(-32, std::ios::end);
-  const std::string end(std::istreambuf_iterator<char>(in), {});
-  return end.find(mark) != std::string::npos;
-}
-
-void check_ending(const std::string& ending, const std::filesystem::path& file) {
-  if (ending != ".svg" && ending != ".png" && ending != ".pdf")
-    throw Error(ErrorKind::invalid_argument,
-                "plot: " + file.string() + " ends in '" + ending +
-                    "', expected .svg, .png, .pdf, or .gp for the gnuplot commands");
-}
-
 }  // namespace
-
-void check_plot(const std::filesystem::path& file) {
-  if (ending_of(file) == ".gp") return;
-  check_ending(ending_of(file), file);
-  if (run_shell("gnuplot --version").status != 0)
-    throw Error(
-        ErrorKind::io,
-        "plot: the program gnuplot was not found; install the package gnuplot-nox, or write "
-        "the commands to a file that ends in .gp");
-}
 
 std::string plot_script(const std::vector<NamedResults>& results, const std::filesystem::path& file,
                         const PlotOptions& options) {
-  check_ending(ending_of(file), file);
-  return script(collect(results, options.x), file, ending_of(file), options.title);
+  check_figure_ending(file);
+  return script(collect(results, options.x), file, figure_ending(file), options.title);
 }
 
 void plot(const std::vector<NamedResults>& results, const std::filesystem::path& file,
@@ -301,35 +225,9 @@ void plot(const std::vector<NamedResults>& results, const std::filesystem::path&
 }
 
 void draw(const Drawing& drawing, const std::filesystem::path& file, const std::string& title) {
-  if (ending_of(file) == ".gp") {
-    std::filesystem::path drawn = file;
-    write_text_file(file, script(drawing, drawn.replace_extension(".svg"), ".svg", title));
-    return;
-  }
-  check_plot(file);
-  TemporaryFile drawn(file);
-  std::filesystem::path commands = drawn.path();
-  commands += ".gp";
-  try {
-    write_text_file(commands, script(drawing, drawn.path(), ending_of(file), title));
-  } catch (const Error& error) {
-    // Under the name that the user knows.
-    throw Error(error.kind(),
-                file.string() + std::string(error.what()).substr(commands.string().size()));
-  }
-  const Spoken gnuplot = run_shell("gnuplot " + shell_quoted(commands.string()));
-  std::error_code ignored;
-  std::filesystem::remove(commands, ignored);
-  if (gnuplot.status != 0) {
-    throw Error(ErrorKind::io,
-                file.string() + ": cannot be drawn, gnuplot " +
-                    (gnuplot.text.empty() ? "ended without a word" : "said: " + gnuplot.text));
-  }
-  if (!is_whole(drawn.path(), ending_of(file))) {
-    throw Error(ErrorKind::io,
-                file.string() + ": writing failed, gnuplot left out the end; is the disk full?");
-  }
-  drawn.put_in_place();
+  draw_with_gnuplot(file, [&](const std::filesystem::path& drawn, const std::string& ending) {
+    return script(drawing, drawn, ending, title);
+  });
 }
 
 }  // namespace sim

@@ -226,7 +226,8 @@ TEST_F(Flags, WrongWordsAreExplained) {
   expect(sweep({"--threads", "99999999999"}), "--threads is 99999999999, expected at most 1024");
   expect({"fit"}, "the word after fit is missing: lmmse, gmm, dmse or vae; see chest fit --help");
   expect({"generate", "scmm"},
-         "--kind is 'scmm', expected scm, rayleigh, kronecker, gmm, tdl or cdl");
+         "--kind is 'scmm', expected scm, rayleigh, kronecker, gmm, power-law, regions, paths, tdl "
+         "or cdl");
   expect(sweep({"--device", "gpu"}), "--device is 'gpu', expected cpu, cuda, cuda:N or auto");
   expect(sweep({"--device", "cuda:one"}),
          "--device is 'cuda:one', expected cpu, cuda, cuda:N or auto");

@@ -123,6 +123,15 @@ TEST_F(WriteFailures, OfModelsAndEstimatesAreClean) {
                 "e.h5");
 }
 
+TEST_F(WriteFailures, OfSamplesAndAnalysesAreClean) {
+  run({"fit", "lmmse", "--channels", at("H.h5"), "--out", at("prior.h5")});
+  fails_cleanly({"sample", at("prior.h5"), "--n-samples", "300", "--calls", "4"}, "drawn.h5");
+  fails_cleanly({"compare", at("H.h5"), at("H.h5"), "--n", "20", "--permutations", "9"}, "c.csv",
+                "--csv");
+  fails_cleanly({"analyze", "dimension", at("prior.h5"), "--channels", at("H.h5"), "--n", "9"},
+                "d.csv", "--csv");
+}
+
 TEST_F(WriteFailures, OfResultsAreClean) {
   const Words what{"--channels", at("H.h5"), "--snr", "0,10", "--estimators", "ls,omp"};
   const auto of = [&](const std::string& command) {

@@ -100,6 +100,12 @@ struct DatasetInfo {
   std::vector<std::string> warnings;
 };
 
+/// The least error of channels seen in noise, h + sigma eps.
+struct OptimalErrors {
+  arma::vec snr_db, mse;  ///< E||h - E[h | h + noise]||^2 / n_h at -10 log10 sigma2
+  std::string kind;       ///< "exact", or "limit": of high SNR, cut to the best linear estimator
+};
+
 /// Channels stored in one file, read a block at a time (docs/formats.md). HDF5 in the forms of
 /// chest, MATLAB v7.3, h5py, Octave and quadriga-lib, MATLAB v4 to v7, NumPy .npy and .npz. Reading is
 /// safe from several threads.
@@ -137,6 +143,8 @@ class Dataset {
   /// The covariance that all samples were drawn with, on their grid, where the file holds it; scaled
   /// like the channels.
   std::optional<GridCovariance> grid_covariance() const;
+  /// The least error on these channels, where the file holds it; scaled like the channels.
+  std::optional<OptimalErrors> optimum() const;
   /// Gains and delays of samples first .. first + count - 1, as stored; empty where there are none.
   std::vector<Paths> read_paths(arma::uword first, arma::uword count) const;
 
@@ -190,6 +198,7 @@ struct ChannelFileOptions {
   arma::uword n_paths = 0, n_path_symbols = 0;
   PanelShape rx_panel = {};  ///< the receive antennas, where they are a panel
   std::optional<GridCovariance> grid_covariance = {};
+  std::optional<OptimalErrors> optimum = {};
   Provenance provenance;
 };
 

@@ -33,6 +33,8 @@ class ChannelGenerator {
   virtual PanelShape rx_panel() const { return {}; }
   /// Their covariance on it, where it is known in closed form.
   virtual std::optional<GridCovariance> grid_covariance() const { return {}; }
+  /// The least error of any estimator that sees h + noise, where it is known.
+  virtual std::optional<OptimalErrors> optimum() const { return {}; }
 };
 
 /// 3GPP spatial channel model: per channel n_paths Laplacian power angular spectra, half-wavelength
@@ -95,6 +97,42 @@ enum class MimoCorrelation {
   medium,  ///< 0.3 over the receive antennas (base station), 0.9 over the transmit antennas
   high     ///< 0.9 on both sides
 };
+
+/// Families of channels whose least error E||h - E[h | h + noise]||^2 is known, so that a fitted prior can be
+/// held against it (ChannelGenerator::optimum()); [Kadkhodaie2024] has their images.
+
+/// h ~ CN(0, F^H diag(q) F): angular powers q ~ (1 + r)^-(2 alpha + d) with r the distance from broadside in bins and d the
+/// number of sides with more than one antenna. The least error is that of Wiener, a sum over bins, and
+/// falls as sigma^(4 alpha / (2 alpha + d)).
+struct PowerLawOptions {
+  arma::uword n_rx = 64, n_tx = 1;
+  double alpha = 1.0;  ///< smoothness, > 0
+  std::string why_invalid() const;
+};
+std::unique_ptr<ChannelGenerator> make_power_law(const PowerLawOptions& options);
+
+/// Two regions of the angular plane (angles x angles, or angles x delays), of independent entries, 20 dB apart in power,
+/// parted by a border c(y) whose Fourier coefficients fall as k^-(alpha + 1/2). Each channel has one of n_components
+/// borders that come from the seed: a mixture, whose exact conditional mean is the least error.
+struct RegionsOptions {
+  arma::uword n_rx = 32, n_tx = 16;
+  arma::uword n_components = 64;
+  double alpha = 1.0;  ///< smoothness of the border, > 0
+  std::uint64_t seed = 1;
+  std::string why_invalid() const;
+};
+std::unique_ptr<ChannelGenerator> make_regions(const RegionsOptions& options);
+
+/// h = sum_p g_p a_rx(u_p) kron a_tx(v_p) of n_paths paths, g_p ~ CN(0, 1 / n_paths), u and v uniform on the circle: a
+/// manifold, of 3 real dimensions per path with antennas on one side and 4 with antennas on both. The least error
+/// of one path and one side by quadrature over u; of others dimensions sigma2 / 2 at high SNR, not above that
+/// of h ~ CN(0, I).
+struct PathsOptions {
+  arma::uword n_rx = 64, n_tx = 1;
+  arma::uword n_paths = 1;  ///< >= 1
+  std::string why_invalid() const;
+};
+std::unique_ptr<ChannelGenerator> make_paths(const PathsOptions& options);
 
 /// Tapped delay lines of TR 38.901 and TS 38.101-4.
 struct TdlOptions {

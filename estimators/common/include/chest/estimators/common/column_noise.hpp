@@ -24,6 +24,7 @@ class ColumnNoise {
   }
 
   Rng& of(arma::uword k) { return rngs_[k]; }
+  arma::uword size() const { return rngs_.size(); }
 
   /// z.col(k) += sqrt(variance) CN(0, I).
   void add_to(arma::cx_mat& z, double variance) {
