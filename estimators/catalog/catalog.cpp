@@ -137,18 +137,36 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
     statistics =
         std::make_shared<const GridStatistics>(unfitted_statistics(context.n_rx, context.grid));
   }
+  // Of the model's subcarriers, in whose steps it counts, to one of the grid.
+  double ratio = 1.0;
+  if (!found.entry.model.empty()) {
+    if (const std::string file = maker.find_model(found.entry.model); !file.empty()) {
+      ratio = static_cast<double>(
+          maker.models().look_at(file).grid->spacing_ratio(context.grid.spacing_hz));
+    }
+  }
   // Channels that do not say what their antennas are have those of the model.
   GridStatistics known = *statistics;
+  const PlaneOptions options = maker.options(plane_options);
+  if (options.knows_doppler) known.r_t = doppler_lags(options.doppler_hz, context.grid);
+  if (found.entry.model.empty()) known.R_rx.eye(context.n_rx, context.n_rx);
+  const arma::uword n_rx = known.R_rx.n_rows;
   if (known.plane_step == 0 || found.entry.model.empty()) known.rx_panel = context.rx_panel;
-  return make_plane_estimator(planes, known, [&](std::shared_ptr<const ObservationOperator> A) {
+  NamedOptions inner_spec = maker.spec();
+  for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
+  const PilotRaster raster = raster_of(planes->port(0).subcarriers);
+  const auto make_inner = [&](std::shared_ptr<const ObservationOperator> A) {
     EstimatorContext inner = maker.shared_context();
+    inner.n_rx = n_rx;
     inner.rx_panel = known.rx_panel;
     inner.grid.n_subcarriers = inner.grid.n_symbols = 1;
     inner.A = std::move(A);
-    inner.n_tx = planes->port(0).subcarriers.n_elem;
-    inner.plane_step = planes->port(0).step;
-    return std::shared_ptr<const Estimator>(make_from(found, Maker(*this, maker.spec(), inner)));
-  });
+    inner.n_tx = raster.step > 0.0 ? raster.positions.n_elem : planes->port(0).subcarriers.n_elem;
+    inner.plane_step = raster.step * ratio;
+    inner.grid.spacing_hz /= ratio;
+    return std::shared_ptr<const Estimator>(make_from(found, Maker(*this, inner_spec, inner)));
+  };
+  return make_plane_estimator(planes, known, make_inner, found.has_linear_differences);
 }
 
 std::unique_ptr<Estimator> Catalog::make(const NamedOptions& spec,

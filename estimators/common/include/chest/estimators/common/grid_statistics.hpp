@@ -25,18 +25,35 @@ struct GridStatistics {
   /// the model.
   arma::uword least_step = 0, most_step = 0;
   /// Measured over predicted error of estimates of grids on channels that the model was not fitted on,
-  /// by the SNR of a plane (ascending); empty: not measured.
-  arma::vec error_snr_db, error_ratio;
+  /// by the SNR of a plane and the subcarriers over which its columns lie (both ascending), [n_snr,
+  /// n_bands]; empty: not measured.
+  arma::mat error_ratio;
+  arma::vec error_snr_db, error_subcarriers;
   PanelShape rx_panel;  ///< whose panel_mix() the planes of the model are mixed by
 
   bool empty() const { return R_rx.is_empty(); }
-  /// error_ratio at this noise level, interpolated; 1 where it was not measured.
-  double error_ratio_at(double sigma2) const;
+  /// error_ratio at this noise level and band, interpolated over SNR in dB and the logarithm of the
+  /// band, that of the nearest beyond the ends; 1 where it was not measured.
+  double error_ratio_at(double sigma2, double n_subcarriers) const;
+  /// How many of its subcarriers lie between two of a grid at this spacing; 1 where either is not known,
+  /// 0 where that is no whole number.
+  arma::uword spacing_ratio(double spacing_hz) const;
+  /// The same statistics of a grid at another spacing: r_f of every spacing_ratio-th subcarrier, r_t
+  /// interpolated for symbols that are shorter by as much. Steps stay those of the model's subcarriers.
+  /// @throws Error(invalid_argument) if spacing_ratio() is 0
+  GridStatistics at_spacing(double spacing_hz) const;
 };
 
-/// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks.
+/// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks. r_f is
+/// then that of the nearest power-delay profile (nonnegative_delays()), so that its covariances are
+/// positive semidefinite.
 /// @throws Error(invalid_argument) if there are no samples
 GridStatistics fit_grid_statistics(const SampleReader& samples);
+
+/// The correlation over subcarriers nearest to r that has a power-delay profile: the sum over delays of
+/// powers >= 0, on a fine raster of the delays at which the transform of r stands out of its noise, that
+/// has the least sum of (n - k) |r(k) - sum|^2. Power 1; [n], as r.
+arma::cx_vec nonnegative_delays(const arma::cx_vec& r);
 
 /// Planes of channels on a grid as channels [n_rx, n_columns], columns `step` subcarriers apart and
 /// beginning at a subcarrier that moves from sample to sample, mixed by panel_mix(samples.rx_panel). A sample gives one plane per transmit antenna, at a symbol that moves from
