@@ -4,8 +4,10 @@
 #include <cmath>
 #include <iomanip>
 #include <ostream>
+#include <set>
 
 #include <chest/error.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/sweep.hpp>
@@ -43,6 +45,9 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const Ca
 }
 
 namespace {
+
+/// linear_ratio where linear MMSE cannot run.
+constexpr double nothing_linear = 1e6;
 
 /// The first subcarriers of channels on a grid.
 SampleReader first_subcarriers(const SampleReader& samples, arma::uword n) {
@@ -92,10 +97,16 @@ Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleRe
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
                          const Catalog& catalog) {
-  constexpr arma::uword most_channels = 128, last_symbol_of_two = 11;
-  std::vector<arma::vec> ratios;
-  std::vector<double> snr_db, subcarriers;
+  // Of the widest ones few, which take long and vary little.
+  constexpr arma::uword most_channels = 128, most_subcarriers = 128 * 624, fewest_channels = 32;
+  constexpr arma::uword last_symbol_of_two = 11;
+  const std::string linear = "linear";
+  std::set<arma::uword> all_steps{grid.plane_step};
+  if (grid.most_step > 0) all_steps.insert({grid.least_step, grid.most_step});
+  std::vector<arma::vec> errors, linears;
+  std::vector<double> snr_db, steps, subcarriers;
   for (const SampleReader& held_out : bands.readers()) {
+    const bool is_widest = bands.readers().size() > 1 && &held_out == &bands.readers().back();
     EstimatorContext known;
     known.n_rx = held_out.n_rx;
     known.n_tx = held_out.n_tx;
@@ -103,39 +114,67 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     known.rx_panel = held_out.rx_panel;
     known.device = run.device;
     known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+    const sim::EstimatorFactory of_catalog = estimator_factory(catalog, known);
+    const auto make = [&](const std::string& name,
+                          const std::shared_ptr<const ObservationOperator>& A)
+        -> std::shared_ptr<const Estimator> {
+      if (name == linear) return make_grid_lmmse(A, grid);
+      return of_catalog(name, A);
+    };
     sim::SweepOptions options;
     options.snr_db = {-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0};
+    const bool has_linear = kind == "dmse" && held_out.grid.n_subcarriers <= grid.r_f.n_elem;
     options.estimators = {run.bfloat16 ? kind + ":bfloat16" : kind};
+    if (has_linear) options.estimators.push_back(linear);
     const bool two = held_out.grid.n_symbols > last_symbol_of_two;
-    options.pilots = {sim::parse_pilots("comb:" + std::to_string(grid.plane_step) +
-                                        (two ? ",symbols=2-11" : ""))};
     options.seed = run.seed;
     options.n_threads = run.n_threads;
     options.block = 4;
     options.wall_clock = run.device != "cpu";
-    const sim::Results results =
-        sim::run_sweep(spread(held_out, most_channels), {}, estimator_factory(catalog, known),
-                       options, run.control);
-    std::vector<double> here;
-    snr_db.clear();
-    for (const sim::Row& row : sim::rows(results)) {
-      if (!(row.nmse_predicted > 0.0)) continue;
-      // By the SNR of the planes: those of two symbols have the noise of their mean.
-      snr_db.push_back(row.snr_db + to_db(two ? 2.0 : 1.0));
+    const arma::uword n_channels =
+        std::clamp(most_subcarriers / held_out.grid.n_subcarriers, fewest_channels, most_channels);
+    for (const arma::uword step : all_steps) {
+      if (is_widest && step != grid.plane_step) continue;
+      options.pilots = {
+          sim::parse_pilots("comb:" + std::to_string(step) + (two ? ",symbols=2-11" : ""))};
+      const sim::Results results =
+          sim::run_sweep(spread(held_out, n_channels), {}, make, options, run.control);
       const double band = static_cast<double>(held_out.grid.n_subcarriers);
-      here.push_back(row.nmse / row.nmse_predicted *
-                     grid.error_ratio_at(from_db(-snr_db.back()), band));
+      arma::vec error(options.snr_db.size(), arma::fill::ones), of_linear = error;
+      snr_db.clear();
+      // By the SNR of the planes: those of two symbols have the noise of their mean.
+      for (const double snr : options.snr_db) snr_db.push_back(snr + to_db(two ? 2.0 : 1.0));
+      of_linear.fill(nothing_linear);
+      for (const sim::Row& row : sim::rows(results)) {
+        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
+        if (row.estimator == linear) {
+          of_linear(i) = row.nmse;
+        } else if (row.nmse_predicted > 0.0) {
+          error(i) = row.nmse / row.nmse_predicted;
+        }
+      }
+      for (const sim::Row& row : sim::rows(results)) {
+        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
+        if (has_linear && row.estimator != linear) of_linear(i) /= row.nmse;
+      }
+      errors.push_back(error);
+      linears.push_back(of_linear);
+      steps.push_back(static_cast<double>(step));
+      subcarriers.push_back(band);
     }
-    ratios.emplace_back(here);
-    subcarriers.push_back(static_cast<double>(held_out.grid.n_subcarriers));
   }
-  if (snr_db.empty()) return;
+  // By steps, then bands.
+  const arma::uvec order = arma::stable_sort_index(arma::vec(steps) * 1e9 + arma::vec(subcarriers));
   grid.error_snr_db = snr_db;
-  grid.error_subcarriers = subcarriers;
-  grid.error_ratio.set_size(snr_db.size(), ratios.size());
-  for (std::size_t i = 0; i < ratios.size(); ++i) {
-    grid.error_ratio.col(i) = ratios[i];
+  grid.error_steps = arma::vec(steps)(order);
+  grid.error_subcarriers = arma::vec(subcarriers)(order);
+  grid.error_ratio.set_size(snr_db.size(), order.n_elem);
+  grid.linear_ratio.set_size(snr_db.size(), order.n_elem);
+  for (arma::uword i = 0; i < order.n_elem; ++i) {
+    grid.error_ratio.col(i) = errors[order(i)];
+    grid.linear_ratio.col(i) = linears[order(i)];
   }
+  if (kind != "dmse") grid.linear_ratio.reset();
 }
 
 void print(const Calibration& calibration, std::ostream& out) {

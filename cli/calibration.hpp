@@ -49,9 +49,9 @@ class Bands {
   std::vector<SampleReader> readers_;
 };
 
-/// Fills error_snr_db, error_subcarriers and error_ratio of the statistics: the measured over the predicted
-/// error of the estimator that has the name of its kind, with the model as it is in `file`, on channels
-/// that it was not fitted on.
+/// Fills error_ratio, linear_ratio and what belongs to them: of the estimator that has the name of its kind,
+/// with the model as it is in `file`, on channels that it was not fitted on, over bands and the steps
+/// that the model serves (273 PRB at plane_step alone).
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
                          const Catalog& catalog);
@@ -60,6 +60,10 @@ template <class Model>
 void calibrate_grid_errors(const std::string& kind, const std::filesystem::path& file, Model& model,
                            const Bands& bands, const CalibrationRun& run, const Catalog& catalog) {
   if (model.grid.plane_step == 0) return;
+  // What is measured is the model itself.
+  model.grid.error_ratio.reset();
+  model.grid.linear_ratio.reset();
+  save(file, model);
   measure_grid_errors(kind, file, model.grid, bands, run, catalog);
   save(file, model);
 }

@@ -340,6 +340,7 @@ TEST(PlaneEstimator, TheErrorIsMultipliedByWhatWasMeasured) {
   };
   const double before = predicted();
   statistics.error_snr_db = {0.0, 20.0};
+  statistics.error_steps = {1.0};
   statistics.error_subcarriers = {1.0};
   statistics.error_ratio = arma::vec{1.0, 4.0};
   EXPECT_NEAR(predicted() / before, 2.0, 1e-12);  // 10 dB: the logarithm in the middle
@@ -490,6 +491,7 @@ TEST(GridStatistics, OfAnotherSpacingAreThoseOfEverySecondSubcarrier) {
   const auto slow = [](double s) { return std::polar(::j0(0.3 * s), 0.05 * s); };
   for (arma::uword k = 0; k < 14; ++k) statistics.r_t(k) = slow(double(k));
   statistics.error_snr_db = {0.0};
+  statistics.error_steps = {8.0};
   statistics.error_subcarriers = {48.0};
   statistics.error_ratio.ones(1, 1);
   const GridStatistics wide = statistics.at_spacing(30e3);
@@ -497,6 +499,7 @@ TEST(GridStatistics, OfAnotherSpacingAreThoseOfEverySecondSubcarrier) {
   ASSERT_EQ(wide.r_t.n_elem, 27u);
   EXPECT_EQ(wide.r_f(7), statistics.r_f(14));
   EXPECT_EQ(wide.error_subcarriers(0), 24.0);
+  EXPECT_EQ(wide.error_steps(0), 4.0);
   EXPECT_NEAR(wide.symbol_s, 1e-3 / 28.0, 1e-15);
   // Cubics through lags a fifth of a radian apart.
   for (arma::uword k = 0; k < 27; ++k)
@@ -512,11 +515,16 @@ TEST(GridStatistics, ErrorsOfBandsAreInterpolatedAndKept) {
   GridStatistics statistics = statistics_of(2, 16, arma::cx_vec(1, arma::fill::ones));
   statistics.plane_step = 4;
   statistics.error_snr_db = {0.0, 20.0};
-  statistics.error_subcarriers = {100.0, 400.0};
-  statistics.error_ratio = arma::mat{{1.0, 4.0}, {2.0, 8.0}};
-  EXPECT_NEAR(statistics.error_ratio_at(1.0, 200.0), 2.0, 1e-12);
-  EXPECT_NEAR(statistics.error_ratio_at(0.1, 400.0), std::sqrt(32.0), 1e-12);
-  EXPECT_NEAR(statistics.error_ratio_at(1e-9, 1.0), 2.0, 1e-12);
+  statistics.error_steps = {2.0, 4.0, 4.0};
+  statistics.error_subcarriers = {100.0, 100.0, 400.0};
+  statistics.error_ratio = arma::mat{{5.0, 1.0, 4.0}, {5.0, 2.0, 8.0}};
+  EXPECT_EQ(statistics.linear_ratio_at(1.0, 4.0, 200.0), arma::datum::inf);
+  statistics.linear_ratio = 0.1 * statistics.error_ratio;
+  EXPECT_NEAR(statistics.error_ratio_at(1.0, 4.0, 200.0), 2.0, 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(0.1, 6.0, 400.0), std::sqrt(32.0), 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(1e-9, 4.0, 1.0), 2.0, 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(1.0, 2.0, 1e5), 5.0, 1e-12);
+  EXPECT_NEAR(statistics.linear_ratio_at(1.0, 4.0, 200.0), 0.2, 1e-12);
   const auto file = folder.path() / "statistics.h5";
   {
     ArchiveWriter archive(file);
@@ -524,7 +532,34 @@ TEST(GridStatistics, ErrorsOfBandsAreInterpolatedAndKept) {
     archive.commit();
   }
   const GridStatistics again = read_grid_statistics(ArchiveReader(file), 2);
-  EXPECT_EQ(again.error_ratio_at(0.1, 300.0), statistics.error_ratio_at(0.1, 300.0));
+  EXPECT_EQ(again.error_ratio_at(0.1, 4.0, 300.0), statistics.error_ratio_at(0.1, 4.0, 300.0));
+  EXPECT_EQ(again.linear_ratio_at(0.1, 2.0, 300.0), statistics.linear_ratio_at(0.1, 2.0, 300.0));
+}
+
+TEST(PlaneEstimator, LinearMmseRunsWhereItWasMeasuredToBeBetter) {
+  const GridAxes grid = grid_of(48, 1);
+  const auto A = observation_of("comb:4", 3, 1, grid);
+  GridStatistics statistics = statistics_of(3, 48, arma::cx_vec(1, arma::fill::ones));
+  statistics.error_snr_db = {0.0, 20.0};
+  statistics.error_steps = {4.0};
+  statistics.error_subcarriers = {48.0};
+  statistics.error_ratio = arma::vec{1.0, 1.0};
+  statistics.linear_ratio = arma::vec{0.5, 2.0};
+  const Recorded recorded = record(A, statistics);
+  Observation observation;
+  Rng rng = test_rng(13);
+  observation.y = rng.cx_normal(A->n_obs(), 2);
+  observation.sigma2 = 0.8;
+  const Estimate linear = make_grid_lmmse(A, statistics)->estimate(observation);
+  const Estimate estimate = recorded.estimator->estimate(observation);
+  EXPECT_TRUE(recorded.inner->seen.empty());
+  EXPECT_EQ(arma::abs(estimate.h - linear.h).max(), 0.0);
+  EXPECT_EQ(estimate.mse(1), linear.mse(1));
+  EXPECT_EQ(recorded.estimator->method(0.8), "lmmse");
+  observation.sigma2 = 0.02;
+  recorded.estimator->estimate(observation);
+  EXPECT_EQ(recorded.inner->seen.size(), 1u);
+  EXPECT_EQ(recorded.estimator->method(0.02), "");
 }
 
 TEST(PlaneSamples, HoldTheColumnsOfTheGrid) {

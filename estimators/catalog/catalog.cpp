@@ -7,6 +7,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/text.hpp>
 
@@ -37,6 +38,32 @@ class Named final : public Estimator {
   std::string name_;
   std::unique_ptr<Estimator> estimator_;
 };
+
+/// Linear MMSE in place of planes that a model is not for.
+class LinearInstead final : public Estimator {
+ public:
+  explicit LinearInstead(std::unique_ptr<Estimator> linear) : linear_(std::move(linear)) {}
+
+  std::string name() const override { return linear_->name(); }
+  const ObservationOperator& A() const override { return linear_->A(); }
+  bool predicts_mse(double sigma2) const override { return linear_->predicts_mse(sigma2); }
+  std::string method(double) const override { return "lmmse"; }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    linear_->estimate(observation, out);
+  }
+
+  std::unique_ptr<Estimator> linear_;
+};
+
+/// Whether pilots on this raster are those of the model's planes, or planes that it serves as well.
+bool serves(const GridStatistics& grid, const PilotRaster& raster, double ratio) {
+  const double step = raster.step * ratio;
+  if (grid.most_step == 0) return step == static_cast<double>(grid.plane_step);
+  return step >= static_cast<double>(grid.least_step) &&
+         step <= static_cast<double>(grid.most_step);
+}
 
 void check_options(const NamedOptions& spec, const CatalogEntry& entry,
                    const std::vector<std::string>& estimators) {
@@ -155,6 +182,14 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
   NamedOptions inner_spec = maker.spec();
   for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
   const PilotRaster raster = raster_of(planes->port(0).subcarriers);
+  // A choice between the network and linear MMSE is for who leaves it to the model.
+  const bool may_choose = found.chooses_linear && !inner_spec.has("steps") &&
+                          !inner_spec.has("published") && !inner_spec.has("prior");
+  if (!may_choose) known.linear_ratio.reset();
+  if (may_choose && known.plane_step > 0 && !serves(known, raster, ratio)) {
+    if (known.r_t.n_elem == 1) known.r_t.ones(context.grid.n_symbols);
+    return std::make_unique<LinearInstead>(make_grid_lmmse(context.A, known));
+  }
   const auto make_inner = [&](std::shared_ptr<const ObservationOperator> A) {
     EstimatorContext inner = maker.shared_context();
     inner.n_rx = n_rx;

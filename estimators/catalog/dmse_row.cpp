@@ -102,6 +102,7 @@ void add_dmse_row(Catalog& catalog) {
     dmse.entry.options.push_back(std::move(option));
   }
   add_grid_options(dmse, plane_options.describe());
+  dmse.chooses_linear = true;
   dmse.takes_snr = true;
   catalog.add(std::move(dmse));
 }

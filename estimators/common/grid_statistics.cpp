@@ -195,12 +195,23 @@ arma::cx_vec nonnegative_delays(const arma::cx_vec& r) {
   return lags.head(n) / lags(0).real();
 }
 
-double GridStatistics::error_ratio_at(double sigma2, double n_subcarriers) const {
-  if (error_ratio.is_empty()) return 1.0;
+double GridStatistics::of_cells(const arma::mat& values, double sigma2, double step,
+                                double n_subcarriers) const {
+  const arma::vec distances = arma::abs(arma::log(error_steps / std::max(step, 1.0)));
+  const arma::uvec nearest = arma::find(distances <= distances.min() + 1e-9);
   const Between snr(error_snr_db, -to_db(sigma2));
-  arma::vec of_bands(error_ratio.n_cols);
-  for (arma::uword i = 0; i < of_bands.n_elem; ++i) of_bands(i) = snr.of(error_ratio.col(i));
-  return Between(arma::log(error_subcarriers), std::log(n_subcarriers)).of(of_bands);
+  arma::vec of_bands(nearest.n_elem);
+  for (arma::uword i = 0; i < nearest.n_elem; ++i) of_bands(i) = snr.of(values.col(nearest(i)));
+  return Between(arma::log(error_subcarriers(nearest)), std::log(n_subcarriers)).of(of_bands);
+}
+
+double GridStatistics::error_ratio_at(double sigma2, double step, double n_subcarriers) const {
+  return error_ratio.is_empty() ? 1.0 : of_cells(error_ratio, sigma2, step, n_subcarriers);
+}
+
+double GridStatistics::linear_ratio_at(double sigma2, double step, double n_subcarriers) const {
+  return linear_ratio.is_empty() ? arma::datum::inf
+                                 : of_cells(linear_ratio, sigma2, step, n_subcarriers);
 }
 
 arma::uword GridStatistics::spacing_ratio(double hz) const {
@@ -220,6 +231,7 @@ GridStatistics GridStatistics::at_spacing(double hz) const {
   if (ratio == 1) return out;
   out.spacing_hz = hz;
   out.error_subcarriers /= static_cast<double>(ratio);
+  out.error_steps /= static_cast<double>(ratio);
   out.symbol_s = symbol_s / static_cast<double>(ratio);
   out.r_f = r_f(arma::regspace<arma::uvec>(0, ratio, r_f.n_elem - 1));
   out.r_t.set_size((r_t.n_elem - 1) * ratio + 1);
@@ -283,8 +295,12 @@ void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statist
   }
   if (!statistics.error_ratio.is_empty()) {
     archive.write(in + "/error_snr_db", arma::mat(statistics.error_snr_db));
+    archive.write(in + "/error_steps", arma::mat(statistics.error_steps));
     archive.write(in + "/error_subcarriers", arma::mat(statistics.error_subcarriers));
     archive.write(in + "/error_ratio", statistics.error_ratio);
+    if (!statistics.linear_ratio.is_empty()) {
+      archive.write(in + "/linear_ratio", statistics.linear_ratio);
+    }
   }
   const PanelShape& panel = statistics.rx_panel;
   if (panel.is_line()) return;
@@ -317,16 +333,26 @@ GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_
   if (archive.has(in + "/error_ratio")) {
     out.error_snr_db = archive.read_mat(in + "/error_snr_db").as_col();
     out.error_ratio = archive.read_mat(in + "/error_ratio");
-    // A model of before bands were told apart has one.
+    // A model of before cells were told apart has one.
+    out.error_steps.ones(1);
     out.error_subcarriers.ones(1);
     if (archive.has(in + "/error_subcarriers")) {
+      out.error_steps = archive.read_mat(in + "/error_steps").as_col();
       out.error_subcarriers = archive.read_mat(in + "/error_subcarriers").as_col();
     }
-    const bool fits = out.error_ratio.n_rows == out.error_snr_db.n_elem &&
-                      out.error_ratio.n_cols == out.error_subcarriers.n_elem &&
-                      out.error_ratio.n_elem > 0 && out.error_snr_db.is_sorted() &&
-                      out.error_subcarriers.is_sorted() && out.error_subcarriers.min() > 0.0 &&
-                      out.error_ratio.is_finite() && out.error_ratio.min() > 0.0;
+    if (archive.has(in + "/linear_ratio")) {
+      out.linear_ratio = archive.read_mat(in + "/linear_ratio");
+    }
+    const arma::uword n_cells = out.error_subcarriers.n_elem;
+    const auto usable = [&](const arma::mat& values) {
+      return values.n_rows == out.error_snr_db.n_elem && values.n_cols == n_cells &&
+             values.is_finite() && values.min() > 0.0;
+    };
+    const bool fits = n_cells > 0 && out.error_steps.n_elem == n_cells &&
+                      !out.error_snr_db.is_empty() && out.error_snr_db.is_sorted() &&
+                      out.error_steps.min() > 0.0 && out.error_subcarriers.min() > 0.0 &&
+                      usable(out.error_ratio) &&
+                      (out.linear_ratio.is_empty() || usable(out.linear_ratio));
     if (!fits) throw damaged("error_ratio");
   }
   if (archive.number_attribute(in, "rx_rows")) {

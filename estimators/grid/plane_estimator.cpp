@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <mutex>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -64,18 +65,19 @@ PilotRaster points_of(const arma::vec& subcarriers) {
   return raster;
 }
 
-/// Linear MMSE of planes [n_rx, n_columns] with A = I, columns at these positions.
-std::shared_ptr<const Estimator> linear_planes(const arma::vec& positions, const arma::cx_mat& R_rx,
-                                               const arma::cx_vec& r_f) {
+/// Linear MMSE of planes [n_rx, n_columns], columns at these positions, from those that are observed.
+std::unique_ptr<Estimator> linear_planes(const PilotRaster& points, const arma::cx_mat& R_rx,
+                                         const arma::cx_vec& r_f) {
   PilotPattern pattern;
-  const arma::uword n = positions.n_elem;
-  pattern.grid.n_subcarriers = n;
-  pattern.subcarrier = pattern.group = arma::regspace<arma::uvec>(0, n - 1);
+  const arma::uword n = points.observed.n_elem;
+  pattern.grid.n_subcarriers = points.positions.n_elem;
+  pattern.subcarrier = pattern.group = points.observed;
   pattern.symbol.zeros(n);
   pattern.x.ones(1, n);
   AxisCovariances covariances;
   covariances.R_rx = R_rx;
-  covariances.frequency = [positions, r_f](const arma::vec& a, const arma::vec& b) {
+  covariances.frequency = [positions = points.positions, r_f](const arma::vec& a,
+                                                              const arma::vec& b) {
     const auto at = [&](const arma::vec& columns) {
       return arma::vec(positions(arma::conv_to<arma::uvec>::from(columns)));
     };
@@ -96,28 +98,30 @@ class PlaneEstimator final : public Estimator {
         filter_lags_(filter_lags(statistics)),
         rx_per_plane_(statistics.R_rx.n_rows),
         points_(points_of(planes_->port(0).subcarriers)),
-        filters_(4),
-        fillers_(4) {
+        filters_(4) {
     inner_ = make_inner(make_identity_observation(rx_per_plane_, points_.positions.n_elem));
     set_modes(statistics);
     if (!statistics.rx_panel.is_line()) mix_ = panel_mix(statistics.rx_panel, planes_->n_rx());
+    const arma::cx_mat R_rx =
+        mix_.is_empty() ? statistics.R_rx : arma::cx_mat(mix_ * statistics.R_rx * mix_.t());
     if (has_linear_differences && modes_.size() > 1) {
-      const arma::cx_mat R_rx =
-          mix_.is_empty() ? statistics.R_rx : arma::cx_mat(mix_ * statistics.R_rx * mix_.t());
-      differences_ = linear_planes(points_.positions, R_rx, statistics.r_f);
+      PilotRaster whole = points_;
+      whole.observed = arma::regspace<arma::uvec>(0, whole.positions.n_elem - 1);
+      differences_ = linear_planes(whole, R_rx, statistics.r_f);
     }
+    if (!points_.is_whole()) filler_ = linear_planes(points_, R_rx, statistics.r_f);
   }
 
   std::string name() const override { return inner_->name(); }
   const ObservationOperator& A() const override { return planes_->A(); }
   bool predicts_mse(double sigma2) const override {
-    return inner_->predicts_mse(level(modes_.front(), sigma2));
+    return is_linear(sigma2) || inner_->predicts_mse(level(modes_.front(), sigma2));
   }
   std::string warning(double sigma2) const override {
-    return inner_->warning(level(modes_.front(), sigma2));
+    return is_linear(sigma2) ? "" : inner_->warning(level(modes_.front(), sigma2));
   }
   std::string method(double sigma2) const override {
-    return inner_->method(level(modes_.front(), sigma2));
+    return is_linear(sigma2) ? "lmmse" : inner_->method(level(modes_.front(), sigma2));
   }
 
  private:
@@ -167,53 +171,68 @@ class PlaneEstimator final : public Estimator {
     });
   }
 
-  /// Filters from the pilots to all subcarriers between the first pilot and the last.
-  std::shared_ptr<const AxisFilter> filler_at(double plane_sigma2) const {
-    return fillers_.at(plane_sigma2, [&] {
-      const arma::vec at = planes_->port(0).subcarriers - planes_->port(0).subcarriers(0);
-      const auto n = static_cast<arma::uword>(std::ceil(at(at.n_elem - 1))) + 1;
-      return wiener_filter(at, n, filter_lags_, plane_sigma2, n_window);
-    });
-  }
-
   /// Estimates planes whose columns between the pilots, where their raster has holes, are not observed: the
-  /// holes are filled with what a filter finds there, then again and again with what was estimated. Where
+  /// holes are filled with what linear MMSE finds there, then again and again with what was estimated. Where
   /// that no longer changes, it is the most probable channel without them.
   void estimate_filled(const Estimator& inner, Observation& planes, Estimate& found) const {
     if (points_.is_whole()) return inner.estimate(planes, found);
     const arma::uword n_f = points_.positions.n_elem;
     std::vector<bool> is_hole(n_f, true);
     for (const arma::uword c : points_.observed) is_hole[c] = false;
-    const std::shared_ptr<const AxisFilter> filler = filler_at(planes.sigma2);
-    arma::cx_mat everywhere;
+    const auto fill = [&](const arma::cx_mat& h) {
+      for (arma::uword k = 0; k < planes.y.n_cols; ++k) {
+        for (arma::uword c = 0; c < n_f; ++c) {
+          if (!is_hole[c]) continue;
+          std::copy_n(h.colptr(k) + c * rx_per_plane_, rx_per_plane_,
+                      planes.y.colptr(k) + c * rx_per_plane_);
+        }
+      }
+    };
+    Observation pilots;
+    pilots.sigma2 = planes.sigma2;
+    pilots.y.set_size(points_.observed.n_elem * rx_per_plane_, planes.y.n_cols);
     for (arma::uword k = 0; k < planes.y.n_cols; ++k) {
-      arma::cx_mat plane(planes.y.colptr(k), rx_per_plane_, n_f, false, true);
-      filler->apply(plane.cols(points_.observed), everywhere);
-      for (arma::uword c = 0; c < n_f; ++c) {
-        if (!is_hole[c]) continue;
-        plane.col(c) =
-            everywhere.col(static_cast<arma::uword>(points_.positions(c) - points_.positions(0)));
+      for (arma::uword c = 0; c < points_.observed.n_elem; ++c) {
+        std::copy_n(planes.y.colptr(k) + points_.observed(c) * rx_per_plane_, rx_per_plane_,
+                    pilots.y.colptr(k) + c * rx_per_plane_);
       }
     }
+    fill(filler_->estimate(pilots).h);
     arma::uword nfe = 0;
     for (int round = 0;; ++round) {
       inner.estimate(planes, found);
       nfe += found.nfe;
       if (round == n_fillings) break;
-      for (arma::uword k = 0; k < planes.y.n_cols; ++k) {
-        for (arma::uword c = 0; c < n_f; ++c) {
-          if (!is_hole[c]) continue;
-          std::copy_n(found.h.colptr(k) + c * rx_per_plane_, rx_per_plane_,
-                      planes.y.colptr(k) + c * rx_per_plane_);
-        }
-      }
+      fill(found.h);
     }
     found.nfe = nfe;
     // What is not observed is known less well.
     found.mse *= static_cast<double>(n_f) / static_cast<double>(points_.observed.n_elem);
   }
 
+  /// Subcarriers over which the pilots lie.
+  double band() const {
+    return static_cast<double>(points_.positions.n_elem) * std::max(points_.step, 1.0);
+  }
+
+  /// Whether linear MMSE was measured to be better than the inner estimator here.
+  bool is_linear(double sigma2) const {
+    const double ratio =
+        statistics_.linear_ratio_at(level(modes_.front(), sigma2), points_.step, band());
+    return ratio < 1.0 && statistics_.r_f.n_elem >= planes_->pattern().grid.n_subcarriers;
+  }
+  const Estimator& linear() const {
+    std::call_once(made_linear_, [&] {
+      GridStatistics statistics = statistics_;
+      const arma::uword n_symbols = planes_->pattern().grid.n_symbols;
+      if (statistics.r_t.n_elem == 1) statistics.r_t.ones(n_symbols);
+      linear_ = make_grid_lmmse(planes_->shared_A(), statistics);
+    });
+    return *linear_;
+  }
+
   void do_estimate(const Observation& observation, Estimate& out) const override {
+    if (is_linear(observation.sigma2)) return linear().estimate(observation, out);
     const arma::uword n = observation.y.n_cols, n_ports = planes_->n_ports();
     const PilotPlanes::Port& port = planes_->port(0);
     const arma::uword n_rx = planes_->n_rx(), n_f = points_.positions.n_elem;
@@ -306,8 +325,7 @@ class PlaneEstimator final : public Estimator {
       }
     }
     if (!predicts) return;
-    const double band = static_cast<double>(n_f) * std::max(points_.step, 1.0);
-    errors *= statistics_.error_ratio_at(modes.front().sigma2, band);
+    errors *= statistics_.error_ratio_at(modes.front().sigma2, points_.step, band());
     if (observation.per_element) out.element_mse.set_size(errors.n_elem_slice, n);
     for (arma::uword k = 0; k < n; ++k) {
       for (arma::uword s = 0; s < n_symbols; ++s) {
@@ -326,10 +344,12 @@ class PlaneEstimator final : public Estimator {
   arma::cx_mat mix_;  // of the receive antennas of a panel; empty for a line
   PilotRaster points_;
   std::shared_ptr<const Estimator> inner_;
-  std::shared_ptr<const Estimator> differences_;  // null: inner_ too
+  std::unique_ptr<Estimator> differences_;  // null: inner_ too
+  std::unique_ptr<Estimator> filler_;       // of holes; null: there are none
   std::vector<Mode> modes_;
   LevelCache<Filters> filters_;
-  LevelCache<AxisFilter> fillers_;
+  mutable std::once_flag made_linear_;
+  mutable std::unique_ptr<Estimator> linear_;
 };
 
 }  // namespace

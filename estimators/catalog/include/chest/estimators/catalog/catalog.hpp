@@ -64,6 +64,9 @@ struct CatalogRow {
   std::function<std::unique_ptr<Estimator>(const Maker&)> make_on_grid = {};
   /// On a grid, its prior is one of channels that their changes over time do not follow.
   bool has_linear_differences = false;
+  /// On a grid, it runs linear MMSE on pilots that its model's planes are not for, and where the model's
+  /// calibration found that to be better.
+  bool chooses_linear = false;
   /// It may be told to estimate the noise variance itself, or to believe a wrong one: option snr.
   bool takes_snr = false;
 };

@@ -47,6 +47,7 @@ class PilotPlanes {
   };
 
   const ObservationOperator& A() const { return *A_; }
+  const std::shared_ptr<const ObservationOperator>& shared_A() const { return A_; }
   const PilotPattern& pattern() const { return *A_->pattern(); }
   arma::uword n_rx() const { return n_rx_; }
   arma::uword n_ports() const { return ports_.size(); }
