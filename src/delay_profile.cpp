@@ -1,6 +1,7 @@
 // Delays and powers of TR 38.901, tables 7.7.2-1 to 5, and of TS 38.101-4, B.2.1.
 #include <chest/delay_profile.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <numbers>
@@ -179,6 +180,10 @@ DelayProfile read_delay_profile(const std::filesystem::path& file) {
       if (c == ',' || c == ';' || c == '\t') c = ' ';
     const std::size_t blank = line.find(' ');
     const std::string where = file.string() + ", line " + std::to_string(number);
+    const auto is_text = [](unsigned char c) { return c >= ' ' && c < 127; };
+    if (!std::all_of(line.begin(), line.end(), is_text))
+      throw Error(ErrorKind::format,
+                  where + ": this is no text, expected a delay in ns and a power in dB");
     try {
       if (blank == std::string::npos) refuse("one value");
       delays.push_back(1e-9 * to_number(line.substr(0, blank), "the delay"));

@@ -46,6 +46,7 @@ TEST(DelayProfileFiles, HoldATapPerLine) {
   };
   EXPECT_TRUE(fails([&] { of_text("0 0\n5\n"); }, "line 2: '5', expected a delay in ns and"));
   EXPECT_TRUE(fails([&] { of_text("0 zero\n"); }, "line 1: '0 zero', expected a delay in ns"));
+  EXPECT_TRUE(fails([&] { of_text("\x89HDF 0\n"); }, "line 1: this is no text, expected"));
   EXPECT_TRUE(fails([&] { of_text("-1 0\n"); }, "expected a delay of 0 ns to 1 s"));
   EXPECT_TRUE(fails([&] { of_text("0 1e9\n"); }, "and a finite power"));
   EXPECT_TRUE(fails([&] { of_text("# none\n"); }, "no taps; expected a delay in ns"));

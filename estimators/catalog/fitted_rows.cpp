@@ -96,8 +96,7 @@ void add_fitted_rows(Catalog& catalog) {
       return make_grid_lmmse(maker.context().A, known_covariances(on_grid, maker.context().grid),
                              on_grid.order);
     }
-    maker.need_model("lmmse", std::string(fit_lmmse_command) +
-                                  "' (or name a known profile, as in lmmse:pdp=TDLC300)");
+    maker.need_model("lmmse", fit_lmmse_command);
     return make_grid_lmmse(maker.context().A, *maker.grid_statistics("lmmse"), on_grid);
   };
   catalog.add(std::move(lmmse));
