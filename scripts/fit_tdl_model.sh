@@ -4,11 +4,11 @@
 #
 #   scripts/fit_tdl_model.sh FOLDER [MINUTES]
 #
-# FOLDER gets the channels and the models; CHEST is the program. About MINUTES (default 9) for the mix, a third of it for each
+# FOLDER gets the channels and the models; CHEST is the program. About MINUTES (default 10) for the mix, a quarter of it for each
 # of two profiles, and five minutes.
 set -euo pipefail
 folder=${1:?a folder for channels and models}
-minutes=${2:-9}
+minutes=${2:-10}
 threads=${THREADS:-0}
 here=$(cd "$(dirname "$0")/.." && pwd)
 chest=${CHEST:-$here/build/release/cli/chest}
@@ -28,12 +28,13 @@ draw tdl_fit.h5 --profile "$fixed,$fixed,$fixed,A,B,C,D,E" --delay-spread 30,100
 draw tdla_fit.h5 --profile TDLA30-10 --n-samples 8192 --seed 12
 draw tdlc_fit.h5 --profile TDLC300-100 --n-samples 8192 --seed 13
 
-fit() {  # CHANNELS MODEL SAMPLES MINUTES
-  [ -e "$2" ] || "$chest" fit dmse --channels "$1" --comb 2,4,8 --samples "0:$3" --validation "$3:$(($3 + 512))" \
-    --minutes "$4" --threads "$threads" --out "$2"
+# Few channels, so that the limit falls into one of many epochs: the best one counts.
+fit() {  # CHANNELS MODEL SAMPLES VALIDATION MINUTES
+  [ -e "$2" ] || "$chest" fit dmse --channels "$1" --comb 2,4,8 --samples "0:$3" --validation "$4" \
+    --minutes "$5" --threads "$threads" --out "$2"
 }
-fit tdl_fit.h5 tdl_pusch.h5 24064 "$minutes"
-fit tdla_fit.h5 tdla_only.h5 7680 "$((minutes / 3))"
-fit tdlc_fit.h5 tdlc_only.h5 7680 "$((minutes / 3))"
+fit tdl_fit.h5 tdl_pusch.h5 4096 24064:24320 "$minutes"
+fit tdla_fit.h5 tdla_only.h5 1024 7936:8192 "$((minutes / 4))"
+fit tdlc_fit.h5 tdlc_only.h5 1024 7936:8192 "$((minutes / 4))"
 # The covariances of the same channels, for 273 PRB at 30 kHz.
 [ -e tdl_lmmse.h5 ] || "$chest" fit lmmse --channels tdl_fit.h5 --grid 6552x14@15 --samples 0:2400 --out tdl_lmmse.h5

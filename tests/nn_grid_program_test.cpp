@@ -49,6 +49,11 @@ TEST_F(GridProgram, APriorOfOneAntennaServesOtherCells) {
   EXPECT_TRUE(arma::all(known.error_subcarriers == arma::vec{48, 156, 192, 48, 156, 192, 3276}));
   EXPECT_EQ(known.linear_ratio.n_cols, 7u);
 
+  EXPECT_NE(run({"info", file("dmse.h5")})
+                .find("grids of any number of receive antennas, each by itself, at 15 kHz and "
+                      "multiples of it, pilots 2 to 4 subcarriers apart"),
+            std::string::npos);
+
   run({"generate", "tdl", "--profile", "TDLB100-100", "--n-rx", "4", "--n-tx", "1", "--grid",
        "96x14@30", "--n-samples", "40", "--seed", "5", "--out", file("tdl.h5"), "--quiet"});
   const auto served =
