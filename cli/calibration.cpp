@@ -72,7 +72,7 @@ SampleReader first_subcarriers(const SampleReader& samples, arma::uword n) {
 }  // namespace
 
 Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleReader& samples) {
-  constexpr arma::uword per_prb = 12, few_prb[] = {4, 13}, most_prb = 273;
+  constexpr arma::uword per_prb = 12, few_prb[] = {2, 4, 13}, most_prb = 273;
   const GridAxes& grid = samples.grid;
   for (const arma::uword prb : few_prb) {
     if (prb * per_prb < grid.n_subcarriers) {
@@ -97,8 +97,8 @@ Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleRe
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
                          const Catalog& catalog) {
-  // Of the widest ones few, which take long and vary little.
-  constexpr arma::uword most_channels = 128, most_subcarriers = 40'000, fewest_channels = 16;
+  // Errors at high SNR are those of few channels with long delays: many channels, of the widest bands fewer.
+  constexpr arma::uword most_channels = 256, most_subcarriers = 160'000, fewest_channels = 48;
   constexpr arma::uword last_symbol_of_two = 11;
   const std::string linear = "linear";
   std::set<arma::uword> all_steps{grid.plane_step};

@@ -33,8 +33,8 @@ struct CalibrationRun {
 /// the errors of one call.
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run);
 
-/// Channels of the same links over parts of the band, beginning with the first subcarrier, ascending: 4 and
-/// 13 PRB, what `samples` have, and 273 PRB where the file has gains and delays.
+/// Channels of the same links over parts of the band, beginning with the first subcarrier, ascending: 2, 4
+/// and 13 PRB, what `samples` have, and 273 PRB where the file has gains and delays.
 class Bands {
  public:
   /// @param flags  of the file of the samples
