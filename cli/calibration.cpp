@@ -106,7 +106,6 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
   std::vector<arma::vec> errors, linears;
   std::vector<double> snr_db, steps, subcarriers;
   for (const SampleReader& held_out : bands.readers()) {
-    const bool is_widest = bands.readers().size() > 1 && &held_out == &bands.readers().back();
     EstimatorContext known;
     known.n_rx = held_out.n_rx;
     known.n_tx = held_out.n_tx;
@@ -134,7 +133,6 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     const arma::uword n_channels =
         std::clamp(most_subcarriers / held_out.grid.n_subcarriers, fewest_channels, most_channels);
     for (const arma::uword step : all_steps) {
-      if (is_widest && step != grid.plane_step) continue;
       options.pilots = {
           sim::parse_pilots("comb:" + std::to_string(step) + (two ? ",symbols=2-11" : ""))};
       const sim::Results results =

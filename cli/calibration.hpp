@@ -50,8 +50,8 @@ class Bands {
 };
 
 /// Fills error_ratio, linear_ratio and what belongs to them: of the estimator that has the name of its kind,
-/// with the model as it is in `file`, on channels that it was not fitted on, over bands and the steps
-/// that the model serves (273 PRB at plane_step alone).
+/// with the model as it is in `file`, on channels that it was not fitted on, over bands and steps: the
+/// least and the most that the model serves, and plane_step.
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
                          const Catalog& catalog);
