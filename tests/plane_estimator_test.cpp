@@ -491,15 +491,17 @@ TEST(GridStatistics, OfAnotherSpacingAreThoseOfEverySecondSubcarrier) {
   const auto slow = [](double s) { return std::polar(::j0(0.3 * s), 0.05 * s); };
   for (arma::uword k = 0; k < 14; ++k) statistics.r_t(k) = slow(double(k));
   statistics.error_snr_db = {0.0};
-  statistics.error_steps = {8.0};
-  statistics.error_subcarriers = {48.0};
-  statistics.error_ratio.ones(1, 1);
+  // The second step does not resolve twice the prefix of 15 kHz.
+  statistics.error_steps = {4.0, 8.0};
+  statistics.error_subcarriers = {48.0, 48.0};
+  statistics.error_ratio.ones(1, 2);
   const GridStatistics wide = statistics.at_spacing(30e3);
   ASSERT_EQ(wide.r_f.n_elem, 11u);
   ASSERT_EQ(wide.r_t.n_elem, 27u);
   EXPECT_EQ(wide.r_f(7), statistics.r_f(14));
   EXPECT_EQ(wide.error_subcarriers(0), 24.0);
-  EXPECT_EQ(wide.error_steps(0), 4.0);
+  EXPECT_EQ(wide.error_steps(0), 2.0);
+  EXPECT_EQ(wide.error_ratio.n_cols, 1u);
   EXPECT_NEAR(wide.symbol_s, 1e-3 / 28.0, 1e-15);
   // Cubics through lags a fifth of a radian apart.
   for (arma::uword k = 0; k < 27; ++k)

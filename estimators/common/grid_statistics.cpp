@@ -9,6 +9,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/common/interpolation.hpp>
 #include <chest/metrics.hpp>
+#include <chest/ofdm.hpp>
 #include <chest/text.hpp>
 
 namespace chest {
@@ -230,8 +231,18 @@ GridStatistics GridStatistics::at_spacing(double hz) const {
   GridStatistics out = *this;
   if (ratio == 1) return out;
   out.spacing_hz = hz;
-  out.error_subcarriers /= static_cast<double>(ratio);
-  out.error_steps /= static_cast<double>(ratio);
+  // Pilots too far apart for the delays of the prefix at the model's spacing were measured with the errors
+  // of filters that allow for these delays; a shorter prefix has none.
+  const arma::uvec kept = arma::find(2.0 * cyclic_prefix_part * error_steps <= 1.0);
+  if (!kept.is_empty()) {
+    out.error_steps = error_steps(kept) / static_cast<double>(ratio);
+    out.error_subcarriers = error_subcarriers(kept) / static_cast<double>(ratio);
+    out.error_ratio = error_ratio.cols(kept);
+    if (!linear_ratio.is_empty()) out.linear_ratio = linear_ratio.cols(kept);
+  } else {
+    out.error_ratio.reset();
+    out.linear_ratio.reset();
+  }
   out.symbol_s = symbol_s / static_cast<double>(ratio);
   out.r_f = r_f(arma::regspace<arma::uvec>(0, ratio, r_f.n_elem - 1));
   out.r_t.set_size((r_t.n_elem - 1) * ratio + 1);
