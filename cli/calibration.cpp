@@ -103,6 +103,8 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
   const std::string linear = "linear";
   std::set<arma::uword> all_steps{grid.plane_step};
   if (grid.most_step > 0) all_steps.insert({grid.least_step, grid.most_step});
+  // Each port has a comb of its own.
+  std::erase_if(all_steps, [&](arma::uword step) { return step < bands.readers().front().n_tx; });
   std::vector<arma::vec> errors, linears;
   std::vector<double> snr_db, steps, subcarriers;
   for (const SampleReader& held_out : bands.readers()) {

@@ -82,5 +82,14 @@ TEST_F(GridProgram, APriorOfOneAntennaServesOtherCells) {
       << other.err();
 }
 
+TEST_F(GridProgram, CombsOfFewerThanThePortsAreNotMeasured) {
+  run({"generate", "tdl", "--n-rx", "2", "--n-tx", "3", "--grid", "48@30", "--n-samples", "40",
+       "--out", file("fit.h5"), "--quiet"});
+  run({"fit", "dmse", "--channels", file("fit.h5"), "--network", "chest:hidden=8-8,embedding=8",
+       "--comb", "2,4", "--epochs", "1", "--out", file("dmse.h5"), "--quiet"});
+  const GridStatistics known = read_grid_statistics(ArchiveReader(file("dmse.h5")), 2);
+  EXPECT_TRUE(arma::all(known.error_steps == arma::vec{4, 4, 4}));
+}
+
 }  // namespace
 }  // namespace chest
