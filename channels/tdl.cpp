@@ -19,7 +19,6 @@ namespace {
 /// Sinusoids of a tap. Their directions are equally spaced, so that the covariance is that of Jakes
 /// up to J_n(2 pi doppler t), nothing until doppler t is near n / 2 pi.
 constexpr arma::uword n_sinusoids = 32;
-constexpr double los_doppler = 0.7;
 
 constexpr double two_pi = 2.0 * std::numbers::pi;
 
@@ -118,7 +117,7 @@ class Tdl final : public ChannelGenerator {
   arma::cx_mat line_of_sight(const arma::vec& times) const {
     arma::cx_mat out(times.n_elem, 1);
     for (arma::uword s = 0; s < times.n_elem; ++s)
-      out(s) = std::polar(1.0, two_pi * los_doppler * doppler_hz_ * times(s));
+      out(s) = std::polar(1.0, two_pi * line_of_sight_doppler * doppler_hz_ * times(s));
     return out;
   }
 
@@ -162,6 +161,54 @@ class Tdl final : public ChannelGenerator {
   arma::cx_mat F_rx_, F_tx_;
 };
 
+class TdlMix final : public ChannelGenerator {
+ public:
+  explicit TdlMix(const std::vector<TdlOptions>& options) : n_slots_(options.front().n_slots) {
+    for (const TdlOptions& each : options) {
+      parts_.push_back(make_tdl(each));
+      const Paths one = parts_.back()->generate(1, 0, 1).paths.front();
+      n_paths_ = std::max<arma::uword>(n_paths_, one.gains.n_cols);
+      n_symbols_ = std::max<arma::uword>(n_symbols_, one.gains.n_slices);
+    }
+  }
+
+  arma::uword n_rx() const override { return parts_.front()->n_rx(); }
+  arma::uword n_tx() const override { return parts_.front()->n_tx(); }
+  GridAxes grid() const override { return parts_.front()->grid(); }
+
+  std::string describe() const override {
+    nlohmann::ordered_json json{{"generator", "tdl"}, {"n_rx", n_rx()}, {"n_tx", n_tx()}};
+    for (const auto& part : parts_)
+      json["in_turn"].push_back(nlohmann::ordered_json::parse(part->describe()));
+    return json.dump();
+  }
+
+  ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const override {
+    ChannelBlock block;
+    for (std::uint64_t i = first; i < first + count; ++i) {
+      const ChannelGenerator& part = *parts_[i / n_slots_ % parts_.size()];
+      block.paths.push_back(padded(part.generate(seed, i, 1).paths.front()));
+    }
+    return block;
+  }
+
+ private:
+  /// With paths without power up to n_paths_, and as many symbols as the others.
+  Paths padded(const Paths& paths) const {
+    Paths out;
+    out.delays.zeros(1, n_paths_);
+    out.delays.head_cols(paths.delays.n_cols) = paths.delays;
+    out.gains.zeros(paths.gains.n_rows, n_paths_, n_symbols_);
+    for (arma::uword s = 0; s < n_symbols_; ++s)
+      out.gains.slice(s).head_cols(paths.gains.n_cols) =
+          paths.gains.slice(std::min<arma::uword>(s, paths.gains.n_slices - 1));
+    return out;
+  }
+
+  std::vector<std::unique_ptr<ChannelGenerator>> parts_;
+  arma::uword n_slots_, n_paths_ = 0, n_symbols_ = 0;
+};
+
 }  // namespace
 
 std::string TdlOptions::why_invalid() const {
@@ -188,6 +235,19 @@ std::string TdlOptions::why_invalid() const {
 std::unique_ptr<ChannelGenerator> make_tdl(const TdlOptions& options) {
   if (const std::string why = options.why_invalid(); !why.empty()) refuse("tdl: " + why);
   return std::make_unique<Tdl>(options);
+}
+
+std::unique_ptr<ChannelGenerator> make_tdl_mix(const std::vector<TdlOptions>& options) {
+  if (options.empty()) refuse("tdl: there are no profiles");
+  const TdlOptions& first = options.front();
+  for (const TdlOptions& each : options) {
+    const bool fits = each.n_rx == first.n_rx && each.n_tx == first.n_tx &&
+                      each.grid.text() == first.grid.text() &&
+                      each.grid.spacing_hz == first.grid.spacing_hz &&
+                      each.n_slots == first.n_slots;
+    if (!fits) refuse("tdl: profiles in turn have other antennas, grids or slots than the first");
+  }
+  return std::make_unique<TdlMix>(options);
 }
 
 }  // namespace v0

@@ -203,7 +203,10 @@ int calibrate(const Args& args, Context& context) {
   print(model.calibration, context.out);
   // The solvers are tried with the model as it will be.
   save(o.to, model);
-  calibrate_grid_errors("dmse", o.to, model, channels, run, context.catalog);
+  if (is_grid) {
+    calibrate_grid_errors("dmse", o.to, model, Bands(o.channels, range, channels), run,
+                          context.catalog);
+  }
   if (!chooses) return 0;
   const sim::Results results =
       try_solvers(o, model, held_out, options, terminal.control(), context.catalog);

@@ -1,12 +1,17 @@
 #include "calibration.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <iomanip>
 #include <ostream>
+#include <set>
 
+#include <chest/error.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/sweep.hpp>
+#include <chest/text.hpp>
 
 #include "estimator_list.hpp"
 
@@ -44,39 +49,138 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const Ca
                                 ErrorDetail::angular, run.n_threads);
 }
 
-std::pair<arma::vec, arma::vec> measure_grid_errors(
-    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
-    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog) {
-  constexpr arma::uword most_channels = 128, last_symbol_of_two = 11;
-  EstimatorContext known;
-  known.n_rx = held_out.n_rx;
-  known.n_tx = held_out.n_tx;
-  known.grid = held_out.grid;
-  known.rx_panel = held_out.rx_panel;
-  known.device = run.device;
-  known.engine = run.engine;
-  known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
-  sim::SweepOptions options;
-  options.snr_db = {-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0};
-  options.estimators = {run.bfloat16 ? kind + ":bfloat16" : kind};
-  const bool two = held_out.grid.n_symbols > last_symbol_of_two;
-  options.pilots = {
-      sim::parse_pilots("comb:" + std::to_string(grid.plane_step) + (two ? ",symbols=2-11" : ""))};
-  options.seed = run.seed;
-  options.n_threads = run.n_threads;
-  options.block = 4;
-  options.wall_clock = run.device != "cpu";
-  const sim::Results results = sim::run_sweep(
-      spread(held_out, most_channels), {}, estimator_factory(catalog, known), options, run.control);
-  std::vector<double> snr_db, ratios;
-  for (const sim::Row& row : sim::rows(results)) {
-    if (!(row.nmse_predicted > 0.0)) continue;
-    const double ratio = row.nmse / row.nmse_predicted;
-    // By the SNR of the planes: those of two symbols have the noise of their mean.
-    snr_db.push_back(row.snr_db + to_db(two ? 2.0 : 1.0));
-    ratios.push_back(ratio * grid.error_ratio_at(from_db(-snr_db.back())));
+namespace {
+
+/// linear_ratio where linear MMSE cannot run.
+constexpr double nothing_linear = 1e6;
+
+/// The first subcarriers of channels on a grid.
+SampleReader first_subcarriers(const SampleReader& samples, arma::uword n) {
+  SampleReader out = samples;
+  out.grid.n_subcarriers = n;
+  out.read = [samples, n](arma::uword first, arma::uword count) {
+    const arma::cx_mat h = samples.read(first, count);
+    const arma::uword n_pairs = samples.n_rx * samples.n_tx, n_s = samples.grid.n_symbols;
+    const arma::uword n_all = samples.grid.n_subcarriers;
+    arma::cx_mat part(n_pairs * n * n_s, count);
+    for (arma::uword k = 0; k < count; ++k) {
+      for (arma::uword s = 0; s < n_s; ++s) {
+        std::copy_n(h.colptr(k) + s * n_pairs * n_all, n_pairs * n,
+                    part.colptr(k) + s * n_pairs * n);
+      }
+    }
+    return part;
+  };
+  return out;
+}
+
+}  // namespace
+
+Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleReader& samples) {
+  constexpr arma::uword per_prb = 12, few_prb[] = {2, 4, 13}, most_prb = 273;
+  const GridAxes& grid = samples.grid;
+  for (const arma::uword prb : few_prb) {
+    if (prb * per_prb < grid.n_subcarriers) {
+      readers_.push_back(first_subcarriers(samples, prb * per_prb));
+    }
   }
-  return {arma::vec(snr_db), arma::vec(ratios)};
+  readers_.push_back(samples);
+  if (grid.n_subcarriers >= most_prb * per_prb || !(grid.spacing_hz > 0.0)) return;
+  ChannelFlags wide = flags;
+  wide.grid = std::to_string(most_prb * per_prb) + "x" + std::to_string(grid.n_symbols) + "@" +
+              number_text(grid.spacing_hz / 1e3);
+  wide.samples = range.text();
+  try {
+    wide_ = std::make_unique<Dataset>(wide.open_file());
+    wide_->choose(wide.choice(*wide_));
+  } catch (const Error&) {
+    return;  // grids that were stored are as wide as they are
+  }
+  readers_.push_back(wide.samples_of(*wide_, range));
+}
+
+void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
+                         GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
+                         const Catalog& catalog) {
+  // Errors at high SNR are those of few channels with long delays: many channels, of the widest bands fewer.
+  constexpr arma::uword most_channels = 256, most_subcarriers = 160'000, fewest_channels = 48;
+  constexpr arma::uword last_symbol_of_two = 11;
+  const std::string linear = "linear";
+  std::set<arma::uword> all_steps{grid.plane_step};
+  if (grid.most_step > 0) all_steps.insert({grid.least_step, grid.most_step});
+  // Each port has a comb of its own.
+  std::erase_if(all_steps, [&](arma::uword step) { return step < bands.readers().front().n_tx; });
+  std::vector<arma::vec> errors, linears;
+  std::vector<double> snr_db, steps, subcarriers;
+  for (const SampleReader& held_out : bands.readers()) {
+    EstimatorContext known;
+    known.n_rx = held_out.n_rx;
+    known.n_tx = held_out.n_tx;
+    known.grid = held_out.grid;
+    known.rx_panel = held_out.rx_panel;
+    known.device = run.device;
+  known.engine = run.engine;
+    known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+    const sim::EstimatorFactory of_catalog = estimator_factory(catalog, known);
+    const auto make = [&](const std::string& name,
+                          const std::shared_ptr<const ObservationOperator>& A)
+        -> std::shared_ptr<const Estimator> {
+      if (name == linear) return make_grid_lmmse(A, grid);
+      return of_catalog(name, A);
+    };
+    sim::SweepOptions options;
+    options.snr_db = {-15.0, -7.5, 0.0, 7.5, 15.0, 22.5, 30.0};
+    const bool has_linear = kind == "dmse" && held_out.grid.n_subcarriers <= grid.r_f.n_elem;
+    options.estimators = {run.bfloat16 ? kind + ":bfloat16" : kind};
+    if (has_linear) options.estimators.push_back(linear);
+    const bool two = held_out.grid.n_symbols > last_symbol_of_two;
+    options.seed = run.seed;
+    options.n_threads = run.n_threads;
+    options.block = 4;
+    options.wall_clock = run.device != "cpu";
+    const arma::uword n_channels =
+        std::clamp(most_subcarriers / held_out.grid.n_subcarriers, fewest_channels, most_channels);
+    for (const arma::uword step : all_steps) {
+      options.pilots = {
+          sim::parse_pilots("comb:" + std::to_string(step) + (two ? ",symbols=2-11" : ""))};
+      const sim::Results results =
+          sim::run_sweep(spread(held_out, n_channels), {}, make, options, run.control);
+      const double band = static_cast<double>(held_out.grid.n_subcarriers);
+      arma::vec error(options.snr_db.size(), arma::fill::ones), of_linear = error;
+      snr_db.clear();
+      // By the SNR of the planes: those of two symbols have the noise of their mean.
+      for (const double snr : options.snr_db) snr_db.push_back(snr + to_db(two ? 2.0 : 1.0));
+      of_linear.fill(nothing_linear);
+      for (const sim::Row& row : sim::rows(results)) {
+        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
+        if (row.estimator == linear) {
+          of_linear(i) = row.nmse;
+        } else if (row.nmse_predicted > 0.0) {
+          error(i) = row.nmse / row.nmse_predicted;
+        }
+      }
+      for (const sim::Row& row : sim::rows(results)) {
+        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
+        if (has_linear && row.estimator != linear) of_linear(i) /= row.nmse;
+      }
+      errors.push_back(error);
+      linears.push_back(of_linear);
+      steps.push_back(static_cast<double>(step));
+      subcarriers.push_back(band);
+    }
+  }
+  // By steps, then bands.
+  const arma::uvec order = arma::stable_sort_index(arma::vec(steps) * 1e9 + arma::vec(subcarriers));
+  grid.error_snr_db = snr_db;
+  grid.error_steps = arma::vec(steps)(order);
+  grid.error_subcarriers = arma::vec(subcarriers)(order);
+  grid.error_ratio.set_size(snr_db.size(), order.n_elem);
+  grid.linear_ratio.set_size(snr_db.size(), order.n_elem);
+  for (arma::uword i = 0; i < order.n_elem; ++i) {
+    grid.error_ratio.col(i) = errors[order(i)];
+    grid.linear_ratio.col(i) = linears[order(i)];
+  }
+  if (kind != "dmse") grid.linear_ratio.reset();
 }
 
 void print(const Calibration& calibration, std::ostream& out) {

@@ -2,10 +2,11 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <memory>
 #include <string>
-#include <tuple>
-#include <utility>
+#include <vector>
 
+#include <chest/channels/dataset.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -33,20 +34,38 @@ struct CalibrationRun {
 /// the errors of one call.
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run);
 
-/// GridStatistics::error_snr_db and error_ratio of a model of grids: the measured over the predicted error
-/// of the estimator that has the name of its kind, with the model as it is in `file`, on channels that it
-/// was not fitted on.
-std::pair<arma::vec, arma::vec> measure_grid_errors(
-    const std::string& kind, const std::filesystem::path& file, const GridStatistics& grid,
-    const SampleReader& held_out, const CalibrationRun& run, const Catalog& catalog);
-/// The same into the model and its file; nothing for a model without planes.
+/// Channels of the same links over parts of the band, beginning with the first subcarrier, ascending: 2, 4
+/// and 13 PRB, what `samples` have, and 273 PRB where the file has gains and delays.
+class Bands {
+ public:
+  /// @param flags  of the file of the samples
+  /// @param range  of the samples
+  Bands(const ChannelFlags& flags, const SampleRange& range, const SampleReader& samples);
+  /// The samples as they are, alone.
+  explicit Bands(const SampleReader& samples) : readers_{samples} {}
+  const std::vector<SampleReader>& readers() const { return readers_; }
+
+ private:
+  std::unique_ptr<Dataset> wide_;
+  std::vector<SampleReader> readers_;
+};
+
+/// Fills error_ratio, linear_ratio and what belongs to them: of the estimator that has the name of its kind,
+/// with the model as it is in `file`, on channels that it was not fitted on, over bands and steps: the
+/// least and the most that the model serves, and plane_step.
+void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
+                         GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
+                         const Catalog& catalog);
+/// The same of a model, which is written again; nothing for one without planes.
 template <class Model>
 void calibrate_grid_errors(const std::string& kind, const std::filesystem::path& file, Model& model,
-                           const SampleReader& held_out, const CalibrationRun& run,
-                           const Catalog& catalog) {
+                           const Bands& bands, const CalibrationRun& run, const Catalog& catalog) {
   if (model.grid.plane_step == 0) return;
-  std::tie(model.grid.error_snr_db, model.grid.error_ratio) =
-      measure_grid_errors(kind, file, model.grid, held_out, run, catalog);
+  // What is measured is the model itself.
+  model.grid.error_ratio.reset();
+  model.grid.linear_ratio.reset();
+  save(file, model);
+  measure_grid_errors(kind, file, model.grid, bands, run, catalog);
   save(file, model);
 }
 

@@ -174,7 +174,8 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   save(options.out, model);
   // On what it was fitted on where nothing else was given.
   const SampleRange held = validation.size() > 0 ? validation : range;
-  calibrate_grid_errors("gmm", options.out, model, options.channels.samples_of(dataset, held),
+  calibrate_grid_errors("gmm", options.out, model,
+                        Bands(options.channels.samples_of(dataset, held)),
                         CalibrationRun::of(options.common, {}), context.catalog);
 
   context.out << options.out << ": gmm, " << model.n_rx << "x" << model.n_tx << ", "
@@ -315,7 +316,11 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
-  calibrate_grid_errors("dmse", options.out, model, held_samples, calibration, context.catalog);
+  if (samples.grid.is_grid()) {
+    calibrate_grid_errors("dmse", options.out, model,
+                          Bands(options.channels, validation, held_samples), calibration,
+                          context.catalog);
+  }
   if (finished) {
     std::error_code ignored;
     std::filesystem::remove(fit.checkpoint, ignored);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <filesystem>
 #include <ostream>
+#include <vector>
 
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
@@ -29,21 +30,31 @@ struct GenerateOptions {
   double spread_rx_deg = 2.0, spread_tx_deg = 35.0, rho_rx = 0.9, rho_tx = 0.5, alpha = 1.0;
   std::string profile = "C", grid = "624x14@30", correlation = "low", doppler, speed;
   std::string rx_panel, tx_panel;
-  double delay_spread_ns = 100.0, carrier_ghz = 3.5;
+  std::string delay_spread = "100";
+  double carrier_ghz = 3.5;
   arma::uword n_slots = 1;
   CommonFlags common;
   bool double_precision = false, compress = false, force = false;
 };
 
-/// The largest Doppler in Hz, from --doppler or --speed.
-double doppler_of(const GenerateOptions& o) {
+/// Numbers between commas.
+std::vector<double> numbers(const std::string& list, const std::string& flag) {
+  std::vector<double> out;
+  for (const std::string& part : split(list, ',')) out.push_back(to_number(part, flag));
+  return out;
+}
+
+/// The largest Doppler in Hz, from --doppler or --speed; one or several.
+std::vector<double> dopplers_of(const GenerateOptions& o) {
   if (!o.doppler.empty() && !o.speed.empty())
     refuse("--doppler and --speed both say how fast channels change; give one");
-  if (!o.doppler.empty()) return to_number(o.doppler, "--doppler");
-  if (o.speed.empty()) return 0.0;
+  if (!o.doppler.empty()) return numbers(o.doppler, "--doppler");
+  if (o.speed.empty()) return {0.0};
   if (!(o.carrier_ghz > 0.0))
     refuse("--carrier is " + number_text(o.carrier_ghz) + ", expected > 0");
-  return to_number(o.speed, "--speed") / 3.6 * o.carrier_ghz * 1e9 / arma::datum::c_0;
+  std::vector<double> out = numbers(o.speed, "--speed");
+  for (double& value : out) value *= o.carrier_ghz * 1e9 / arma::datum::c_0 / 3.6;
+  return out;
 }
 
 GridAxes grid_of(const GenerateOptions& o) {
@@ -54,11 +65,10 @@ GridAxes grid_of(const GenerateOptions& o) {
                    choice.spacing_hz);
 }
 
+/// One tapped delay line, or all combinations of what is listed in turn: profiles with the delay
+/// spreads, where they are scaled, and with the Dopplers, where they name none.
 std::unique_ptr<ChannelGenerator> make_tdl_generator(const GenerateOptions& o) {
   TdlOptions tdl;
-  tdl.profile = o.profile;
-  tdl.delay_spread_s = 1e-9 * o.delay_spread_ns;
-  tdl.doppler_hz = doppler_of(o);
   tdl.n_rx = o.n_rx;
   tdl.n_tx = o.n_tx;
   tdl.grid = grid_of(o);
@@ -66,15 +76,33 @@ std::unique_ptr<ChannelGenerator> make_tdl_generator(const GenerateOptions& o) {
                     : o.correlation == "medium" ? MimoCorrelation::medium
                                                 : MimoCorrelation::high;
   tdl.n_slots = o.n_slots;
-  return make_tdl(tdl);
+  const std::vector<double> spreads = numbers(o.delay_spread, "--delay-spread");
+  const std::vector<double> dopplers = dopplers_of(o);
+  const std::vector<std::string> profiles = split(o.profile, ',');
+  std::vector<TdlOptions> all;
+  for (const std::string& profile : profiles) {
+    tdl.profile = profile;
+    const bool is_scaled = profile.size() == 1;
+    const bool names_doppler = profiles.size() > 1 && delay_profile(profile).doppler_hz > 0.0;
+    for (const double spread : is_scaled ? spreads : std::vector<double>{spreads.front()}) {
+      tdl.delay_spread_s = 1e-9 * spread;
+      for (const double doppler : names_doppler ? std::vector<double>{0.0} : dopplers) {
+        tdl.doppler_hz = doppler;
+        all.push_back(tdl);
+      }
+    }
+  }
+  return all.size() == 1 ? make_tdl(all.front()) : make_tdl_mix(all);
 }
 
 /// Leaves the sizes of the panels in n_rx and n_tx.
 std::unique_ptr<ChannelGenerator> make_cdl_generator(GenerateOptions& o) {
   CdlOptions cdl;
   cdl.profile = o.profile;
-  cdl.delay_spread_s = 1e-9 * o.delay_spread_ns;
-  cdl.doppler_hz = doppler_of(o);
+  const std::vector<double> dopplers = dopplers_of(o);
+  if (dopplers.size() > 1) refuse("--doppler and --speed: cdl takes one, tdl a list");
+  cdl.doppler_hz = dopplers.front();
+  cdl.delay_spread_s = 1e-9 * to_number(o.delay_spread, "--delay-spread");
   cdl.grid = grid_of(o);
   cdl.n_slots = o.n_slots;
   cdl.rx.n_columns = o.n_rx;
@@ -126,10 +154,12 @@ void declare(CommandLine& line, GenerateOptions& o) {
   line.section("channel models on grids: files of gains and delays");
   line.flag(
       "profile", &o.profile, "NAME",
-      "tdl, cdl: A to E of TR 38.901; tdl: TDLA30, TDLB100, TDLC300, TDLB100-400 of 38.101-4");
+      "tdl, cdl: A to E of TR 38.901; tdl: TDLA30, TDLB100, TDLC300, TDLB100-400 of 38.101-4, "
+      "or a list: channels of each in turn");
   line.flag("grid", &o.grid, "FxS@KHZ", "F subcarriers and S symbols at a spacing in kHz");
-  line.flag("delay-spread", &o.delay_spread_ns, "NS", "rms delay spread, of A to E");
-  line.flag("doppler", &o.doppler, "HZ", "largest Doppler; left out: the channel stands still");
+  line.flag("delay-spread", &o.delay_spread, "NS", "rms delay spread, of A to E; tdl: or a list");
+  line.flag("doppler", &o.doppler, "HZ",
+            "largest Doppler, tdl: or a list; left out: the channel stands still");
   line.flag("speed", &o.speed, "KMH", "the same as a speed, at the carrier");
   line.flag("carrier", &o.carrier_ghz, "GHZ", "carrier, for --speed");
   line.flag("correlation", &o.correlation, "low|medium|high",
@@ -164,7 +194,10 @@ void check_meaning(const CommandLine& line, const GenerateOptions& o) {
   only_for(o.kind == "power-law" || o.kind == "regions", "power-law and regions", {"alpha"});
   only_for(is_tdl, "tdl", {"correlation"});
   only_for(is_cdl, "cdl", {"rx-panel", "tx-panel"});
-  if (is_tdl && o.profile.size() > 1 && line.given("delay-spread"))
+  const std::vector<std::string> profiles = split(o.profile, ',');
+  const bool is_scaled = std::any_of(profiles.begin(), profiles.end(),
+                                     [](const std::string& name) { return name.size() == 1; });
+  if (is_tdl && !is_scaled && line.given("delay-spread"))
     refuse("--delay-spread is for the profiles A to E, " + o.profile + " has its own delays");
 }
 
@@ -225,10 +258,10 @@ int generate(const Args& args, Context& context) {
     file.n_path_symbols = one.paths[0].gains.n_slices;
     file.grid_covariance = generator->grid_covariance();
     if (!file.grid_covariance)
-      warn(
-          "genie will not work on " + options.out +
-          ": the line of sight between two panels of two polarisations has no covariance in closed "
-          "form");
+      warn("genie will not work on " + options.out + ": " +
+           (options.kind == "tdl" ? "channels of several kinds have no covariance in common"
+                                  : "the line of sight between two panels of two polarisations has "
+                                    "no covariance in closed form"));
   }
   file.provenance = line.provenance(options.common.seed);
   ChannelFileWriter writer(options.out, file);

@@ -56,9 +56,12 @@ void print_reservations(const Provenance& provenance, std::ostream& out) {
 std::string sizes_text(const ModelStore::Info& info) {
   if (!info.grid) return "channels " + size_text(info.n_rx, info.n_tx);
   const GridStatistics& grid = *info.grid;
-  std::string text = "grids of " + std::to_string(info.n_rx) + " receive antennas";
+  std::string text = "grids of " + (info.n_rx == 1 ? "any number of" : std::to_string(info.n_rx)) +
+                     " receive antennas" + (info.n_rx == 1 ? ", each by itself," : "");
   if (!grid.rx_panel.is_line()) text += " (panel " + grid.rx_panel.text() + ")";
-  if (grid.spacing_hz > 0.0) text += " at " + number_text(grid.spacing_hz / 1e3) + " kHz";
+  if (grid.spacing_hz > 0.0) {
+    text += " at " + number_text(grid.spacing_hz / 1e3) + " kHz and multiples of it";
+  }
   if (grid.most_step > 0) {
     text += ", pilots " + std::to_string(grid.least_step) + " to " +
             std::to_string(grid.most_step) + " subcarriers apart, any number of them";

@@ -16,6 +16,7 @@ cd "$folder"
 
 draw() { [ -e "$1" ] || "$python" "$here/scripts/sionna_links.py" "$@"; }
 draw umi_fit.npz --links 16384 --seed 3
+draw umi_calibrate.npz --links 256 --seed 2001
 draw umi_test.npz --links 512 --seed 1001
 draw uma_test.npz --links 256 --seed 1002 --scenario uma
 draw cell_test.npz --links 64 --seed 1003 --users 4
@@ -23,6 +24,7 @@ draw cell_test.npz --links 64 --seed 1003 --users 4
 links=(--channels umi_fit.npz --grid 624x14@30 --panel 2x4x2 --normalise sample)
 "$chest" fit dmse "${links[@]}" --samples 0:15872 --validation 15872:16384 --minutes "$minutes" \
   --out umi_16x624.h5
+"$chest" calibrate umi_16x624.h5 --channels umi_calibrate.npz --grid 624x1@30 --panel 2x4x2 --normalise sample
 # The others see as many links as they gain from.
 "$chest" fit lmmse "${links[@]}" --samples 0:15872 --out umi_lmmse.h5
 "$chest" fit gmm "${links[@]}" --samples 0:4096 --validation 15872:16384 --out umi_gmm.h5

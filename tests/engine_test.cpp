@@ -49,8 +49,8 @@ class OnTarget {
 
 // Sizes whose rows fill vectors, leave a part of one, are shorter than any, and are worked on as one run.
 TEST(Engine, EqualsTheNaiveNetworkAtAnySizeWithEveryPart) {
-  const std::vector<std::pair<arma::uword, arma::uword>> sizes{{64, 3}, {16, 4}, {5, 37}, {4, 4},
-                                                               {3, 20}, {2, 2},  {33, 2}};
+  const std::vector<std::pair<arma::uword, arma::uword>> sizes{
+      {64, 3}, {16, 4}, {5, 37}, {4, 4}, {3, 20}, {2, 2}, {1, 30}, {40, 1}, {33, 2}};
   for (const auto& [n_rx, n_tx] : sizes) {
     for (const std::string network :
          {"chest:hidden=7-13-6", "chest:hidden=5-4,gate,kernel=5",

@@ -2,12 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <complex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <chest/channels/generator.hpp>
+#include <chest/estimators/grid/grid_genie.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
+#include <chest/ofdm.hpp>
 #include <chest/sim/pilots.hpp>
 
 #include "tests/support/refusal.hpp"
@@ -182,6 +186,98 @@ TEST(GridLmmse, AnOrderMustReachAllSymbols) {
     EXPECT_TRUE(refused([&] { make_grid_lmmse(scene.A, scene.statistics, {order}); },
                         "leaves symbols without an estimate"));
   }
+}
+
+/// Correlation of a known profile over f subcarriers.
+std::complex<double> known_over(const std::string& pdp, double spread_ns, double f) {
+  GridLmmseOptions options;
+  options.pdp = pdp;
+  options.delay_spread_ns = spread_ns;
+  return known_covariances(options, ofdm_grid(8, 2, 30e3))
+      .frequency(arma::vec{f}, arma::vec{0.0})(0);
+}
+
+TEST(GridLmmse, OfAKnownProfileIsTheGenieOfUncorrelatedTaps) {
+  for (const char* name : {"TDLC300-600", "TDLA30", "B"}) {
+    TdlOptions tdl;
+    tdl.profile = name;
+    tdl.delay_spread_s = 200e-9;
+    if (std::string(name) == "B") tdl.doppler_hz = 250.0;
+    tdl.n_rx = 2;
+    tdl.grid = ofdm_grid(36, 14, 15e3);  // symbol 7 comes later than the others
+    const std::shared_ptr<const ObservationOperator> A = sim::make_observation(
+        sim::make_grid_pilots(sim::parse_pilots("comb:3,symbols=2-11"), 1, tdl.grid, 3), 2);
+    Rng rng = test_rng(21);
+    Observation observation;
+    observation.y = rng.cx_normal(A->n_obs(), 3);
+    observation.sigma2 = 0.05;
+    observation.per_element = true;
+    GridLmmseOptions options;
+    options.pdp = name;
+    if (std::string(name) == "B") {
+      options.delay_spread_ns = 200.0;
+      options.doppler_hz = 250.0;
+      options.knows_delay_spread = options.knows_doppler = true;
+    }
+    const Estimate known =
+        make_grid_lmmse(A, known_covariances(options, tdl.grid))->estimate(observation);
+    const Estimate genie =
+        make_grid_genie(A, make_tdl(tdl)->grid_covariance()->on(tdl.grid))->estimate(observation);
+    EXPECT_LT(arma::abs(known.h - genie.h).max(), 1e-5) << name;
+    EXPECT_LT(arma::abs(known.element_mse - genie.element_mse).max(), 1e-6) << name;
+    EXPECT_NEAR(known.mse(0) / genie.mse(0), 1.0, 1e-6) << name;
+  }
+}
+
+TEST(GridLmmse, KnownProfilesHaveTheirTransform) {
+  // Both by midpoints of their density: exp(-t / s) / s, and 1 / w on 0 .. w, w^2 / 12 = s^2.
+  constexpr double s = 150e-9, two_pi = 6.283185307179586;
+  for (const double f : {0.0, 1.0, 7.0, -3.0}) {
+    const double hz = 30e3 * f;
+    std::complex<double> exponential = 0.0, uniform = 0.0;
+    constexpr int n = 200'000;
+    for (int i = 0; i < n; ++i) {
+      const double u = (i + 0.5) / n;
+      exponential += std::polar(1.0 / n, two_pi * hz * s * std::log(1.0 - u));
+      uniform += std::polar(1.0 / n, -two_pi * hz * s * std::sqrt(12.0) * u);
+    }
+    EXPECT_LT(std::abs(known_over("exponential", 150.0, f) - exponential), 1e-4) << f;
+    EXPECT_LT(std::abs(known_over("uniform", 150.0, f) - uniform), 1e-8) << f;
+  }
+}
+
+TEST(GridLmmse, WhatIsKnownMustFit) {
+  const GridAxes grid = ofdm_grid(12, 1, 30e3);
+  const auto with = [&](const auto& change) {
+    GridLmmseOptions options;
+    change(options);
+    known_covariances(options, grid);
+  };
+  EXPECT_TRUE(refused([&] { with([](auto&) {}); }, "no profile is known"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.pdp = "TDLC30"; }); },
+                      "pdp is 'TDLC30', there is no such file and no such profile; did you mean"));
+  EXPECT_TRUE(
+      refused([&] { with([](auto& o) { o.pdp = "TDLC300", o.knows_delay_spread = true; }); },
+              "delay-spread is for exponential, uniform and A to E, TDLC300 has its own delays"));
+  EXPECT_TRUE(refused([&] { with([](auto& o) { o.pdp = "TDLC300-100", o.knows_doppler = true; }); },
+                      "pdp=TDLC300-100 names its Doppler"));
+  GridLmmseOptions options;
+  options.pdp = "uniform";
+  GridAxes unknown = grid;
+  unknown.spacing_hz = 0.0;
+  EXPECT_TRUE(refused([&] { known_covariances(options, unknown); }, "name it as in --grid @30"));
+}
+
+TEST(GridLmmse, AModelOfOneAntennaServesEachOfSeveral) {
+  GridScene scene = grid_scene(3, 1, {12, 4}, "comb:2,symbols=0-3", 0.2);
+  GridStatistics one = scene.statistics;
+  one.R_rx.ones(1, 1);
+  scene.statistics.R_rx.eye(3, 3);
+  const Estimate a = make_grid_lmmse(scene.A, one)->estimate(scene.observation);
+  const Estimate b = make_grid_lmmse(scene.A, scene.statistics)->estimate(scene.observation);
+  EXPECT_EQ(arma::abs(a.h - b.h).max(), 0.0);
+  one.R_rx.eye(2, 2);
+  EXPECT_TRUE(refused([&] { make_grid_lmmse(scene.A, one); }, "2 receive antennas, the pilots 3"));
 }
 
 }  // namespace

@@ -1,20 +1,25 @@
 // Estimators of matrices as estimators of grids: what the inner one is given, and what becomes of it.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <complex>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <chest/angular.hpp>
+#include <chest/archive.hpp>
+#include <chest/covariance.hpp>
 #include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/grid/filters.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/metrics.hpp>
+#include <chest/pilot_pattern.hpp>
 #include <chest/sim/pilots.hpp>
 
+#include "tests/support/channel_fixtures.hpp"
 #include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
 
@@ -183,6 +188,141 @@ TEST(PlaneEstimator, OnAGaussianPriorItIsTheJointLinearEstimator) {
   }
 }
 
+TEST(PlaneEstimator, StatisticsOfOneAntennaMakeAPlaneOfEach) {
+  const GridAxes grid = grid_of(24, 1);
+  const auto A = observation_of("comb:2", 3, 2, grid);
+  const auto A_one = observation_of("comb:2", 1, 2, grid);
+  const Recorded recorded = record(A, statistics_of(1, 24, arma::cx_vec(1, arma::fill::ones)));
+  const Recorded alone = record(A_one, statistics_of(1, 24, arma::cx_vec(1, arma::fill::ones)));
+  Observation observation;
+  Rng rng = test_rng(8);
+  observation.y = rng.cx_normal(A->n_obs(), 2);
+  observation.sigma2 = 0.3;
+  const Estimate estimate = recorded.estimator->estimate(observation);
+  EXPECT_EQ(recorded.inner->seen.front().y.n_rows, 12u);
+  EXPECT_EQ(recorded.inner->seen.front().y.n_cols, 12u);  // 2 samples, 2 ports, 3 antennas
+  for (arma::uword a = 0; a < 3; ++a) {
+    Observation part = observation;
+    part.y = observation.y.rows(arma::regspace<arma::uvec>(a, 3, observation.y.n_rows - 1));
+    const arma::cx_mat h = estimate.h.rows(arma::regspace<arma::uvec>(a, 3, estimate.h.n_rows - 1));
+    EXPECT_LT(arma::abs(alone.estimator->estimate(part).h - h).max(), 1e-13) << a;
+  }
+  EXPECT_TRUE(refused([&] { record(A, statistics_of(2, 24, arma::cx_vec(1, arma::fill::ones))); },
+                      "the model has 2 receive antennas, the pilots 3"));
+}
+
+/// A comb of which some pilots are left out, one port.
+std::shared_ptr<const ObservationOperator> comb_with_holes(const arma::uvec& subcarriers,
+                                                           arma::uword n_rx, const GridAxes& grid) {
+  PilotPattern pattern;
+  pattern.grid = grid;
+  pattern.subcarrier = subcarriers;
+  pattern.symbol.zeros(subcarriers.n_elem);
+  pattern.group = arma::regspace<arma::uvec>(0, subcarriers.n_elem - 1);
+  pattern.x.ones(1, subcarriers.n_elem);
+  return make_grid_observation(pattern, n_rx);
+}
+
+TEST(PlaneEstimator, HolesOfARasterAreFilled) {
+  // A comb of 2 over 48 subcarriers without the five pilots from 20 to 28.
+  const arma::uvec at =
+      arma::join_cols(arma::regspace<arma::uvec>(0, 2, 18), arma::regspace<arma::uvec>(30, 2, 46));
+  const GridAxes grid = grid_of(48, 1);
+  const auto A = comb_with_holes(at, 2, grid);
+  const GridStatistics statistics = statistics_of(2, 48, arma::cx_vec(1, arma::fill::ones));
+  const auto planes = std::make_shared<const PilotPlanes>("lmmse", A);
+  const PilotRaster raster = raster_of(planes->port(0).subcarriers);
+  EXPECT_EQ(raster.step, 2.0);
+  EXPECT_EQ(raster.positions.n_elem, 24u);
+  EXPECT_FALSE(raster.is_whole());
+  arma::uword n_columns = 0;
+  const auto plane = make_plane_estimator(planes, statistics, [&](auto A_plane) {
+    n_columns = A_plane->n_h() / 2;
+    const arma::cx_mat C = arma::kron(
+        toeplitz_covariance(statistics.r_f, raster.positions, raster.positions), statistics.R_rx);
+    return std::shared_ptr<const Estimator>(make_lmmse(A_plane, C));
+  });
+  EXPECT_EQ(n_columns, 24u);
+  // The fixed point is the joint linear estimate, which four fillings come close to.
+  const auto joint = make_grid_lmmse(A, statistics);
+  const arma::vec all = arma::regspace(0.0, 47.0);
+  const arma::cx_mat C = arma::kron(toeplitz_covariance(statistics.r_f, all, all), statistics.R_rx);
+  Rng rng = test_rng(9);
+  const arma::cx_mat h = covariance_factor(C) * rng.cx_normal(C.n_rows, 300);
+  for (const double sigma2 : {1.0, 0.1, 0.01}) {
+    Observation observation;
+    observation.sigma2 = sigma2;
+    observation.y = A->apply(h) + std::sqrt(sigma2) * rng.cx_normal(A->n_obs(), 300);
+    const Estimate a = plane->estimate(observation), b = joint->estimate(observation);
+    const double ratio = arma::accu(squared_errors(a.h, h)) / arma::accu(squared_errors(b.h, h));
+    EXPECT_LT(ratio, 1.08) << sigma2;
+    EXPECT_GT(ratio, 0.97) << sigma2;
+  }
+}
+
+TEST(PilotRaster, IsFoundWhereHalfOfItIsThere) {
+  const PilotRaster whole = raster_of({1.5, 5.5, 9.5});
+  EXPECT_EQ(whole.step, 4.0);
+  EXPECT_TRUE(whole.is_whole());
+  const PilotRaster half = raster_of({0.0, 2.0, 6.0, 8.0});
+  EXPECT_EQ(half.step, 2.0);
+  EXPECT_TRUE(arma::all(half.observed == arma::uvec{0, 1, 3, 4}));
+  EXPECT_EQ(raster_of({0.0, 1.0, 100.0}).step, 0.0);
+  EXPECT_EQ(raster_of({0.0, 1.0 / 3.0}).step, 0.0);
+  EXPECT_EQ(raster_of({7.0}).step, 0.0);
+}
+
+TEST(PlaneEstimator, ChangesMayBeEstimatedLinearly) {
+  const arma::cx_vec r_t{1.0, 0.9, 0.7, 0.4};
+  const GridAxes grid = grid_of(24, 4);
+  const auto A = observation_of("comb:2,symbols=0-3", 2, 1, grid);
+  const GridStatistics statistics = statistics_of(2, 24, r_t);
+  const auto planes = std::make_shared<const PilotPlanes>("recorder", A);
+  std::shared_ptr<const Recorder> recorder;
+  const auto estimator = make_plane_estimator(
+      planes, statistics,
+      [&](auto A_plane) {
+        recorder = std::make_shared<const Recorder>(A_plane);
+        return std::shared_ptr<const Estimator>(recorder);
+      },
+      /*has_linear_differences=*/true);
+  Observation observation;
+  Rng rng = test_rng(10);
+  observation.y = rng.cx_normal(A->n_obs(), 2);
+  observation.sigma2 = 0.3;
+  const arma::cx_mat h = estimator->estimate(observation).h;
+  EXPECT_EQ(recorder->seen.size(), 1u);  // the plane of the mean alone
+  // The other plane alone: what is left where the first one is taken away.
+  const Recorded both = record(A, statistics);
+  both.estimator->estimate(observation);
+  ASSERT_EQ(both.inner->seen.size(), 2u);
+  const Observation& difference = both.inner->seen[1];
+  const arma::vec& at = planes->port(0).subcarriers;
+  const arma::cx_mat C = arma::kron(toeplitz_covariance(statistics.r_f, at, at), statistics.R_rx);
+  const auto by_hand = make_plane_estimator(planes, statistics, [&](auto A_plane) {
+    struct One final : Estimator {
+      std::shared_ptr<const ObservationOperator> A_plane;
+      std::unique_ptr<Estimator> linear;
+      double of_difference = 0.0;
+      std::string name() const override { return "one"; }
+      const ObservationOperator& A() const override { return *A_plane; }
+      void do_estimate(const Observation& seen, Estimate& out) const override {
+        if (std::abs(seen.sigma2 - of_difference) < 1e-9) {
+          out.h = linear->estimate(seen).h;
+        } else {
+          out.h = seen.y;
+        }
+      }
+    };
+    auto one = std::make_shared<One>();
+    one->A_plane = A_plane;
+    one->linear = make_lmmse(A_plane, C);
+    one->of_difference = difference.sigma2;
+    return std::shared_ptr<const Estimator>(one);
+  });
+  EXPECT_LT(arma::abs(by_hand->estimate(observation).h - h).max(), 1e-6);
+}
+
 TEST(PlaneEstimator, TheErrorIsMultipliedByWhatWasMeasured) {
   const GridAxes grid = grid_of(16, 1);
   const auto A = observation_of("comb:2", 2, 1, grid);
@@ -200,7 +340,9 @@ TEST(PlaneEstimator, TheErrorIsMultipliedByWhatWasMeasured) {
   };
   const double before = predicted();
   statistics.error_snr_db = {0.0, 20.0};
-  statistics.error_ratio = {1.0, 4.0};
+  statistics.error_steps = {1.0};
+  statistics.error_subcarriers = {1.0};
+  statistics.error_ratio = arma::vec{1.0, 4.0};
   EXPECT_NEAR(predicted() / before, 2.0, 1e-12);  // 10 dB: the logarithm in the middle
 }
 
@@ -292,6 +434,134 @@ TEST(GridStatistics, AreThoseOfTheChannelsWithinTheirSpread) {
     EXPECT_LT(std::abs(found.r_t(k) - expected), bound) << k;
   }
   EXPECT_NEAR(arma::trace(found.R_rx).real(), 2.0, 1e-12);
+}
+
+TEST(GridStatistics, FittedDelaysAreNotNegative) {
+  // Paths between the points of any raster; few channels, so that the averages alone are indefinite.
+  const arma::uword n_f = 96, n = 12;
+  Rng rng = test_rng(12);
+  const arma::vec delays{0.0, 0.0071, 0.0103, 0.0287, 0.051};
+  arma::cx_mat h(2 * n_f, n, arma::fill::zeros);
+  for (arma::uword k = 0; k < n; ++k) {
+    const arma::cx_mat gains = rng.cx_normal(2, delays.n_elem) * std::sqrt(1.0 / 5.0);
+    for (arma::uword f = 0; f < n_f; ++f)
+      for (arma::uword l = 0; l < delays.n_elem; ++l)
+        for (arma::uword r = 0; r < 2; ++r)
+          h(f * 2 + r, k) += gains(r, l) * std::polar(1.0, -2.0 * M_PI * delays(l) * double(f));
+  }
+  const GridStatistics found = fit_grid_statistics(samples_in_memory(h, 2, 1, grid_of(n_f, 1)));
+  // The averages of all pairs at one distance.
+  arma::cx_vec r(n_f, arma::fill::zeros);
+  for (arma::uword lag = 0; lag < n_f; ++lag) {
+    for (arma::uword f = 0; f + lag < n_f; ++f)
+      for (arma::uword k = 0; k < n; ++k)
+        for (arma::uword a = 0; a < 2; ++a)
+          r(lag) += h((f + lag) * 2 + a, k) * std::conj(h(f * 2 + a, k)) / double(n_f - lag);
+  }
+  r /= r(0).real();
+  const arma::vec at = arma::regspace(0.0, double(n_f) - 1.0);
+  arma::vec values, averaged;
+  arma::cx_mat vectors;
+  hermitian_eigen(toeplitz_covariance(r, at, at), averaged, vectors);
+  hermitian_eigen(toeplitz_covariance(found.r_f, at, at), values, vectors);
+  EXPECT_LT(averaged.min(), -1e-2);
+  EXPECT_GT(values.min(), -1e-10);
+  // Near lags, of which there are many pairs, stay what they are.
+  EXPECT_LT(arma::abs(found.r_f.head(24) - r.head(24)).max(), 0.01);
+}
+
+TEST(GridStatistics, DelaysOnTheRasterAreFoundExactly) {
+  // Delays n / 512 of the symbol lie on the raster of 64 lags; no noise.
+  arma::cx_vec r(64, arma::fill::zeros);
+  for (arma::uword k = 0; k < 64; ++k)
+    for (const double n : {500.0, 0.0, 10.0, 31.0})
+      r(k) += std::polar(0.25, -2.0 * M_PI * n / 512.0 * double(k));
+  const arma::cx_vec found = nonnegative_delays(r);
+  EXPECT_LT(arma::abs(found - r).max(), 2e-3);
+  EXPECT_EQ(nonnegative_delays(arma::cx_vec(1, arma::fill::ones)).n_elem, 1u);
+}
+
+TEST(GridStatistics, OfAnotherSpacingAreThoseOfEverySecondSubcarrier) {
+  GridStatistics statistics;
+  statistics.spacing_hz = 15e3;
+  statistics.symbol_s = 1e-3 / 14.0;
+  statistics.R_rx.ones(1, 1);
+  statistics.r_f = spread_lags(21, 0.03);
+  statistics.r_t.set_size(14);
+  const auto slow = [](double s) { return std::polar(::j0(0.3 * s), 0.05 * s); };
+  for (arma::uword k = 0; k < 14; ++k) statistics.r_t(k) = slow(double(k));
+  statistics.error_snr_db = {0.0};
+  // The second step does not resolve twice the prefix of 15 kHz.
+  statistics.error_steps = {4.0, 8.0};
+  statistics.error_subcarriers = {48.0, 48.0};
+  statistics.error_ratio.ones(1, 2);
+  const GridStatistics wide = statistics.at_spacing(30e3);
+  ASSERT_EQ(wide.r_f.n_elem, 11u);
+  ASSERT_EQ(wide.r_t.n_elem, 27u);
+  EXPECT_EQ(wide.r_f(7), statistics.r_f(14));
+  EXPECT_EQ(wide.error_subcarriers(0), 24.0);
+  EXPECT_EQ(wide.error_steps(0), 2.0);
+  EXPECT_EQ(wide.error_ratio.n_cols, 1u);
+  EXPECT_NEAR(wide.symbol_s, 1e-3 / 28.0, 1e-15);
+  // Cubics through lags a fifth of a radian apart.
+  for (arma::uword k = 0; k < 27; ++k)
+    EXPECT_LT(std::abs(wide.r_t(k) - slow(0.5 * double(k))), 3e-4) << k;
+  EXPECT_EQ(statistics.spacing_ratio(45e3), 3u);
+  EXPECT_EQ(statistics.spacing_ratio(20e3), 0u);
+  EXPECT_EQ(statistics.spacing_ratio(0.0), 1u);
+  EXPECT_TRUE(refused([&] { statistics.at_spacing(20e3); }, "expected a multiple"));
+}
+
+TEST(GridStatistics, ErrorsOfBandsAreInterpolatedAndKept) {
+  const test::TemporaryFolder folder;
+  GridStatistics statistics = statistics_of(2, 16, arma::cx_vec(1, arma::fill::ones));
+  statistics.plane_step = 4;
+  statistics.error_snr_db = {0.0, 20.0};
+  statistics.error_steps = {2.0, 4.0, 4.0};
+  statistics.error_subcarriers = {100.0, 100.0, 400.0};
+  statistics.error_ratio = arma::mat{{5.0, 1.0, 4.0}, {5.0, 2.0, 8.0}};
+  EXPECT_EQ(statistics.linear_ratio_at(1.0, 4.0, 200.0), arma::datum::inf);
+  statistics.linear_ratio = 0.1 * statistics.error_ratio;
+  EXPECT_NEAR(statistics.error_ratio_at(1.0, 4.0, 200.0), 2.0, 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(0.1, 6.0, 400.0), std::sqrt(32.0), 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(1e-9, 4.0, 1.0), 2.0, 1e-12);
+  EXPECT_NEAR(statistics.error_ratio_at(1.0, 2.0, 1e5), 5.0, 1e-12);
+  EXPECT_NEAR(statistics.linear_ratio_at(1.0, 4.0, 200.0), 0.2, 1e-12);
+  const auto file = folder.path() / "statistics.h5";
+  {
+    ArchiveWriter archive(file);
+    write_grid_statistics(archive, statistics);
+    archive.commit();
+  }
+  const GridStatistics again = read_grid_statistics(ArchiveReader(file), 2);
+  EXPECT_EQ(again.error_ratio_at(0.1, 4.0, 300.0), statistics.error_ratio_at(0.1, 4.0, 300.0));
+  EXPECT_EQ(again.linear_ratio_at(0.1, 2.0, 300.0), statistics.linear_ratio_at(0.1, 2.0, 300.0));
+}
+
+TEST(PlaneEstimator, LinearMmseRunsWhereItWasMeasuredToBeBetter) {
+  const GridAxes grid = grid_of(48, 1);
+  const auto A = observation_of("comb:4", 3, 1, grid);
+  GridStatistics statistics = statistics_of(3, 48, arma::cx_vec(1, arma::fill::ones));
+  statistics.error_snr_db = {0.0, 20.0};
+  statistics.error_steps = {4.0};
+  statistics.error_subcarriers = {48.0};
+  statistics.error_ratio = arma::vec{1.0, 1.0};
+  statistics.linear_ratio = arma::vec{0.5, 2.0};
+  const Recorded recorded = record(A, statistics);
+  Observation observation;
+  Rng rng = test_rng(13);
+  observation.y = rng.cx_normal(A->n_obs(), 2);
+  observation.sigma2 = 0.8;
+  const Estimate linear = make_grid_lmmse(A, statistics)->estimate(observation);
+  const Estimate estimate = recorded.estimator->estimate(observation);
+  EXPECT_TRUE(recorded.inner->seen.empty());
+  EXPECT_EQ(arma::abs(estimate.h - linear.h).max(), 0.0);
+  EXPECT_EQ(estimate.mse(1), linear.mse(1));
+  EXPECT_EQ(recorded.estimator->method(0.8), "lmmse");
+  observation.sigma2 = 0.02;
+  recorded.estimator->estimate(observation);
+  EXPECT_EQ(recorded.inner->seen.size(), 1u);
+  EXPECT_EQ(recorded.estimator->method(0.02), "");
 }
 
 TEST(PlaneSamples, HoldTheColumnsOfTheGrid) {

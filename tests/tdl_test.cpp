@@ -11,6 +11,8 @@
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
 #include <chest/ofdm.hpp>
+#include <chest/text.hpp>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/channel_fixtures.hpp"
 #include "tests/support/grid_channels.hpp"
@@ -152,10 +154,54 @@ TEST(Tdl, OptionsThatDoNotFitAreExplained) {
   EXPECT_TRUE(refused([&] { with([](auto& o) { o.profile = "F"; }); }, "profile 'F' is unknown"));
 }
 
+TEST(Tdl, ProfilesInTurnAreThoseOfEachAlone) {
+  std::vector<TdlOptions> options{small("TDLA30-300"), small("C"), small("D")};
+  options[2].doppler_hz = 200.0;
+  for (TdlOptions& each : options) each.n_slots = 2;
+  const auto mix = make_tdl_mix(options);
+  // Slots 2 i and 2 i + 1 are of channel i, which is of profile i mod 3.
+  const arma::cx_mat h = test::draw_grids(*mix, 3, 0, 8);
+  for (arma::uword i = 0; i < 8; ++i) {
+    const auto alone = make_tdl(options[i / 2 % 3]);
+    EXPECT_LT(max_difference(h.col(i), test::draw_grids(*alone, 3, i, 1)), 1e-14) << i;
+  }
+  // Files hold as many paths and symbols of each.
+  const ChannelBlock block = mix->generate(3, 0, 6);
+  for (const Paths& paths : block.paths) {
+    EXPECT_EQ(paths.gains.n_cols, 24u);
+    EXPECT_EQ(paths.gains.n_slices, 3u);
+    EXPECT_EQ(paths.delays.n_cols, 24u);
+  }
+  EXPECT_FALSE(mix->grid_covariance().has_value());
+  EXPECT_NE(mix->describe().find("in_turn"), std::string::npos);
+  options[1].n_rx = 3;
+  EXPECT_TRUE(refused([&] { make_tdl_mix(options); }, "profiles in turn have other antennas"));
+  EXPECT_TRUE(refused([] { make_tdl_mix({}); }, "there are no profiles"));
+}
+
 std::string output(const std::vector<std::string>& words) {
   Program program(words);
   EXPECT_EQ(program.status(), 0) << program.err();
   return program.out();
+}
+
+TEST(Tdl, AListIsEveryCombinationOfWhatItsProfilesLeaveOpen) {
+  const test::TemporaryFolder folder;
+  const std::string file = (folder.path() / "mix.h5").string();
+  Program program({"generate", "tdl", "--profile", "TDLA30-10,TDLC300,A", "--delay-spread",
+                   "30,300", "--doppler", "5,50", "--n-rx", "1", "--n-samples", "14", "--grid",
+                   "12x2@30", "--out", file});
+  EXPECT_EQ(program.status(), 0) << program.err();
+  EXPECT_NE(program.err().find("have no covariance in common"), std::string::npos);
+  // One, two Dopplers, two spreads by two Dopplers: after seven channels it begins again.
+  const nlohmann::json model = nlohmann::json::parse(Dataset(file).info().model);
+  std::vector<std::string> found;
+  for (const auto& each : model.at("in_turn"))
+    found.push_back(each.at("profile").get<std::string>() + " " +
+                    number_text(std::round(1e9 * each.value("delay_spread_s", 0.0))) + " " +
+                    number_text(each.at("doppler_hz").get<double>()));
+  EXPECT_EQ(found, (std::vector<std::string>{"TDLA30-10 0 10", "TDLC300 0 5", "TDLC300 0 50",
+                                             "A 30 5", "A 30 50", "A 300 5", "A 300 50"}));
 }
 
 TEST(Tdl, FilesSayWhatTheyHoldAndServeTheGenie) {
@@ -203,6 +249,7 @@ TEST(Tdl, FilesSayWhatTheyHoldAndServeTheGenie) {
                 "--delay-spread is for the profiles A to E, TDLA30 has its own delays");
   refused_words({"tdl", "--speed", "3", "--doppler", "10"},
                 "--doppler and --speed both say how fast channels change; give one");
+  refused_words({"cdl", "--doppler", "3,10"}, "--doppler and --speed: cdl takes one, tdl a list");
   refused_words({"tdl", "--grid", "14"},
                 "--grid: '14' must name subcarriers and spacing, as in 624x14@30");
 }

@@ -7,6 +7,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/text.hpp>
 
@@ -37,6 +38,32 @@ class Named final : public Estimator {
   std::string name_;
   std::unique_ptr<Estimator> estimator_;
 };
+
+/// Linear MMSE in place of planes that a model is not for.
+class LinearInstead final : public Estimator {
+ public:
+  explicit LinearInstead(std::unique_ptr<Estimator> linear) : linear_(std::move(linear)) {}
+
+  std::string name() const override { return linear_->name(); }
+  const ObservationOperator& A() const override { return linear_->A(); }
+  bool predicts_mse(double sigma2) const override { return linear_->predicts_mse(sigma2); }
+  std::string method(double) const override { return "lmmse"; }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    linear_->estimate(observation, out);
+  }
+
+  std::unique_ptr<Estimator> linear_;
+};
+
+/// Whether pilots on this raster are those of the model's planes, or planes that it serves as well.
+bool serves(const GridStatistics& grid, const PilotRaster& raster, double ratio) {
+  const double step = raster.step * ratio;
+  if (grid.most_step == 0) return step == static_cast<double>(grid.plane_step);
+  return step >= static_cast<double>(grid.least_step) &&
+         step <= static_cast<double>(grid.most_step);
+}
 
 void check_options(const NamedOptions& spec, const CatalogEntry& entry,
                    const std::vector<std::string>& estimators) {
@@ -137,18 +164,44 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
     statistics =
         std::make_shared<const GridStatistics>(unfitted_statistics(context.n_rx, context.grid));
   }
+  // Of the model's subcarriers, in whose steps it counts, to one of the grid.
+  double ratio = 1.0;
+  if (!found.entry.model.empty()) {
+    if (const std::string file = maker.find_model(found.entry.model); !file.empty()) {
+      ratio = static_cast<double>(
+          maker.models().look_at(file).grid->spacing_ratio(context.grid.spacing_hz));
+    }
+  }
   // Channels that do not say what their antennas are have those of the model.
   GridStatistics known = *statistics;
+  const PlaneOptions options = maker.options(plane_options);
+  if (options.knows_doppler) known.r_t = doppler_lags(options.doppler_hz, context.grid);
+  if (found.entry.model.empty()) known.R_rx.eye(context.n_rx, context.n_rx);
+  const arma::uword n_rx = known.R_rx.n_rows;
   if (known.plane_step == 0 || found.entry.model.empty()) known.rx_panel = context.rx_panel;
-  return make_plane_estimator(planes, known, [&](std::shared_ptr<const ObservationOperator> A) {
+  NamedOptions inner_spec = maker.spec();
+  for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
+  const PilotRaster raster = raster_of(planes->port(0).subcarriers);
+  // A choice between the network and linear MMSE is for who leaves it to the model.
+  const bool may_choose = found.chooses_linear && !inner_spec.has("steps") &&
+                          !inner_spec.has("published") && !inner_spec.has("prior");
+  if (!may_choose) known.linear_ratio.reset();
+  if (may_choose && known.plane_step > 0 && !serves(known, raster, ratio)) {
+    if (known.r_t.n_elem == 1) known.r_t.ones(context.grid.n_symbols);
+    return std::make_unique<LinearInstead>(make_grid_lmmse(context.A, known));
+  }
+  const auto make_inner = [&](std::shared_ptr<const ObservationOperator> A) {
     EstimatorContext inner = maker.shared_context();
+    inner.n_rx = n_rx;
     inner.rx_panel = known.rx_panel;
     inner.grid.n_subcarriers = inner.grid.n_symbols = 1;
     inner.A = std::move(A);
-    inner.n_tx = planes->port(0).subcarriers.n_elem;
-    inner.plane_step = planes->port(0).step;
-    return std::shared_ptr<const Estimator>(make_from(found, Maker(*this, maker.spec(), inner)));
-  });
+    inner.n_tx = raster.step > 0.0 ? raster.positions.n_elem : planes->port(0).subcarriers.n_elem;
+    inner.plane_step = raster.step * ratio;
+    inner.grid.spacing_hz /= ratio;
+    return std::shared_ptr<const Estimator>(make_from(found, Maker(*this, inner_spec, inner)));
+  };
+  return make_plane_estimator(planes, known, make_inner, found.has_linear_differences);
 }
 
 std::unique_ptr<Estimator> Catalog::make(const NamedOptions& spec,

@@ -5,6 +5,7 @@
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/solver_table.hpp>
+#include <chest/estimators/grid/plane_estimator.hpp>
 
 #include "rows.hpp"
 
@@ -100,6 +101,8 @@ void add_dmse_row(Catalog& catalog) {
   for (OptionInfo& option : prior_options.describe()) {
     dmse.entry.options.push_back(std::move(option));
   }
+  add_grid_options(dmse, plane_options.describe());
+  dmse.chooses_linear = true;
   dmse.takes_snr = true;
   catalog.add(std::move(dmse));
 }

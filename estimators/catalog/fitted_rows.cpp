@@ -6,6 +6,7 @@
 #include <chest/estimators/grid/grid_genie.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/grid_ls.hpp>
+#include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/estimators/linear/genie.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/linear/ls.hpp>
@@ -28,19 +29,19 @@ std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOption
   return make_lmmse(maker.context().A, model->C, options);
 }
 
-void add_grid_options(CatalogRow& row, std::vector<OptionInfo> options) {
-  for (OptionInfo& option : options) {
-    option.on_grid = true;
-    row.entry.options.push_back(std::move(option));
-  }
-}
-
 CatalogRow with_snr(CatalogRow row) {
   row.takes_snr = true;
   return row;
 }
 
 }  // namespace
+
+void add_grid_options(CatalogRow& row, std::vector<OptionInfo> options) {
+  for (OptionInfo& option : options) {
+    option.on_grid = true;
+    row.entry.options.push_back(std::move(option));
+  }
+}
 
 MixtureInUse need_mixture(const Maker& maker) {
   const std::string file = maker.find_model("gmm");
@@ -86,9 +87,17 @@ void add_fitted_rows(Catalog& catalog) {
     if (options.diagonal_loading != 0.0) {
       refuse(maker.spec().text + ": loading is for matrices, these channels are grids");
     }
-    const std::string file = maker.need_model("lmmse", fit_lmmse_command);
-    return make_grid_lmmse(maker.context().A, *maker.models().look_at(file).grid,
-                           maker.options(grid_lmmse_options));
+    const GridLmmseOptions on_grid = maker.options(grid_lmmse_options);
+    if (on_grid.knows_profile()) {
+      if (!maker.spec().file.empty()) {
+        refuse(maker.spec().text + ": a known profile takes no model, leave out @" +
+               maker.spec().file);
+      }
+      return make_grid_lmmse(maker.context().A, known_covariances(on_grid, maker.context().grid),
+                             on_grid.order);
+    }
+    maker.need_model("lmmse", fit_lmmse_command);
+    return make_grid_lmmse(maker.context().A, *maker.grid_statistics("lmmse"), on_grid);
   };
   catalog.add(std::move(lmmse));
   CatalogRow genie =
@@ -111,9 +120,12 @@ void add_fitted_rows(Catalog& catalog) {
     return make_grid_genie(maker.context().A, *maker.context().grid_covariance);
   };
   catalog.add(std::move(genie));
-  catalog.add(
+  CatalogRow gmm =
       with_snr(row("gmm", "conditional mean of a Gaussian mixture, fitted or of the channel file",
-                   make_gmm_from, "gmm")));
+                   make_gmm_from, "gmm"));
+  add_grid_options(gmm, plane_options.describe());
+  gmm.has_linear_differences = true;
+  catalog.add(std::move(gmm));
   catalog.add(row("omp", "orthogonal matching pursuit over angles, without a fitted model",
                   omp_options, [](const Maker& maker, OmpOptions options) {
                     const EstimatorContext& context = maker.context();

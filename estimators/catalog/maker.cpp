@@ -63,17 +63,17 @@ void Maker::check_grid_model(const ModelStore::Info& info) const {
     refuse(who + " is for matrices, these channels are grids of " + context_.grid.text() +
            " elements; fit a model on such channels");
   }
-  if (info.n_rx != context_.n_rx) {
+  if (info.n_rx != context_.n_rx && info.n_rx != 1) {
     refuse(who + " is for " + std::to_string(info.n_rx) +
            " receive antennas, these channels have " + std::to_string(context_.n_rx));
   }
-  const double spacing = info.grid->spacing_hz, here = context_.grid.spacing_hz;
-  if (spacing > 0.0 && here > 0.0 && std::abs(spacing - here) > 1e-6 * spacing) {
-    refuse(who + " is for subcarriers " + number_text(spacing / 1e3) +
-           " kHz apart, these channels have " + number_text(here / 1e3) + " kHz");
+  if (info.grid->spacing_ratio(context_.grid.spacing_hz) == 0) {
+    refuse(who + " is for subcarriers " + number_text(info.grid->spacing_hz / 1e3) +
+           " kHz apart and multiples of it, these channels have " +
+           number_text(context_.grid.spacing_hz / 1e3) + " kHz");
   }
   if (context_.plane_step == 0.0 || info.grid->plane_step == 0) return;
-  if (!context_.rx_panel.is_line() && context_.rx_panel != info.grid->rx_panel) {
+  if (info.n_rx > 1 && !context_.rx_panel.is_line() && context_.rx_panel != info.grid->rx_panel) {
     const PanelShape& panel = info.grid->rx_panel;
     refuse(who + " is for " + (panel.is_line() ? "a line of antennas" : "a panel " + panel.text()) +
            ", these channels have a panel " + context_.rx_panel.text());
@@ -96,13 +96,22 @@ void Maker::check_grid_model(const ModelStore::Info& info) const {
   }
 }
 
+std::shared_ptr<const GridStatistics> Maker::at_spacing(
+    const std::shared_ptr<const GridStatistics>& grid) const {
+  const double here = context_.grid.spacing_hz;
+  if (!grid || grid->spacing_ratio(here) == 1) return grid;
+  return std::make_shared<const GridStatistics>(grid->at_spacing(here));
+}
+
 std::shared_ptr<const GridStatistics> Maker::grid_statistics(const std::string& kind) const {
   if (!kind.empty()) {
     const std::string file = find_model(kind);
-    return file.empty() ? nullptr : models_->look_at(file).grid;
+    return file.empty() ? nullptr : at_spacing(models_->look_at(file).grid);
   }
   for (const ModelStore::Info& info : models_->files()) {
-    if (info.grid && info.n_rx == context_.n_rx) return info.grid;
+    const bool fits = info.grid && (info.n_rx == context_.n_rx || info.n_rx == 1) &&
+                      info.grid->spacing_ratio(context_.grid.spacing_hz) > 0;
+    if (fits) return at_spacing(info.grid);
   }
   return nullptr;
 }

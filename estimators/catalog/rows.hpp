@@ -25,6 +25,9 @@ void add_solver_rows(Catalog& catalog);
 OptionInfo snr_option();
 std::unique_ptr<Estimator> with_other_snr(const Maker& maker, std::unique_ptr<Estimator> estimator);
 
+/// Options for the pilots of a grid.
+void add_grid_options(CatalogRow& row, std::vector<OptionInfo> options);
+
 /// LMMSE and the conditional mean of a mixture: also what dmse is on these priors.
 std::unique_ptr<Estimator> make_lmmse_from(const Maker& maker);
 std::unique_ptr<Estimator> make_gmm_from(const Maker& maker);

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <vector>
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/interpolation.hpp>
 #include <chest/metrics.hpp>
+#include <chest/ofdm.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -28,6 +31,85 @@ std::vector<arma::uword> few_symbols(arma::uword n_symbols) {
   const arma::uword n = std::min(most, n_symbols);
   for (arma::uword i = 0; i < n; ++i) out.push_back(n == 1 ? 0 : i * (n_symbols - 1) / (n - 1));
   return out;
+}
+
+/// The delays of a correlation r over subcarriers, as indices of a transform of `size`, and what least
+/// squares of their powers s needs: sum_k w_k |r_k - sum_m s_m exp(j 2 pi k m / size)|^2 over lags of both
+/// signs, w_k = (n - |k|) / n.
+struct DelayRaster {
+  arma::uword size;
+  arma::uvec delays;
+  arma::vec b;  ///< transform of w r at the delays
+  arma::vec G;  ///< transform of w at their differences, 1 - n_delays .. n_delays - 1
+
+  explicit DelayRaster(const arma::cx_vec& r) : size(8 * power_of_two_above(r.n_elem)) {
+    const arma::uword n = r.n_elem;
+    // Tapered by Blackman and Harris the transform is free of side lobes.
+    constexpr double taper[] = {0.35875, 0.48829, 0.14128, 0.01168};
+    arma::cx_vec tapered(size, arma::fill::zeros), weighted = tapered, weights = tapered;
+    for (arma::uword k = 0; k < n; ++k) {
+      const double part = static_cast<double>(k) / static_cast<double>(n);
+      double w = 0.0;
+      for (int i = 0; i < 4; ++i) w += taper[i] * std::cos(arma::datum::pi * i * part);
+      const auto put = [&](arma::cx_vec& to, std::complex<double> value) {
+        to(k) = value;
+        if (k > 0) to(size - k) = std::conj(value);
+      };
+      put(tapered, w * r(k));
+      put(weighted, (1.0 - part) * r(k));
+      put(weights, 1.0 - part);
+    }
+    choose(arma::real(arma::fft(tapered)), 4 * size / n);
+    const arma::vec all_b = arma::real(arma::fft(weighted)), all_G = arma::real(arma::fft(weights));
+    b = all_b(delays);
+    const arma::uword n_delays = delays.n_elem;
+    G.set_size(2 * n_delays - 1);
+    for (arma::uword i = 0; i < n_delays; ++i) {
+      G(n_delays - 1 + i) = G(n_delays - 1 - i) = all_G(i);
+    }
+  }
+
+ private:
+  /// All delays but the widest run of those where there is nothing but noise.
+  /// @param margin  half the width of one delay in the spectrum
+  void choose(const arma::vec& spectrum, arma::uword margin) {
+    const double noise = arma::median(arma::abs(spectrum));
+    const arma::uvec strong = arma::find(spectrum > std::max(6.0 * noise, 1e-6 * spectrum.max()));
+    arma::uword widest = 0, first = 0;  // the gap, and the delay behind it
+    for (arma::uword i = 0; i < strong.n_elem; ++i) {
+      const arma::uword next = strong((i + 1) % strong.n_elem);
+      const arma::uword gap = strong.n_elem == 1 ? size : (next + size - strong(i)) % size;
+      if (gap > widest) {
+        widest = gap;
+        first = next;
+      }
+    }
+    const bool has_gap = widest > 2 * margin + 1;
+    delays.set_size(has_gap ? size - widest + 1 + 2 * margin : size);
+    for (arma::uword i = 0; i < delays.n_elem; ++i) {
+      delays(i) = (first + i + (has_gap ? size - margin : 0)) % size;
+    }
+  }
+};
+
+/// A smooth correlation at a lag >= 0 that need not be whole: the cubic through the four lags around it.
+std::complex<double> between_lags(const arma::cx_vec& r, double lag) {
+  const auto below = static_cast<arma::sword>(lag);
+  const auto last = static_cast<arma::sword>(r.n_elem) - 1;
+  if (lag == static_cast<double>(below)) return r(static_cast<arma::uword>(below));
+  // Too few lags for a cubic: as many as there are, from both sides of lag 0.
+  const arma::sword first = std::max(std::min(below - 1, last - 3), -last);
+  const arma::sword n = std::min<arma::sword>(4, last - first + 1);
+  std::complex<double> sum = 0.0;
+  for (arma::sword i = first; i < first + n; ++i) {
+    double weight = 1.0;
+    for (arma::sword j = first; j < first + n; ++j) {
+      if (j != i) weight *= (lag - static_cast<double>(j)) / static_cast<double>(i - j);
+    }
+    sum += weight *
+           (i < 0 ? std::conj(r(static_cast<arma::uword>(-i))) : r(static_cast<arma::uword>(i)));
+  }
+  return sum;
 }
 
 }  // namespace
@@ -80,13 +162,94 @@ GridStatistics fit_grid_statistics(const SampleReader& samples) {
       arma::ifft(arma::cx_vec(spectrum, arma::vec(n_fft, arma::fill::zeros)));
   out.r_f = correlation.head(n_f);
   for (arma::uword lag = 0; lag < n_f; ++lag) out.r_f(lag) /= static_cast<double>(n_f - lag);
-  out.r_f /= out.r_f(0).real();
+  out.r_f = nonnegative_delays(out.r_f);
   return out;
 }
 
-double GridStatistics::error_ratio_at(double sigma2) const {
-  if (error_ratio.is_empty()) return 1.0;
-  return Between(error_snr_db, -to_db(sigma2)).of(error_ratio);
+arma::cx_vec nonnegative_delays(const arma::cx_vec& r) {
+  const arma::uword n = r.n_elem;
+  if (n < 2) return arma::cx_vec(n, arma::fill::ones);
+  const DelayRaster raster(r);
+  // Coordinate descent on the powers s: the gradient is G s - b with G Toeplitz.
+  const arma::uword n_delays = raster.delays.n_elem;
+  constexpr double least_change = 1e-10, most_work = 1e10;
+  constexpr arma::uword most_sweeps = 30'000;
+  arma::vec powers(n_delays, arma::fill::zeros), gradient = -raster.b;
+  double work = 0.0;
+  for (arma::uword sweep = 0; sweep < most_sweeps && work < most_work; ++sweep) {
+    double most = 0.0;
+    for (arma::uword m = 0; m < n_delays; ++m) {
+      const double next = std::max(0.0, powers(m) - gradient(m) / raster.G(n_delays - 1));
+      const double change = next - powers(m);
+      if (change == 0.0) continue;
+      most = std::max(most, std::abs(change));
+      work += static_cast<double>(n_delays);
+      powers(m) = next;
+      const double* from = raster.G.memptr() + (n_delays - 1 - m);
+      for (arma::uword i = 0; i < n_delays; ++i) gradient(i) += change * from[i];
+    }
+    if (most < least_change) break;
+  }
+  arma::cx_vec spectrum(raster.size, arma::fill::zeros);
+  for (arma::uword i = 0; i < n_delays; ++i) spectrum(raster.delays(i)) = powers(i);
+  const arma::cx_vec lags = arma::ifft(spectrum);
+  return lags.head(n) / lags(0).real();
+}
+
+double GridStatistics::of_cells(const arma::mat& values, double sigma2, double step,
+                                double n_subcarriers) const {
+  const arma::vec distances = arma::abs(arma::log(error_steps / std::max(step, 1.0)));
+  const arma::uvec nearest = arma::find(distances <= distances.min() + 1e-9);
+  const Between snr(error_snr_db, -to_db(sigma2));
+  arma::vec of_bands(nearest.n_elem);
+  for (arma::uword i = 0; i < nearest.n_elem; ++i) of_bands(i) = snr.of(values.col(nearest(i)));
+  return Between(arma::log(error_subcarriers(nearest)), std::log(n_subcarriers)).of(of_bands);
+}
+
+double GridStatistics::error_ratio_at(double sigma2, double step, double n_subcarriers) const {
+  return error_ratio.is_empty() ? 1.0 : of_cells(error_ratio, sigma2, step, n_subcarriers);
+}
+
+double GridStatistics::linear_ratio_at(double sigma2, double step, double n_subcarriers) const {
+  return linear_ratio.is_empty() ? arma::datum::inf
+                                 : of_cells(linear_ratio, sigma2, step, n_subcarriers);
+}
+
+arma::uword GridStatistics::spacing_ratio(double hz) const {
+  if (!(spacing_hz > 0.0 && hz > 0.0)) return 1;
+  const double ratio = hz / spacing_hz, whole = std::round(ratio);
+  return std::abs(ratio - whole) <= 1e-6 * ratio ? static_cast<arma::uword>(whole) : 0;
+}
+
+GridStatistics GridStatistics::at_spacing(double hz) const {
+  const arma::uword ratio = spacing_ratio(hz);
+  if (ratio == 0) {
+    throw Error(ErrorKind::invalid_argument,
+                "statistics of subcarriers " + number_text(spacing_hz) +
+                    " Hz apart, asked for at " + number_text(hz) + " Hz; expected a multiple");
+  }
+  GridStatistics out = *this;
+  if (ratio == 1) return out;
+  out.spacing_hz = hz;
+  // Pilots too far apart for the delays of the prefix at the model's spacing were measured with the errors
+  // of filters that allow for these delays; a shorter prefix has none.
+  const arma::uvec kept = arma::find(2.0 * cyclic_prefix_part * error_steps <= 1.0);
+  if (!kept.is_empty()) {
+    out.error_steps = error_steps(kept) / static_cast<double>(ratio);
+    out.error_subcarriers = error_subcarriers(kept) / static_cast<double>(ratio);
+    out.error_ratio = error_ratio.cols(kept);
+    if (!linear_ratio.is_empty()) out.linear_ratio = linear_ratio.cols(kept);
+  } else {
+    out.error_ratio.reset();
+    out.linear_ratio.reset();
+  }
+  out.symbol_s = symbol_s / static_cast<double>(ratio);
+  out.r_f = r_f(arma::regspace<arma::uvec>(0, ratio, r_f.n_elem - 1));
+  out.r_t.set_size((r_t.n_elem - 1) * ratio + 1);
+  for (arma::uword m = 0; m < out.r_t.n_elem; ++m) {
+    out.r_t(m) = between_lags(r_t, static_cast<double>(m) / static_cast<double>(ratio));
+  }
+  return out;
 }
 
 SampleReader plane_samples(const SampleReader& samples, arma::uword step) {
@@ -143,7 +306,12 @@ void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statist
   }
   if (!statistics.error_ratio.is_empty()) {
     archive.write(in + "/error_snr_db", arma::mat(statistics.error_snr_db));
-    archive.write(in + "/error_ratio", arma::mat(statistics.error_ratio));
+    archive.write(in + "/error_steps", arma::mat(statistics.error_steps));
+    archive.write(in + "/error_subcarriers", arma::mat(statistics.error_subcarriers));
+    archive.write(in + "/error_ratio", statistics.error_ratio);
+    if (!statistics.linear_ratio.is_empty()) {
+      archive.write(in + "/linear_ratio", statistics.linear_ratio);
+    }
   }
   const PanelShape& panel = statistics.rx_panel;
   if (panel.is_line()) return;
@@ -175,10 +343,27 @@ GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_
   }
   if (archive.has(in + "/error_ratio")) {
     out.error_snr_db = archive.read_mat(in + "/error_snr_db").as_col();
-    out.error_ratio = archive.read_mat(in + "/error_ratio").as_col();
-    const bool fits = out.error_ratio.n_elem == out.error_snr_db.n_elem &&
-                      out.error_ratio.n_elem > 0 && out.error_snr_db.is_sorted() &&
-                      out.error_ratio.is_finite() && out.error_ratio.min() > 0.0;
+    out.error_ratio = archive.read_mat(in + "/error_ratio");
+    // A model of before cells were told apart has one.
+    out.error_steps.ones(1);
+    out.error_subcarriers.ones(1);
+    if (archive.has(in + "/error_subcarriers")) {
+      out.error_steps = archive.read_mat(in + "/error_steps").as_col();
+      out.error_subcarriers = archive.read_mat(in + "/error_subcarriers").as_col();
+    }
+    if (archive.has(in + "/linear_ratio")) {
+      out.linear_ratio = archive.read_mat(in + "/linear_ratio");
+    }
+    const arma::uword n_cells = out.error_subcarriers.n_elem;
+    const auto usable = [&](const arma::mat& values) {
+      return values.n_rows == out.error_snr_db.n_elem && values.n_cols == n_cells &&
+             values.is_finite() && values.min() > 0.0;
+    };
+    const bool fits = n_cells > 0 && out.error_steps.n_elem == n_cells &&
+                      !out.error_snr_db.is_empty() && out.error_snr_db.is_sorted() &&
+                      out.error_steps.min() > 0.0 && out.error_subcarriers.min() > 0.0 &&
+                      usable(out.error_ratio) &&
+                      (out.linear_ratio.is_empty() || usable(out.linear_ratio));
     if (!fits) throw damaged("error_ratio");
   }
   if (archive.number_attribute(in, "rx_rows")) {

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <filesystem>
+#include <numbers>
 #include <string>
 #include <vector>
 
 #include <chest/covariance.hpp>
+#include <chest/delay_profile.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/ofdm.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -22,30 +27,31 @@ struct AxisBasis {
       synthesis;  ///< everywhere from a coefficient over its eigenvalue, R_ap V, [n_all, n_kept]
 };
 
-AxisBasis axis_basis(const arma::cx_vec& r, const arma::vec& at, arma::uword n_all) {
+AxisBasis axis_basis(const AxisCovariances::Along& covariance, const arma::vec& at,
+                     arma::uword n_all) {
   AxisBasis basis;
   arma::vec values;
   arma::cx_mat vectors;
-  hermitian_eigen(toeplitz_covariance(r, at, at), values, vectors);
+  hermitian_eigen(covariance(at, at), values, vectors);
   const arma::uvec kept = arma::reverse(arma::find(values > 1e-9 * values.max()));
   basis.values = values(kept);
   basis.analysis = vectors.cols(kept).t();
   const arma::vec all = arma::regspace(0.0, static_cast<double>(n_all) - 1.0);
-  basis.synthesis = toeplitz_covariance(r, all, at) * vectors.cols(kept);
+  basis.synthesis = covariance(all, at) * vectors.cols(kept);
   return basis;
 }
 
 class GridLmmse final : public Estimator {
  public:
-  GridLmmse(std::shared_ptr<const ObservationOperator> A, const GridStatistics& statistics)
+  GridLmmse(std::shared_ptr<const ObservationOperator> A, const AxisCovariances& covariances)
       : planes_("lmmse", std::move(A)) {
     const GridAxes& grid = planes_.pattern().grid;
-    hermitian_eigen(statistics.R_rx, space_values_, space_);
+    hermitian_eigen(covariances.R_rx, space_values_, space_);
     space_values_.transform([](double v) { return std::max(v, 0.0); });
     for (arma::uword t = 0; t < planes_.n_ports(); ++t) {
       const PilotPlanes::Port& port = planes_.port(t);
-      ports_.push_back({axis_basis(statistics.r_f, port.subcarriers, grid.n_subcarriers),
-                        axis_basis(statistics.r_t, port.symbols, grid.n_symbols)});
+      ports_.push_back({axis_basis(covariances.frequency, port.subcarriers, grid.n_subcarriers),
+                        axis_basis(covariances.time, port.symbols, grid.n_symbols)});
     }
   }
 
@@ -156,7 +162,7 @@ arma::uword index_of(char axis, arma::uword r, arma::uword f, arma::uword s) {
 /// One axis after another.
 class GridLmmseInTurn final : public Estimator {
  public:
-  GridLmmseInTurn(std::shared_ptr<const ObservationOperator> A, const GridStatistics& statistics,
+  GridLmmseInTurn(std::shared_ptr<const ObservationOperator> A, const AxisCovariances& covariances,
                   const std::string& order)
       : planes_("lmmse", std::move(A)) {
     for (const char axis : order) {
@@ -165,22 +171,22 @@ class GridLmmseInTurn final : public Estimator {
     const GridAxes& grid = planes_.pattern().grid;
     AxisBasis space;
     arma::cx_mat vectors;
-    hermitian_eigen(statistics.R_rx, space.values, vectors);
+    hermitian_eigen(covariances.R_rx, space.values, vectors);
     space.values.transform([](double v) { return std::max(v, 0.0); });
     space.analysis = vectors.t();
     space.synthesis = vectors;
     space.synthesis.each_row() %= arma::conv_to<arma::cx_rowvec>::from(space.values.t());
-    const arma::vec powers = arma::real(statistics.R_rx.diag());
+    const arma::vec powers = arma::real(covariances.R_rx.diag());
     for (arma::uword t = 0; t < planes_.n_ports(); ++t) {
       const PilotPlanes::Port& port = planes_.port(t);
       std::vector<Axis> axes;
       for (const char letter : order_) {
         Axis axis{letter, space, powers};
         if (letter == 'f') {
-          axis.basis = axis_basis(statistics.r_f, port.subcarriers, grid.n_subcarriers);
+          axis.basis = axis_basis(covariances.frequency, port.subcarriers, grid.n_subcarriers);
           axis.powers.ones(grid.n_subcarriers);
         } else if (letter == 't') {
-          axis.basis = axis_basis(statistics.r_t, port.symbols, grid.n_symbols);
+          axis.basis = axis_basis(covariances.time, port.symbols, grid.n_symbols);
           axis.powers.ones(grid.n_symbols);
         }
         axes.push_back(std::move(axis));
@@ -305,24 +311,147 @@ std::string order_text(GridLmmseOrder order) {
 
 std::string GridLmmseOptions::why_invalid() const { return grid_lmmse_options.why_invalid(*this); }
 
+AxisCovariances axis_covariances(const GridStatistics& statistics) {
+  return {statistics.R_rx,
+          [r = statistics.r_f](const arma::vec& a, const arma::vec& b) {
+            return toeplitz_covariance(r, a, b);
+          },
+          [r = statistics.r_t](const arma::vec& a, const arma::vec& b) {
+            return toeplitz_covariance(r, a, b);
+          }};
+}
+
+namespace {
+
+template <class Correlation>
+AxisCovariances::Along covariance_of(Correlation correlation) {
+  return [correlation](const arma::vec& a, const arma::vec& b) {
+    arma::cx_mat C(a.n_elem, b.n_elem, arma::fill::none);
+    for (arma::uword j = 0; j < b.n_elem; ++j) {
+      for (arma::uword i = 0; i < a.n_elem; ++i) C(i, j) = correlation(a(i), b(j));
+    }
+    return C;
+  };
+}
+
+void check_spacing(const GridAxes& grid) {
+  if (grid.spacing_hz > 0.0) return;
+  refuse(
+      "lmmse: delays and Doppler are known, but not the spacing of the subcarriers; name it as in "
+      "--grid @30");
+}
+
+/// When a symbol begins, also between two.
+class SymbolTimes {
+ public:
+  explicit SymbolTimes(const GridAxes& grid)
+      : times_(symbol_times(grid.spacing_hz, 0, grid.n_symbols + 1)) {}
+  double at(double symbol) const {
+    const auto before = std::min(static_cast<arma::uword>(symbol), times_.n_elem - 2);
+    const double part = symbol - static_cast<double>(before);
+    return (1.0 - part) * times_(before) + part * times_(before + 1);
+  }
+
+ private:
+  arma::vec times_;
+};
+
+AxisCovariances::Along time_covariance(const DelayProfile& profile, double doppler_hz,
+                                       const GridAxes& grid) {
+  check_spacing(grid);
+  return covariance_of([profile, doppler_hz, times = SymbolTimes(grid)](double a, double b) {
+    return time_correlation(profile, doppler_hz, times.at(a) - times.at(b));
+  });
+}
+
+}  // namespace
+
+AxisCovariances::Along doppler_covariance(double doppler_hz, const GridAxes& grid) {
+  return time_covariance({}, doppler_hz, grid);
+}
+
+AxisCovariances known_covariances(const GridLmmseOptions& options, const GridAxes& grid) {
+  if (!options.knows_profile()) refuse("lmmse: no profile is known");
+  check_spacing(grid);
+  const std::string name = options.pdp.empty() ? "exponential" : options.pdp;
+  const double spacing = grid.spacing_hz, spread = 1e-9 * options.delay_spread_ns;
+  AxisCovariances out;
+  out.R_rx.ones(1, 1);
+  DelayProfile profile;
+  if (name == "exponential") {
+    out.frequency = covariance_of([=](double a, double b) {
+      return 1.0 / std::complex<double>(1.0, 2.0 * std::numbers::pi * (a - b) * spacing * spread);
+    });
+  } else if (name == "uniform") {
+    out.frequency = covariance_of([=](double a, double b) {
+      // From 0 to sqrt(12) times the rms spread.
+      const double x = std::numbers::pi * (a - b) * spacing * std::sqrt(12.0) * spread;
+      return std::polar(x == 0.0 ? 1.0 : std::sin(x) / x, -x);
+    });
+  } else {
+    std::vector<std::string> names = delay_profile_names();
+    const std::string base = name.substr(0, name.find('-'));
+    const bool is_name = std::find(names.begin(), names.end(), base) != names.end();
+    if (!is_name && !std::filesystem::exists(name)) {
+      names.insert(names.end(), {"exponential", "uniform"});
+      refuse("lmmse: pdp is '" + name + "', there is no such file and no such profile" +
+             did_you_mean(base, names));
+    }
+    profile = is_name ? delay_profile(name) : read_delay_profile(name);
+    if (is_name && name.size() == 1) {
+      profile.delays *= spread;
+    } else if (options.knows_delay_spread) {
+      refuse("lmmse: delay-spread is for exponential, uniform and A to E, " + name +
+             " has its own delays");
+    }
+    if (profile.doppler_hz > 0.0 && options.knows_doppler) {
+      refuse("lmmse: pdp=" + name + " names its Doppler, leave out doppler");
+    }
+    out.frequency = covariance_of([profile, spacing](double a, double b) {
+      return frequency_correlation(profile, spacing * (a - b));
+    });
+  }
+  const double doppler = profile.doppler_hz > 0.0 ? profile.doppler_hz : options.doppler_hz;
+  out.time = time_covariance(profile, doppler, grid);
+  return out;
+}
+
+std::unique_ptr<Estimator> make_grid_lmmse(std::shared_ptr<const ObservationOperator> A,
+                                           const AxisCovariances& covariances,
+                                           GridLmmseOrder order) {
+  const PilotPattern& pattern = pattern_of("lmmse", A.get());
+  const arma::uword n_rx = A->n_obs() / pattern.n();
+  AxisCovariances used = covariances;
+  if (used.R_rx.n_rows == 1) used.R_rx.eye(n_rx, n_rx);
+  if (used.R_rx.n_rows != n_rx) {
+    refuse("lmmse: the model has " + std::to_string(used.R_rx.n_rows) +
+           " receive antennas, the pilots " + std::to_string(n_rx));
+  }
+  if (order == GridLmmseOrder::joint) return std::make_unique<GridLmmse>(std::move(A), used);
+  const std::string text = order_text(order);
+  if (pattern.grid.n_symbols > 1 && text.find('t') == std::string::npos) {
+    refuse("lmmse: order=" + text + " leaves symbols without an estimate, the grid has " +
+           std::to_string(pattern.grid.n_symbols) + "; name t too, as in order=" + text + "-t");
+  }
+  return std::make_unique<GridLmmseInTurn>(std::move(A), used, text);
+}
+
 std::unique_ptr<Estimator> make_grid_lmmse(std::shared_ptr<const ObservationOperator> A,
                                            const GridStatistics& statistics,
                                            const GridLmmseOptions& options) {
   const GridAxes& grid = pattern_of("lmmse", A.get()).grid;
-  if (statistics.r_f.n_elem < grid.n_subcarriers || statistics.r_t.n_elem < grid.n_symbols) {
+  if (options.knows_profile()) {
+    return make_grid_lmmse(std::move(A), known_covariances(options, grid), options.order);
+  }
+  AxisCovariances covariances = axis_covariances(statistics);
+  if (options.knows_doppler) covariances.time = doppler_covariance(options.doppler_hz, grid);
+  const bool knows_time = options.knows_doppler || statistics.r_t.n_elem >= grid.n_symbols;
+  if (statistics.r_f.n_elem < grid.n_subcarriers || !knows_time) {
     refuse("lmmse: the grid has " + grid.text() + " elements, the model knows " +
            std::to_string(statistics.r_f.n_elem) + "x" + std::to_string(statistics.r_t.n_elem) +
            "; fit it on grids as large");
   }
-  if (options.order == GridLmmseOrder::joint) {
-    return std::make_unique<GridLmmse>(std::move(A), statistics);
-  }
-  const std::string order = order_text(options.order);
-  if (grid.n_symbols > 1 && order.find('t') == std::string::npos) {
-    refuse("lmmse: order=" + order + " leaves symbols without an estimate, the grid has " +
-           std::to_string(grid.n_symbols) + "; name t too, as in order=" + order + "-t");
-  }
-  return std::make_unique<GridLmmseInTurn>(std::move(A), statistics, order);
+  return make_grid_lmmse(std::move(A), covariances, options.order);
 }
 
 }  // namespace v0

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -53,6 +55,29 @@ double step_of(const arma::vec& positions) {
 }
 
 }  // namespace
+
+PilotRaster raster_of(const arma::vec& positions) {
+  PilotRaster raster;
+  if (positions.n_elem < 2) return raster;
+  // The mean position of a group of two may lie half a subcarrier off.
+  constexpr double per_subcarrier = 2.0;
+  std::uint64_t step = 0;
+  std::vector<std::uint64_t> at{0};
+  for (arma::uword i = 1; i < positions.n_elem; ++i) {
+    const double distance = per_subcarrier * (positions(i) - positions(0));
+    const double whole = std::round(distance);
+    if (std::abs(distance - whole) > tolerance) return raster;
+    at.push_back(static_cast<std::uint64_t>(whole));
+    step = std::gcd(step, at.back());
+  }
+  const std::uint64_t n = at.back() / step + 1;
+  if (n > 2 * positions.n_elem) return raster;
+  raster.step = static_cast<double>(step) / per_subcarrier;
+  raster.positions = positions(0) + raster.step * arma::regspace(0.0, static_cast<double>(n) - 1.0);
+  raster.observed.set_size(positions.n_elem);
+  for (arma::uword i = 0; i < positions.n_elem; ++i) raster.observed(i) = at[i] / step;
+  return raster;
+}
 
 PilotPlanes::PilotPlanes(const std::string& who, std::shared_ptr<const ObservationOperator> A)
     : A_(std::move(A)), n_rx_(0) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <mutex>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/grid/filters.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/ofdm.hpp>
 
 namespace chest {
@@ -41,6 +43,8 @@ constexpr double white_part = 0.03;
 constexpr double offset_part = 0.3;
 /// Planes of noisier observations are estimated as zero.
 constexpr double most_noise = 1e3;
+/// How often points of a raster that have no pilots are filled with what was estimated there.
+constexpr int n_fillings = 4;
 
 /// One uncorrelated plane of the pilot symbols.
 struct Mode {
@@ -49,33 +53,75 @@ struct Mode {
   arma::cx_vec to_symbols;      ///< what a symbol has of it, [n_symbols]
 };
 
+using InnerMaker =
+    std::function<std::shared_ptr<const Estimator>(std::shared_ptr<const ObservationOperator>)>;
+
+/// The points of a plane: those of the pilots' raster, or the pilots where they have none.
+PilotRaster points_of(const arma::vec& subcarriers) {
+  PilotRaster raster = raster_of(subcarriers);
+  if (raster.step > 0.0) return raster;
+  raster.positions = subcarriers;
+  raster.observed = arma::regspace<arma::uvec>(0, subcarriers.n_elem - 1);
+  return raster;
+}
+
+/// Linear MMSE of planes [n_rx, n_columns], columns at these positions, from those that are observed.
+std::unique_ptr<Estimator> linear_planes(const PilotRaster& points, const arma::cx_mat& R_rx,
+                                         const arma::cx_vec& r_f) {
+  PilotPattern pattern;
+  const arma::uword n = points.observed.n_elem;
+  pattern.grid.n_subcarriers = points.positions.n_elem;
+  pattern.subcarrier = pattern.group = points.observed;
+  pattern.symbol.zeros(n);
+  pattern.x.ones(1, n);
+  AxisCovariances covariances;
+  covariances.R_rx = R_rx;
+  covariances.frequency = [positions = points.positions, r_f](const arma::vec& a,
+                                                              const arma::vec& b) {
+    const auto at = [&](const arma::vec& columns) {
+      return arma::vec(positions(arma::conv_to<arma::uvec>::from(columns)));
+    };
+    return toeplitz_covariance(r_f, at(a), at(b));
+  };
+  covariances.time = [](const arma::vec& a, const arma::vec& b) {
+    return arma::cx_mat(a.n_elem, b.n_elem, arma::fill::ones);
+  };
+  return make_grid_lmmse(make_grid_observation(pattern, R_rx.n_rows), covariances);
+}
+
 class PlaneEstimator final : public Estimator {
  public:
   PlaneEstimator(std::shared_ptr<const PilotPlanes> planes, const GridStatistics& statistics,
-                 const std::function<std::shared_ptr<const Estimator>(
-                     std::shared_ptr<const ObservationOperator>)>& make_inner)
+                 const InnerMaker& make_inner, bool has_linear_differences)
       : planes_(std::move(planes)),
         statistics_(statistics),
         filter_lags_(filter_lags(statistics)),
+        rx_per_plane_(statistics.R_rx.n_rows),
+        points_(points_of(planes_->port(0).subcarriers)),
         filters_(4) {
-    const PilotPlanes::Port& port = planes_->port(0);
-    const std::shared_ptr<const ObservationOperator> identity =
-        make_identity_observation(planes_->n_rx(), port.subcarriers.n_elem);
-    inner_ = make_inner(identity);
+    inner_ = make_inner(make_identity_observation(rx_per_plane_, points_.positions.n_elem));
     set_modes(statistics);
     if (!statistics.rx_panel.is_line()) mix_ = panel_mix(statistics.rx_panel, planes_->n_rx());
+    const arma::cx_mat R_rx =
+        mix_.is_empty() ? statistics.R_rx : arma::cx_mat(mix_ * statistics.R_rx * mix_.t());
+    if (has_linear_differences && modes_.size() > 1) {
+      PilotRaster whole = points_;
+      whole.observed = arma::regspace<arma::uvec>(0, whole.positions.n_elem - 1);
+      differences_ = linear_planes(whole, R_rx, statistics.r_f);
+    }
+    if (!points_.is_whole()) filler_ = linear_planes(points_, R_rx, statistics.r_f);
   }
 
   std::string name() const override { return inner_->name(); }
   const ObservationOperator& A() const override { return planes_->A(); }
   bool predicts_mse(double sigma2) const override {
-    return inner_->predicts_mse(level(modes_.front(), sigma2));
+    return is_linear(sigma2) || inner_->predicts_mse(level(modes_.front(), sigma2));
   }
   std::string warning(double sigma2) const override {
-    return inner_->warning(level(modes_.front(), sigma2));
+    return is_linear(sigma2) ? "" : inner_->warning(level(modes_.front(), sigma2));
   }
   std::string method(double sigma2) const override {
-    return inner_->method(level(modes_.front(), sigma2));
+    return is_linear(sigma2) ? "lmmse" : inner_->method(level(modes_.front(), sigma2));
   }
 
  private:
@@ -117,7 +163,7 @@ class PlaneEstimator final : public Estimator {
       Filters filters;
       const double error = white_part * plane_sigma2 / (1.0 + plane_sigma2);
       for (arma::uword t = 0; t < planes_->n_ports(); ++t) {
-        filters.push_back(wiener_filter(planes_->port(t).subcarriers,
+        filters.push_back(wiener_filter(points_of(planes_->port(t).subcarriers).positions,
                                         planes_->pattern().grid.n_subcarriers, filter_lags_, error,
                                         n_window));
       }
@@ -125,23 +171,87 @@ class PlaneEstimator final : public Estimator {
     });
   }
 
+  /// Estimates planes whose columns between the pilots, where their raster has holes, are not observed: the
+  /// holes are filled with what linear MMSE finds there, then again and again with what was estimated. Where
+  /// that no longer changes, it is the most probable channel without them.
+  void estimate_filled(const Estimator& inner, Observation& planes, Estimate& found) const {
+    if (points_.is_whole()) return inner.estimate(planes, found);
+    const arma::uword n_f = points_.positions.n_elem;
+    std::vector<bool> is_hole(n_f, true);
+    for (const arma::uword c : points_.observed) is_hole[c] = false;
+    const auto fill = [&](const arma::cx_mat& h) {
+      for (arma::uword k = 0; k < planes.y.n_cols; ++k) {
+        for (arma::uword c = 0; c < n_f; ++c) {
+          if (!is_hole[c]) continue;
+          std::copy_n(h.colptr(k) + c * rx_per_plane_, rx_per_plane_,
+                      planes.y.colptr(k) + c * rx_per_plane_);
+        }
+      }
+    };
+    Observation pilots;
+    pilots.sigma2 = planes.sigma2;
+    pilots.y.set_size(points_.observed.n_elem * rx_per_plane_, planes.y.n_cols);
+    for (arma::uword k = 0; k < planes.y.n_cols; ++k) {
+      for (arma::uword c = 0; c < points_.observed.n_elem; ++c) {
+        std::copy_n(planes.y.colptr(k) + points_.observed(c) * rx_per_plane_, rx_per_plane_,
+                    pilots.y.colptr(k) + c * rx_per_plane_);
+      }
+    }
+    fill(filler_->estimate(pilots).h);
+    arma::uword nfe = 0;
+    for (int round = 0;; ++round) {
+      inner.estimate(planes, found);
+      nfe += found.nfe;
+      if (round == n_fillings) break;
+      fill(found.h);
+    }
+    found.nfe = nfe;
+    // What is not observed is known less well.
+    found.mse *= static_cast<double>(n_f) / static_cast<double>(points_.observed.n_elem);
+  }
+
+  /// Subcarriers over which the pilots lie.
+  double band() const {
+    return static_cast<double>(points_.positions.n_elem) * std::max(points_.step, 1.0);
+  }
+
+  /// Whether linear MMSE was measured to be better than the inner estimator here.
+  bool is_linear(double sigma2) const {
+    const double ratio =
+        statistics_.linear_ratio_at(level(modes_.front(), sigma2), points_.step, band());
+    return ratio < 1.0 && statistics_.r_f.n_elem >= planes_->pattern().grid.n_subcarriers;
+  }
+  const Estimator& linear() const {
+    std::call_once(made_linear_, [&] {
+      GridStatistics statistics = statistics_;
+      const arma::uword n_symbols = planes_->pattern().grid.n_symbols;
+      if (statistics.r_t.n_elem == 1) statistics.r_t.ones(n_symbols);
+      linear_ = make_grid_lmmse(planes_->shared_A(), statistics);
+    });
+    return *linear_;
+  }
+
   void do_estimate(const Observation& observation, Estimate& out) const override {
+    if (is_linear(observation.sigma2)) return linear().estimate(observation, out);
     const arma::uword n = observation.y.n_cols, n_ports = planes_->n_ports();
     const PilotPlanes::Port& port = planes_->port(0);
-    const arma::uword n_rx = planes_->n_rx(), n_f = port.subcarriers.n_elem;
+    const arma::uword n_rx = planes_->n_rx(), n_f = points_.positions.n_elem;
+    const arma::uword n_pilots = port.subcarriers.n_elem;
     const arma::uword n_subcarriers = planes_->pattern().grid.n_subcarriers;
     const arma::uword n_symbols = planes_->pattern().grid.n_symbols;
     const bool predicts = !out.mse.is_empty();
+    // Planes of a port: one of all antennas, or one of each.
+    const arma::uword n_planes = n_rx / rx_per_plane_;
     out.h.zeros();
 
     std::vector<Observation> modes(modes_.size());
     for (std::size_t i = 0; i < modes_.size(); ++i) {
-      modes[i].y.set_size(n_rx * n_f, n * n_ports);
+      modes[i].y.zeros(rx_per_plane_ * n_f, n * n_ports * n_planes);
       modes[i].sigma2 = level(modes_[i], observation.sigma2);
       modes[i].seed = observation.seed;
       for (arma::uword k = 0; k < n; ++k) {
-        for (arma::uword t = 0; t < n_ports; ++t) {
-          modes[i].samples.push_back(observation.sample(k) * n_ports + t);
+        for (arma::uword p = 0; p < n_ports * n_planes; ++p) {
+          modes[i].samples.push_back(observation.sample(k) * n_ports * n_planes + p);
         }
       }
     }
@@ -152,9 +262,16 @@ class PlaneEstimator final : public Estimator {
         for (arma::uword s = 0; s < z.n_slices && !mix_.is_empty(); ++s) {
           z.slice(s) = arma::cx_mat(mix_ * z.slice(s));
         }
-        const arma::cx_mat by_symbol(z.memptr(), n_rx * n_f, z.n_slices, false, true);
+        const arma::cx_mat by_symbol(z.memptr(), n_rx * n_pilots, z.n_slices, false, true);
         for (std::size_t i = 0; i < modes_.size(); ++i) {
-          modes[i].y.col(k * n_ports + t) = by_symbol * modes_[i].from_pilots.st();
+          const arma::cx_vec plane = by_symbol * modes_[i].from_pilots.st();
+          for (arma::uword p = 0; p < n_planes; ++p) {
+            std::complex<double>* to = modes[i].y.colptr((k * n_ports + t) * n_planes + p);
+            for (arma::uword c = 0; c < n_pilots; ++c) {
+              std::copy_n(plane.memptr() + c * n_rx + p * rx_per_plane_, rx_per_plane_,
+                          to + points_.observed(c) * rx_per_plane_);
+            }
+          }
         }
       }
     }
@@ -163,11 +280,11 @@ class PlaneEstimator final : public Estimator {
     arma::cube errors;  // of each element, [n_ports n_subcarriers, n_symbols, n]
     if (predicts) errors.zeros(n_ports * n_subcarriers, n_symbols, n);
     Estimate found;
-    arma::cx_mat filtered;
+    arma::cx_mat plane(n_rx, n_f), filtered;
     for (std::size_t i = 0; i < modes_.size(); ++i) {
       const Mode& mode = modes_[i];
       if (modes[i].sigma2 > most_noise) continue;
-      inner_->estimate(modes[i], found);
+      estimate_filled(i > 0 && differences_ ? *differences_ : *inner_, modes[i], found);
       out.nfe += found.nfe * n_ports;
       out.n_reset += found.n_reset;
       const arma::vec share = arma::square(arma::abs(mode.to_symbols));
@@ -175,8 +292,11 @@ class PlaneEstimator final : public Estimator {
       const std::shared_ptr<const Filters> filters = filters_at(modes[i].sigma2);
       for (arma::uword k = 0; k < n; ++k) {
         for (arma::uword t = 0; t < n_ports; ++t) {
-          const arma::uword column = k * n_ports + t;
-          const arma::cx_mat plane(found.h.colptr(column), n_rx, n_f, false, true);
+          const arma::uword column = (k * n_ports + t) * n_planes;
+          for (arma::uword p = 0; p < n_planes; ++p) {
+            plane.rows(p * rx_per_plane_, (p + 1) * rx_per_plane_ - 1) =
+                arma::cx_mat(found.h.colptr(column + p), rx_per_plane_, n_f, false, true);
+          }
           const AxisFilter& filter = (*filters)[t];
           if (mix_.is_empty()) {
             filter.apply(plane, filtered);
@@ -194,7 +314,8 @@ class PlaneEstimator final : public Estimator {
           if (!predicts) continue;
           const double error = found.mse.is_empty()
                                    ? arma::datum::nan
-                                   : found.mse(column) / static_cast<double>(n_rx * n_f);
+                                   : arma::accu(found.mse.subvec(column, column + n_planes - 1)) /
+                                         static_cast<double>(n_rx * n_f);
           for (arma::uword s = 0; s < n_symbols; ++s) {
             for (arma::uword f = 0; f < n_subcarriers; ++f) {
               errors(f * n_ports + t, s, k) += share(s) * (error + filter.variance(f));
@@ -204,7 +325,7 @@ class PlaneEstimator final : public Estimator {
       }
     }
     if (!predicts) return;
-    errors *= statistics_.error_ratio_at(modes.front().sigma2);
+    errors *= statistics_.error_ratio_at(modes.front().sigma2, points_.step, band());
     if (observation.per_element) out.element_mse.set_size(errors.n_elem_slice, n);
     for (arma::uword k = 0; k < n; ++k) {
       for (arma::uword s = 0; s < n_symbols; ++s) {
@@ -219,29 +340,46 @@ class PlaneEstimator final : public Estimator {
   std::shared_ptr<const PilotPlanes> planes_;
   GridStatistics statistics_;
   arma::cx_vec filter_lags_;
+  arma::uword rx_per_plane_;
   arma::cx_mat mix_;  // of the receive antennas of a panel; empty for a line
+  PilotRaster points_;
   std::shared_ptr<const Estimator> inner_;
+  std::unique_ptr<Estimator> differences_;  // null: inner_ too
+  std::unique_ptr<Estimator> filler_;       // of holes; null: there are none
   std::vector<Mode> modes_;
   LevelCache<Filters> filters_;
+  mutable std::once_flag made_linear_;
+  mutable std::unique_ptr<Estimator> linear_;
 };
 
 }  // namespace
 
-std::unique_ptr<Estimator> make_plane_estimator(
-    std::shared_ptr<const PilotPlanes> planes, const GridStatistics& statistics,
-    const std::function<
-        std::shared_ptr<const Estimator>(std::shared_ptr<const ObservationOperator>)>& make_inner) {
+std::unique_ptr<Estimator> make_plane_estimator(std::shared_ptr<const PilotPlanes> planes,
+                                                const GridStatistics& statistics,
+                                                const InnerMaker& make_inner,
+                                                bool has_linear_differences) {
   if (!planes->same_for_all()) {
     refuse(
         "the ports have pilots of different number, distance or energy; expected the same for "
         "all");
+  }
+  const arma::uword n_rx = statistics.R_rx.n_rows;
+  if (n_rx != planes->n_rx() && n_rx != 1) {
+    refuse("the model has " + std::to_string(n_rx) + " receive antennas, the pilots " +
+           std::to_string(planes->n_rx()));
   }
   const arma::uword n_symbols = planes->pattern().grid.n_symbols;
   if (statistics.r_t.n_elem != 1 && statistics.r_t.n_elem < n_symbols) {
     refuse("the grid has " + std::to_string(n_symbols) + " symbols, the model knows " +
            std::to_string(statistics.r_t.n_elem) + "; fit it on grids of as many symbols");
   }
-  return std::make_unique<PlaneEstimator>(std::move(planes), statistics, make_inner);
+  return std::make_unique<PlaneEstimator>(std::move(planes), statistics, make_inner,
+                                          has_linear_differences);
+}
+
+arma::cx_vec doppler_lags(double doppler_hz, const GridAxes& grid) {
+  const arma::vec all = arma::regspace(0.0, static_cast<double>(grid.n_symbols) - 1.0);
+  return doppler_covariance(doppler_hz, grid)(all, arma::vec{0.0}).as_col();
 }
 
 GridStatistics unfitted_statistics(arma::uword n_rx, const GridAxes& grid) {

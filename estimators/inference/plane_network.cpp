@@ -102,13 +102,19 @@ void PlaneNetwork::plan(arma::uword n_rx, arma::uword n_tx) {
   shape_.row = axes.flat ? axes.n_fast + 2 * pad : margin + rounded_up(axes.n_fast);
   shape_.first = pad * shape_.row + margin;
   shape_.plane = rounded_up((axes.n_slow + 2 * pad) * shape_.row + margin + vector_floats);
+  one_row_ = config_.circular && axes.n_slow == 1;
   for (std::size_t slow = 0; slow < kernel; ++slow) {
     for (std::size_t fast = 0; fast < kernel; ++fast) {
-      taps_.push_back((static_cast<std::ptrdiff_t>(slow) - static_cast<std::ptrdiff_t>(pad)) *
-                          static_cast<std::ptrdiff_t>(shape_.row) +
+      const int entry = static_cast<int>(rx_is_fast_ ? fast * kernel + slow : slow * kernel + fast);
+      if (one_row_ && slow > 0) {
+        tap_entries_[fast].push_back(entry);
+        continue;
+      }
+      tap_entries_.push_back({entry});
+      const auto row =
+          one_row_ ? 0 : static_cast<std::ptrdiff_t>(slow) - static_cast<std::ptrdiff_t>(pad);
+      taps_.push_back(row * static_cast<std::ptrdiff_t>(shape_.row) +
                       static_cast<std::ptrdiff_t>(fast) - static_cast<std::ptrdiff_t>(pad));
-      tap_index_.push_back(
-          static_cast<int>(rx_is_fast_ ? fast * kernel + slow : slow * kernel + fast));
     }
   }
   transform_ = PlaneTransform(axes.n_slow, axes.n_fast);
@@ -118,15 +124,19 @@ Buffer PlaneNetwork::packed(const NamedTensor& weight, int first_in, int n_in) c
   const int n_out = static_cast<int>(weight.dims[0]);
   const auto n_all_in = static_cast<std::size_t>(weight.dims[1]);
   const std::size_t n_taps = taps_.size();
+  const auto kernel_size = static_cast<std::size_t>(config_.kernel * config_.kernel);
   Buffer out(static_cast<std::size_t>(n_out) * static_cast<std::size_t>(n_in) * n_taps);
   std::size_t at = 0;
   for (int b = 0; b < n_output_blocks(n_out); ++b) {
     for (int i = first_in; i < first_in + n_in; ++i) {
-      for (const int tap : tap_index_) {
+      for (const std::vector<int>& entries : tap_entries_) {
         for (int o = first_output(n_out, b); o < first_output(n_out, b + 1); ++o) {
           const std::size_t kernel =
-              static_cast<std::size_t>(o) * n_all_in + static_cast<std::size_t>(i);
-          out[at++] = weight.values[kernel * n_taps + static_cast<std::size_t>(tap)];
+              (static_cast<std::size_t>(o) * n_all_in + static_cast<std::size_t>(i)) * kernel_size;
+          float sum = 0.0F;
+          for (const int entry : entries)
+            sum += weight.values[kernel + static_cast<std::size_t>(entry)];
+          out[at++] = sum;
         }
       }
     }
@@ -265,6 +275,7 @@ void PlaneNetwork::fill_edges(float* planes, int n_planes) const {
             config_.circular ? row[n_fast - pad + k] : 0.0F;
       }
     }
+    if (one_row_) continue;
     float* corner = first - pad;
     for (std::size_t k = 0; k < pad; ++k) {
       float* above = corner + k * shape_.row - pad * shape_.row;

@@ -81,7 +81,10 @@ class PlaneNetwork {
   bool rx_is_fast_ = true;
   PlaneShape shape_;
   std::vector<std::ptrdiff_t> taps_;
-  std::vector<int> tap_index_;  ///< of each tap in a kernel of the file, [rows, columns]
+  /// Of each tap the entries of a kernel of the file, [rows, columns], that add up to it: around the circle
+  /// of one row a kernel meets that row alone.
+  std::vector<std::vector<int>> tap_entries_;
+  bool one_row_ = false;
   PlaneTransform transform_;
   std::vector<Layer> layers_;
   std::vector<float> modulation_weight_, modulation_bias_;

@@ -55,6 +55,11 @@ class CircularPadding : public torch::autograd::Function<CircularPadding> {
   }
 };
 
+at::Tensor pad_columns(const at::Tensor& x, std::int64_t by) {
+  return at::cat({x.narrow(3, x.size(3) - by, by), x, x.narrow(3, 0, by)}, 3)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 // cos and sin of 2 pi k / N for the bins k of each side, [n, 4, n_rx, n_tx]; those of the columns,
 // -N/2 .. N/2 - 1, take `turns` of the circle.
 at::Tensor position_planes(const at::Tensor& like, double turns) {
@@ -170,6 +175,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
                            const at::Tensor& embedding, double sigma2, at::ScalarType precision,
                            double step)
     : circular_(config.circular),
+      is_grid_(config.circle > 0),
       gate_(config.gate),
       position_(config.position),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
@@ -218,10 +224,18 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
   x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+  // Around the circle of one row a kernel meets that row alone: its rows add up.
+  const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::int64_t padding = layers_[i].weight.size(2) / 2;
-    if (circular_ && padding > 0) x = pad_periodic(x, padding);
-    x = at::conv2d(x, layers_[i].weight, layers_[i].bias, 1, circular_ ? 0 : padding);
+    at::Tensor weight = layers_[i].weight;
+    if (is_one_row) {
+      weight = weight.sum(2, /*keepdim=*/true);
+      if (padding > 0) x = pad_columns(x, padding);
+    } else if (circular_ && padding > 0) {
+      x = pad_periodic(x, padding);
+    }
+    x = at::conv2d(x, weight, layers_[i].bias, 1, circular_ ? 0 : padding);
     if (relu_[i]) x = x.relu_();
   }
   x = x.to(input.scalar_type());

@@ -64,7 +64,7 @@ class LevelNetwork {
  private:
   void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding);
 
-  bool circular_, gate_, position_;
+  bool circular_, is_grid_, gate_, position_;
   double turns_ = 1.0;  // of the circle that the columns take
   double o_gain_ = 1.0;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane

@@ -5,8 +5,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <chest/channels/dataset.hpp>
+#include <chest/delay_profile.hpp>
 #include <chest/gaussian_mixture.hpp>
 
 namespace chest {
@@ -155,6 +157,10 @@ struct TdlOptions {
 ///   E h(t + d) conj(h(t)) = J0(2 pi doppler d) of a Rayleigh tap
 /// Source: [3GPP38901, 7.7.2]; [3GPP38101-4, B.2]; symbol times of [3GPP38211]
 std::unique_ptr<ChannelGenerator> make_tdl(const TdlOptions& options);
+/// Channels of several tapped delay lines in turn: channel i is of the (i mod n)-th, its slots too. They
+/// have no covariance in common, so none is given.
+/// @throws Error(invalid_argument) if there is none, or antennas, grids or slots differ
+std::unique_ptr<ChannelGenerator> make_tdl_mix(const std::vector<TdlOptions>& options);
 
 /// A panel of antennas half a wavelength apart, in the plane across its boresight.
 struct AntennaPanel {
@@ -188,16 +194,6 @@ struct CdlOptions {
 /// not given for a line of sight between two panels of two polarisations, which share its phase.
 /// Source: [3GPP38901, 7.7.1 and 7.5, steps 7 to 11]
 std::unique_ptr<ChannelGenerator> make_cdl(const CdlOptions& options);
-
-/// Delays and powers of a profile.
-struct DelayProfile {
-  arma::vec delays;         ///< in s; of A to E for an rms delay spread of 1 s, nearly
-  arma::vec powers;         ///< sum 1
-  bool has_los = false;     ///< the first is the line of sight
-  double doppler_hz = 0.0;  ///< named by the profile, TDLB100-400; 0: it names none
-};
-/// @throws Error(invalid_argument) if there is no such profile
-DelayProfile delay_profile(const std::string& name);
 
 }  // namespace v0
 }  // namespace chest

@@ -64,6 +64,11 @@ struct CatalogRow {
   /// The same for the pilots of a grid. Empty: `make` is asked for an estimator of planes, antennas x
   /// subcarriers (make_plane_estimator()).
   std::function<std::unique_ptr<Estimator>(const Maker&)> make_on_grid = {};
+  /// On a grid, its prior is one of channels that their changes over time do not follow.
+  bool has_linear_differences = false;
+  /// On a grid, it runs linear MMSE on pilots that its model's planes are not for, and where the model's
+  /// calibration found that to be better.
+  bool chooses_linear = false;
   /// It may be told to estimate the noise variance itself, or to believe a wrong one: option snr.
   bool takes_snr = false;
 };
@@ -149,8 +154,9 @@ class Maker {
   /// The same, where one must be there.
   /// @param how  commands that make one, for the message
   std::string need_model(const std::string& kind, const std::string& how) const;
-  /// What the model of this kind says of the grid; of a kind that is empty, what any model says that
-  /// was given. Null: none was given.
+  /// What the model of this kind says of the grid, at the spacing of the channels; of a kind that is
+  /// empty, what any model says that was given. Null: none was given. A model of one antenna is for any
+  /// number of them, each by itself; its R_rx stays that of one.
   std::shared_ptr<const GridStatistics> grid_statistics(const std::string& kind) const;
   /// The model of this kind, read once for all estimators of the ModelStore.
   /// @param load  reads it from a path
@@ -164,6 +170,8 @@ class Maker {
  private:
   /// @throws Error(invalid_argument) if a model does not fit the grid or the planes of the channels
   void check_grid_model(const ModelStore::Info& info) const;
+  std::shared_ptr<const GridStatistics> at_spacing(
+      const std::shared_ptr<const GridStatistics>& grid) const;
 
   const Catalog& catalog_;
   const NamedOptions& spec_;

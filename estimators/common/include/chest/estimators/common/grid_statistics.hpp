@@ -24,19 +24,42 @@ struct GridStatistics {
   /// Steps that the model serves with any number of columns; 0: plane_step alone, with the columns of
   /// the model.
   arma::uword least_step = 0, most_step = 0;
-  /// Measured over predicted error of estimates of grids on channels that the model was not fitted on,
-  /// by the SNR of a plane (ascending); empty: not measured.
-  arma::vec error_snr_db, error_ratio;
+  /// Measured on channels that the model was not fitted on, by the SNR of a plane (ascending) and by cell,
+  /// [n_snr, n_cells]: the measured over the predicted error of estimates of grids, and the error of linear
+  /// MMSE with these statistics over that of the model. Empty: not measured.
+  arma::mat error_ratio, linear_ratio;
+  arma::vec error_snr_db;
+  /// Of each cell: subcarriers from one pilot to the next, and of the band.
+  arma::vec error_steps, error_subcarriers;
   PanelShape rx_panel;  ///< whose panel_mix() the planes of the model are mixed by
 
   bool empty() const { return R_rx.is_empty(); }
-  /// error_ratio at this noise level, interpolated; 1 where it was not measured.
-  double error_ratio_at(double sigma2) const;
+  /// These at a noise level, of the cells whose step is nearest, interpolated over SNR in dB and the
+  /// logarithm of the band (that of the nearest beyond the ends); 1, and infinity, where not measured.
+  double error_ratio_at(double sigma2, double step, double n_subcarriers) const;
+  double linear_ratio_at(double sigma2, double step, double n_subcarriers) const;
+  /// How many of its subcarriers lie between two of a grid at this spacing; 1 where either is not known,
+  /// 0 where that is no whole number.
+  arma::uword spacing_ratio(double spacing_hz) const;
+  /// The same statistics of a grid at another spacing: r_f of every spacing_ratio-th subcarrier, r_t
+  /// interpolated for symbols that are shorter by as much. Steps stay those of the model's subcarriers.
+  /// @throws Error(invalid_argument) if spacing_ratio() is 0
+  GridStatistics at_spacing(double spacing_hz) const;
+
+ private:
+  double of_cells(const arma::mat& values, double sigma2, double step, double n_subcarriers) const;
 };
 
-/// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks.
+/// Averages over samples, antennas and all pairs of elements of the same distance, read in blocks. r_f is
+/// then that of the nearest power-delay profile (nonnegative_delays()), so that its covariances are
+/// positive semidefinite.
 /// @throws Error(invalid_argument) if there are no samples
 GridStatistics fit_grid_statistics(const SampleReader& samples);
+
+/// The correlation over subcarriers nearest to r that has a power-delay profile: the sum over delays of
+/// powers >= 0, on a fine raster of the delays at which the transform of r stands out of its noise, that
+/// has the least sum of (n - k) |r(k) - sum|^2. Power 1; [n], as r.
+arma::cx_vec nonnegative_delays(const arma::cx_vec& r);
 
 /// Planes of channels on a grid as channels [n_rx, n_columns], columns `step` subcarriers apart and
 /// beginning at a subcarrier that moves from sample to sample, mixed by panel_mix(samples.rx_panel). A sample gives one plane per transmit antenna, at a symbol that moves from

@@ -87,7 +87,7 @@ struct Plain<std::optional<Value>> {
 }  // namespace detail
 
 /// An option of Owner: a member of it and what is known of it. Members are numbers, switches,
-/// enumerations (also optional ones) and estimators.
+/// enumerations (also optional ones), texts and estimators.
 template <class Owner, class Value>
 struct Option {
   const char* name;
@@ -104,6 +104,8 @@ struct Option {
   const char* effect = "";
   /// What a special value means, for people: "0: automatic" is written as the default then.
   const char* default_text = nullptr;
+  /// Of a text, what it is, for people: "NAME|FILE".
+  const char* placeholder = "NAME";
 
   /// The option is for some values of other options only: given beside others, it is refused.
   constexpr Option only_if(bool (*predicate)(const Owner&), const char* when) const {
@@ -139,6 +141,14 @@ constexpr Option<Owner, Value> option(const char* name, Value Owner::*member, co
       std::is_same_v<Value, bool> || std::is_same_v<Value, std::shared_ptr<const Estimator>>,
       "numbers have a range, enumerations have names");
   return {name, member, any_value, help};
+}
+/// A text, which whoever reads the options looks into.
+template <class Owner>
+constexpr Option<Owner, std::string> option(const char* name, std::string Owner::*member,
+                                            const char* placeholder, const char* help) {
+  Option<Owner, std::string> out{name, member, any_value, help};
+  out.placeholder = placeholder;
+  return out;
 }
 /// One of the names of an enumeration. A name "" is what the option means without a value.
 template <class Owner, class Value, std::size_t n>
@@ -239,6 +249,9 @@ class OptionTable {
     Value& member = options.*entry.member;
     if constexpr (std::is_same_v<Value, bool>) {
       member = detail::parse_switch(spec, entry.name, it->second);
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      if (it->second.empty()) refuse(spec.text + ": " + entry.name + " needs a value");
+      member = it->second;
     } else if constexpr (std::is_floating_point_v<Value>) {
       member = detail::parse_number(spec, entry.name, it->second);
     } else if constexpr (std::is_integral_v<Value>) {
@@ -270,6 +283,8 @@ class OptionTable {
     const Value& value = options.*entry.member;
     if constexpr (std::is_same_v<Value, bool>) {
       return value ? "true" : "false";
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      return value.empty() ? "none" : value;
     } else if constexpr (std::is_arithmetic_v<Value>) {
       return number_text(static_cast<double>(value));
     } else if constexpr (std::is_enum_v<typename detail::Plain<Value>::type>) {
@@ -296,6 +311,9 @@ class OptionTable {
         info.placeholder +=
             (info.placeholder.empty() ? "" : "|") + std::string(entry.names[i].second);
       }
+      info.default_text = value_text(entry, defaults);
+    } else if constexpr (std::is_same_v<Value, std::string>) {
+      info.placeholder = entry.placeholder;
       info.default_text = value_text(entry, defaults);
     } else {
       info.placeholder = "NAME";

@@ -13,6 +13,17 @@
 namespace chest {
 inline namespace v0 {
 
+/// A raster of equal steps on which positions lie, some of its points perhaps left out: by a guard band, or
+/// a subcarrier at zero frequency.
+struct PilotRaster {
+  double step = 0.0;    ///< 0: there is no raster of which at least half of the points are there
+  arma::vec positions;  ///< of all its points, from the first position to the last
+  arma::uvec observed;  ///< which of its points the positions are, ascending
+  bool is_whole() const { return observed.n_elem == positions.n_elem; }
+};
+/// @param positions  ascending
+PilotRaster raster_of(const arma::vec& positions);
+
 /// What a pattern says of each port by itself: its channel at some subcarriers of some symbols,
 ///
 ///   z = h + n,   n ~ CN(0, noise sigma2 I),
@@ -36,6 +47,7 @@ class PilotPlanes {
   };
 
   const ObservationOperator& A() const { return *A_; }
+  const std::shared_ptr<const ObservationOperator>& shared_A() const { return A_; }
   const PilotPattern& pattern() const { return *A_->pattern(); }
   arma::uword n_rx() const { return n_rx_; }
   arma::uword n_ports() const { return ports_.size(); }

@@ -1,8 +1,12 @@
 // Delays and powers of TR 38.901, tables 7.7.2-1 to 5, and of TS 38.101-4, B.2.1.
+#include <chest/delay_profile.hpp>
+
+#include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <numbers>
 #include <vector>
 
-#include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
 #include <chest/text.hpp>
 
@@ -153,6 +157,70 @@ DelayProfile delay_profile(const std::string& name) {
   }
   refuse("profile '" + name + "' is unknown" + did_you_mean(base, names) + "; there are " +
          enumerate(names) + ", the last three also with a Doppler in Hz, as in TDLB100-400");
+}
+
+std::vector<std::string> delay_profile_names() {
+  std::vector<std::string> names;
+  for (const NamedProfile& profile : named_profiles()) names.emplace_back(profile.name);
+  return names;
+}
+
+DelayProfile read_delay_profile(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in || std::filesystem::is_directory(file))
+    throw Error(ErrorKind::io, file.string() + ": cannot be read");
+  constexpr std::size_t most_taps = 100'000;
+  std::vector<double> delays, powers;
+  std::size_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    line = trimmed(line.substr(0, line.find('#')));
+    if (line.empty()) continue;
+    for (char& c : line)
+      if (c == ',' || c == ';' || c == '\t') c = ' ';
+    const std::size_t blank = line.find(' ');
+    const std::string where = file.string() + ", line " + std::to_string(number);
+    const auto is_text = [](unsigned char c) { return c >= ' ' && c < 127; };
+    if (!std::all_of(line.begin(), line.end(), is_text))
+      throw Error(ErrorKind::format,
+                  where + ": this is no text, expected a delay in ns and a power in dB");
+    try {
+      if (blank == std::string::npos) refuse("one value");
+      delays.push_back(1e-9 * to_number(line.substr(0, blank), "the delay"));
+      powers.push_back(std::pow(10.0, to_number(trimmed(line.substr(blank)), "the power") / 10.0));
+    } catch (const Error&) {
+      throw Error(ErrorKind::format,
+                  where + ": '" + line + "', expected a delay in ns and a power in dB");
+    }
+    if (!(delays.back() >= 0.0 && delays.back() < 1.0) || !std::isfinite(powers.back()))
+      throw Error(ErrorKind::format,
+                  where + ": '" + line + "', expected a delay of 0 ns to 1 s and a finite power");
+    if (delays.size() > most_taps)
+      throw Error(ErrorKind::format, where + ": more than " + std::to_string(most_taps) + " taps");
+  }
+  DelayProfile out;
+  out.delays = delays;
+  out.powers = powers;
+  if (delays.empty() || !(arma::accu(out.powers) > 0.0))
+    throw Error(ErrorKind::format,
+                file.string() + ": no taps; expected a delay in ns and a power in dB per line");
+  out.powers /= arma::accu(out.powers);
+  return out;
+}
+
+std::complex<double> frequency_correlation(const DelayProfile& profile, double hz) {
+  std::complex<double> sum = 0.0;
+  for (arma::uword l = 0; l < profile.delays.n_elem; ++l)
+    sum += std::polar(profile.powers(l), -2.0 * std::numbers::pi * hz * profile.delays(l));
+  return sum;
+}
+
+std::complex<double> time_correlation(const DelayProfile& profile, double doppler_hz, double s) {
+  const double turn = 2.0 * std::numbers::pi * doppler_hz * s;
+  const double fading = ::j0(std::abs(turn));
+  if (!profile.has_los) return fading;
+  return std::polar(profile.powers(0), line_of_sight_doppler * turn) +
+         (1.0 - profile.powers(0)) * fading;
 }
 
 }  // namespace v0
