@@ -2,19 +2,20 @@
 // are exact: what the rules are worth when the prior is not in question.
 //
 //   solver_tables [solvers|geometries|full|pilots ...]      all without arguments; some minutes
-#include <chest/estimators/diffusion/dmse.hpp>
-#include <chest/estimators/diffusion/guidance.hpp>
-#include <chest/estimators/prior/denoiser.hpp>
-#include <chest/estimators/prior/errors.hpp>
-#include <chest/estimators/prior/exact.hpp>
+#include <chest/estimators/common/enum_names.hpp>
 #include <chest/estimators/diffusion/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/ep.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
-#include <chest/estimators/linear/lmmse.hpp>
-#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
 #include <chest/estimators/diffusion/particles.hpp>
 #include <chest/estimators/diffusion/red_diff.hpp>
 #include <chest/estimators/diffusion/walk.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
+#include <chest/estimators/prior/denoiser.hpp>
+#include <chest/estimators/prior/errors.hpp>
+#include <chest/estimators/prior/exact.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/sim/pilot_design.hpp>
@@ -210,8 +211,9 @@ void solvers() {
              {ParticlePotential::tweedie, ParticlePotential::isotropic, ParticlePotential::flat}) {
           ParticleOptions options;
           options.potential = potential;
-          all.push_back({std::string("SMC, 16 particles, ") + to_string(potential),
-                         [=, &A, &D] { return make_particles(A, D, options); }});
+          all.push_back(
+              {std::string("SMC, 16 particles, ") + name_of(particle_potential_names, potential),
+               [=, &A, &D] { return make_particles(A, D, options); }});
         }
         EpOptions ep;
         ep.errors = prior.errors;

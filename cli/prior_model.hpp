@@ -10,6 +10,8 @@
 #include <chest/gaussian_mixture.hpp>
 #include <chest/samples.hpp>
 
+#include "flags.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace cli {

@@ -54,6 +54,11 @@ TEST_P(GmmFit, RecoversAMixture) {
   const GaussianMixture truth = far_apart(GetParam());
   GmmFitOptions options = options_for(GetParam());
   options.tolerance = 1e-5;
+  // 200 steps of EM leave factors on a plateau, where rounding decides how far they came.
+  if (GetParam() == MixtureCovariance::factors) {
+    options.max_iterations = 2000;
+    options.tolerance = 1e-7;
+  }
   const GmmModel model = fit_gmm(drawn(truth, 8000, 2), options);
   EXPECT_EQ(model.prior.kind(), GetParam());
   EXPECT_EQ(model.n_samples, 8000u);

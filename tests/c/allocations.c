@@ -18,7 +18,8 @@ extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-static volatile int watching;
+/* Of this thread alone: those of a BLAS library go to sleep when they like. */
+static __thread volatile int watching;
 static volatile long n_allocations, n_frees, n_locks, n_threads, n_writes;
 
 void *malloc(size_t size) {
