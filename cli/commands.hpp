@@ -32,6 +32,7 @@ int estimate(const Args& args, Context& context);
 int sweep(const Args& args, Context& context);
 int link(const Args& args, Context& context);
 int code(const Args& args, Context& context);
+int conformance(const Args& args, Context& context);
 int pilots(const Args& args, Context& context);
 int plot(const Args& args, Context& context);
 int merge(const Args& args, Context& context);
