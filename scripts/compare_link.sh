@@ -23,9 +23,8 @@ draw cdlc_fit.h5 2 4000
 draw "cdlc_$samples.h5" 1 "$samples"
 [ -e cdlc_lmmse.h5 ] || "$chest" fit lmmse --channels cdlc_fit.h5 --normalise sample --out cdlc_lmmse.h5
 
-# Pilots on all subcarriers of symbols 2 and 11; 1392 bits with the CRC, 2784 sent. The reference's Eb/N0 counts the pilots' energy:
-# SNR = Eb/N0 - 10 log10(14 / 12).
+# Pilots on all subcarriers of symbols 2 and 11; 1392 bits with the CRC, 2784 sent: one bit per symbol, SNR = Eb/N0.
 "$chest" link --channels "cdlc_$samples.h5" --normalise sample --pilots comb:1,symbols=2-11 --modulation qpsk --code-rate 0.5 \
   --info-bits 1376 --decoder bp --schedule flooding --iterations 20 --model cdlc_lmmse.h5 \
-  --estimators ls:interpolation=nearest,time=nearest,ls,lmmse --snr=-3.17:0.5:2.33 --threads "$threads" --force \
+  --estimators ls:interpolation=nearest,time=nearest,ls,lmmse --snr=-2.5:0.5:3 --threads "$threads" --force \
   --out "cdlc_$samples.results.h5" --csv cdlc.csv --plot cdlc.svg

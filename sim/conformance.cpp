@@ -285,7 +285,8 @@ class CellSearch {
   }
   std::vector<ThroughputPoint> points() const {
     std::vector<ThroughputPoint> out;
-    for (const Look& look : looks_) out.push_back({1e-3 * double(look.milli_db), look.sums});
+    for (const Look& look : looks_)
+      if (look.n == n_slots_) out.push_back({1e-3 * double(look.milli_db), look.sums});
     std::sort(out.begin(), out.end(),
               [](const auto& a, const auto& b) { return a.snr_db < b.snr_db; });
     return out;

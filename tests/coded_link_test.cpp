@@ -265,7 +265,9 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
   says(link(grids, with_pilots({"--modulation", "qpsk,16qam"})), "names 2 modulations");
   says(link(grids, with_pilots({"--mcs", "4", "--code-rate", "0.3"})),
        "--code-rate is said by --mcs");
-  says(link(grids, with_pilots({"--mcs-table", "2"})), "--mcs-table says nothing without --mcs");
+  says(link(grids, with_pilots({"--mcs", "4:1"})), "mcs_table is 4, expected 1 .. 3");
+  says(link(grids, with_pilots({"--mcs", "2:28"})), "expected 0 .. 27");
+  says(link(grids, with_pilots({"--mcs", "1:2:3"})), "expected a row, or a table and a row");
   says(link(grids, with_pilots({"--mcs", "40"})), "expected 0 .. 28");
   says(link(grids, with_pilots({"--layers", "2"})), "2 layers are more than the 1 transmit");
   says(link(matrices, {"--mcs", "4"}), "these channels are matrices");

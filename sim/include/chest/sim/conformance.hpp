@@ -66,7 +66,7 @@ struct ConformanceRow {
       0.0;  ///< where the throughput is 70 %; NaN: nowhere within 30 dB of the requirement
   Interval interval{0, 0};              ///< of snr_db, 95 %
   std::uint64_t n_slots = 0;            ///< sent at the two SNRs that snr_db lies between
-  std::vector<ThroughputPoint> points;  ///< all that were looked at, ascending
+  std::vector<ThroughputPoint> points;  ///< with all slots, ascending
 
   double margin_db() const { return cell.snr_required_db - snr_db; }
 };
