@@ -1,5 +1,7 @@
 #include <chest/sim/conformance.hpp>
 
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -106,6 +108,12 @@ struct CellScene {
   PuschAllocation allocation;
 };
 
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
 /// Transport blocks of one worker.
 class CellSimulator {
  public:
@@ -117,6 +125,7 @@ class CellSimulator {
 
   /// Blocks first .. first + count - 1.
   BlockSums run(const Estimator* estimator, double snr_db, arma::uword first, arma::uword count) {
+    const double start = thread_seconds();
     const double sigma2 = from_db(-snr_db);
     std::vector<SoftBuffer> buffers(count, chain_.make_buffer());
     std::vector<Bits> bits(count);
@@ -131,7 +140,9 @@ class CellSimulator {
     for (arma::uword i = 0; i < cell_transmissions && !waiting.empty(); ++i) {
       observe(waiting, first, i, sigma2);
       if (estimator) {
+        const double before = thread_seconds();
         estimator->estimate(observation_, estimate_);
+        estimating_ += thread_seconds() - before;
       } else {
         estimate_ = {};
         estimate_.h = h_;
@@ -155,7 +166,16 @@ class CellSimulator {
         one.bit_errors += buffers[b].bits()[j] != bits[b][j];
       sums.add(one);
     }
+    seconds_ += thread_seconds() - start;
+    n_slots_ += static_cast<std::uint64_t>(sums.sent);
     return sums;
+  }
+
+  void add_times(ConformanceResults& results) const {
+    results.seconds += seconds_;
+    results.seconds_in_estimators += estimating_;
+    results.seconds_in_decoders += decoding_;
+    results.n_slots += n_slots_;
   }
 
  private:
@@ -201,7 +221,9 @@ class CellSimulator {
     for (std::size_t b = 0; b < llrs.size(); ++b)
       sums.coded_bit_errors += (llrs[b] < 0.0f) != (coded_[b] != 0);
     sums.coded_bits += double(llrs.size());
+    const double before = thread_seconds();
     const TransportBlock::Decoded decoded = chain_.decode(transmission, buffer);
+    decoding_ += thread_seconds() - before;
     sums.iterations += decoded.iterations;
     sums.n_decoded += decoded.n_decoded;
     sums.sent += 1.0;
@@ -217,6 +239,8 @@ class CellSimulator {
   Estimate estimate_;
   arma::cx_vec pilot_noise_, noise_, received_;
   Bits coded_;
+  double seconds_ = 0.0, estimating_ = 0.0, decoding_ = 0.0;
+  std::uint64_t n_slots_ = 0;
 };
 
 /// One estimator in one cell.
@@ -425,6 +449,7 @@ ConformanceResults run_conformance(const ConformanceOptions& options,
       progress.text = cell.name + ", " + name;
       control.on_progress(progress);
     }
+    for (const CellSimulator& worker : workers) worker.add_times(results);
   }
   results.finished = true;
   return results;
@@ -467,7 +492,16 @@ std::string to_table(const ConformanceResults& results) {
                   static_cast<unsigned long long>(row.n_slots));
     text += line;
   }
-  return text;
+  if (results.n_slots == 0) return text;
+  const double part = 100.0 / results.seconds;
+  std::snprintf(
+      line, sizeof line,
+      "\n%.2f ms of CPU time per slot: %.0f %% in estimators, %.0f %% in decoders, %.0f %% "
+      "elsewhere\n",
+      1e3 * results.seconds / double(results.n_slots), part * results.seconds_in_estimators,
+      part * results.seconds_in_decoders,
+      part * (results.seconds - results.seconds_in_estimators - results.seconds_in_decoders));
+  return text + line;
 }
 
 void plot(const ConformanceResults& results, const std::filesystem::path& file) {

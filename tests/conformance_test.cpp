@@ -178,6 +178,7 @@ TEST(Conformance, TheProgramWritesTheTableAndItsFigure) {
   EXPECT_NEAR(to_number(fields[2], "required") - to_number(fields[3], "found"),
               to_number(fields[4], "margin"), 1.1e-3);
   EXPECT_NE(program.out().find("95 % of margin"), std::string::npos);
+  EXPECT_NE(program.out().find("of CPU time per slot"), std::string::npos);
   EXPECT_NE(text_of(figure).find("throughput"), std::string::npos);
   const auto says = [](const std::vector<std::string>& words) {
     Program wrong(words);

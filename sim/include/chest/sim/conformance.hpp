@@ -74,6 +74,9 @@ struct ConformanceRow {
 struct ConformanceResults {
   std::vector<ConformanceRow> rows;  ///< by cell, then estimator: those that are finished
   bool finished = false;
+  // CPU time of the workers, in s; the only part that differs between runs.
+  double seconds = 0.0, seconds_in_estimators = 0.0, seconds_in_decoders = 0.0;
+  std::uint64_t n_slots = 0;  ///< sent in all
 };
 
 /// Makes an estimator for the pilots of a cell.
@@ -99,7 +102,7 @@ ConformanceResults run_conformance(const ConformanceOptions& options,
 
 /// Columns cell, estimator, snr_required_db, snr_at_70_percent_db, margin_db, n_slots. An SNR that was not found is empty.
 std::string to_csv(const ConformanceResults& results);
-/// The same for people, with the interval.
+/// The same for people, with the interval, and where the time went.
 std::string to_table(const ConformanceResults& results);
 /// Throughput over SNR, a panel for each cell; files as plot() of results takes them.  @throws as plot()
 void plot(const ConformanceResults& results, const std::filesystem::path& file);
