@@ -131,6 +131,18 @@ std::string why_unfit(const Results& shard, const Results& other) {
 
 }  // namespace
 
+const char* to_string(ResultKind kind) {
+  switch (kind) {
+    case ResultKind::link:
+      return "link";
+    case ResultKind::coded_link:
+      return "coded-link";
+    case ResultKind::sweep:
+      break;
+  }
+  return "sweep";
+}
+
 Shard parse_shard(const std::string& text) {
   const std::vector<std::string> parts = split(text, '/');
   Shard shard;
@@ -142,18 +154,6 @@ Shard parse_shard(const std::string& text) {
     throw Error(ErrorKind::invalid_argument,
                 "shard is '" + text + "', expected i/n with i = 1 .. n, for example 2/3");
   return shard;
-}
-
-const char* to_string(ResultKind kind) {
-  switch (kind) {
-    case ResultKind::link:
-      return "link";
-    case ResultKind::coded_link:
-      return "coded-link";
-    case ResultKind::sweep:
-      break;
-  }
-  return "sweep";
 }
 
 bool Results::finished() const {
