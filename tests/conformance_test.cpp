@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/grid/grid_ls.hpp>
 #include <chest/sim/conformance.hpp>
 #include <chest/text.hpp>
@@ -189,6 +190,23 @@ TEST(Conformance, TheProgramWritesTheTableAndItsFigure) {
             std::string::npos);
   EXPECT_NE(says({"conformance", "--estimators", "lss"}).find("ls"), std::string::npos);
   EXPECT_NE(says({"conformance", "--csv", csv}).find("--force"), std::string::npos);
+}
+
+TEST(Conformance, WithoutEstimatorsTheProgramTakesThoseThatThereAre) {
+  Program program({"conformance", "--cells", "5MHz-15kHz-A3-1x2", "--slots", "8", "--quiet"});
+  ASSERT_EQ(program.status(), 0) << program.err();
+  std::vector<std::string> expected{"ls"};
+  const Catalog catalog = built_in();
+  for (const OptionInfo& option : catalog.entry("lmmse").options)
+    if (option.name == "pdp") expected.push_back("lmmse");  // told the profile of the cell
+  if (std::filesystem::exists(std::string(CHEST_SOURCE_DIR) + "/models/tdl_pusch.h5"))
+    expected.push_back("dmse");
+  expected.push_back("perfect");
+  std::size_t at = 0;
+  for (const std::string& name : expected) {
+    at = program.out().find("5MHz-15kHz-A3-1x2     " + name, at);
+    EXPECT_NE(at, std::string::npos) << name << program.out();
+  }
 }
 
 }  // namespace
