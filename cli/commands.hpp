@@ -32,6 +32,7 @@ int estimate(const Args& args, Context& context);
 int sweep(const Args& args, Context& context);
 int link(const Args& args, Context& context);
 int code(const Args& args, Context& context);
+int conformance(const Args& args, Context& context);
 int pilots(const Args& args, Context& context);
 int sample(const Args& args, Context& context);
 int compare(const Args& args, Context& context);

@@ -120,7 +120,7 @@ nlohmann::ordered_json parse_object(const std::string& text, const char* what) {
 std::string identity_of(const Results& results, const SweepOptions& options,
                         const Experiment& experiment) {
   nlohmann::ordered_json json;
-  json["run"] = results.kind == ResultKind::sweep ? "sweep" : "link";
+  json["run"] = to_string(results.kind);
   json["chest"] = version();
   json["seed"] = options.seed;
   json["channels"] = size_text(results.n_rx, results.n_tx, results.grid);
@@ -197,6 +197,7 @@ class Run {
     observation.first_sample = first;
     observation.samples = channels.samples;
     observation.genie = channels.genie;
+    observation.per_element = experiment_.per_element;
     observations_[i_pilots]->apply(h, observation.y);
     const double signal = arma::accu(squared_norms(observation.y));
     space.noise.set_size(arma::size(observation.y));
@@ -208,8 +209,8 @@ class Run {
     observation.y += space.noise;
 
     const Scene scene{
-        h,     observation, *observations_[i_pilots], results_.n_rx, results_.n_tx, options_.seed,
-        stream};
+        h,      observation, *observations_[i_pilots], results_.n_rx, results_.n_tx, options_.seed,
+        stream, i_pilots};
     if (space.meter) space.meter->begin(scene);
     for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
       Estimate& estimate = space.estimates[i];

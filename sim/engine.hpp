@@ -21,6 +21,7 @@ struct Scene {
   arma::uword n_rx, n_tx;
   std::uint64_t seed;
   std::uint64_t snr_stream;  ///< major number of the random streams of this SNR
+  arma::uword i_pilots;      ///< which of the run's pilots
 };
 
 /// What a run measures beside the errors; one per worker, so it may keep buffers.
@@ -42,6 +43,7 @@ struct Experiment {
   arma::uword n_data = 0;
   arma::uword n_sums = ErrorSums::count;
   bool with_perfect = false;  ///< adds the estimator "perfect", h_hat = h
+  bool per_element = false;   ///< asks for Estimate::element_mse
   std::string options;        ///< JSON object: further options that the numbers depend on
   std::function<std::unique_ptr<Meter>()> make_meter;  ///< empty: errors only
   /// Half the width of the interval over the value, from the sums of one series.

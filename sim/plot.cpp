@@ -58,10 +58,12 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
   }
   if (kinds.size() > 1)
     throw Error(ErrorKind::invalid_argument,
-                "plot: sweep and link results do not go into one figure; draw them one by one");
-  const bool link = kinds.count(ResultKind::link) > 0;
+                "plot: results of sweeps, links and coded links do not go into one figure; draw "
+                "them one by one");
+  const bool coded = kinds.count(ResultKind::coded_link) > 0;
+  const bool link = kinds.count(ResultKind::link) > 0 || coded;
   drawing.log_y = link;
-  drawing.y_label = link ? "bit error rate" : "NMSE in dB";
+  drawing.y_label = coded ? "block error rate" : link ? "bit error rate" : "NMSE in dB";
   drawing.log_x = x == PlotAxis::n_pilots;
   drawing.x_label =
       drawing.log_x ? "number of pilots" : "SNR in dB (1/σ² per receive antenna and slot)";
@@ -89,7 +91,12 @@ Drawing collect(const std::vector<NamedResults>& all, PlotAxis x) {
                                 [&](const Panel& p) { return p.title == title; });
       if (panel == drawing.panels.end()) panel = drawing.panels.insert(panel, Panel{title, {}});
       CurvePoint point{x == PlotAxis::snr ? row.snr_db : double(row.n_pilots), 0, 0, 0};
-      if (link) {
+      if (coded) {
+        if (row.bler == 0.0) continue;
+        point.y = row.bler;
+        point.low = row.bler_ci95_low;
+        point.high = row.bler_ci95_high;
+      } else if (link) {
         if (row.ber == 0.0) continue;  // has no place on a logarithmic axis
         point.y = row.ber;
         point.low = std::isfinite(row.ber_ci95_low) ? row.ber_ci95_low : row.ber;

@@ -11,6 +11,7 @@
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/sim/modulation.hpp>
+#include <chest/sim/pusch.hpp>
 #include <chest/sim/statistics.hpp>
 #include <chest/text.hpp>
 
@@ -20,6 +21,26 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
+
+void fill_coded(const BlockSums& sums, const std::string& modulation, Row& row) {
+  row.modulation = modulation;
+  row.n_blocks = sums.n;
+  row.bler = sums.bler();
+  const Interval bler = binomial_interval(sums.n, sums.errors);
+  row.bler_ci95_low = bler.low;
+  row.bler_ci95_high = bler.high;
+  row.bler_first = sums.first_errors / sums.n;
+  row.throughput = sums.throughput();
+  const double half = 1.959963984540054 * sums.throughput_error();
+  row.throughput_ci95_low = std::isnan(half) ? half : std::max(0.0, row.throughput - half);
+  row.throughput_ci95_high = std::isnan(half) ? half : std::min(1.0, row.throughput + half);
+  row.ber = sums.ber();
+  row.coded_ber = sums.coded_bit_errors / sums.coded_bits;
+  row.transmissions = sums.sent / sums.n;
+  row.iterations = sums.n_decoded > 0.0 ? sums.iterations / sums.n_decoded : 0.0;
+  row.info_bits = sums.bits / sums.n;
+  row.code_rate = row.info_bits / (sums.coded_bits / sums.sent);
+}
 
 Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
            arma::uword i_modulation) {
@@ -57,10 +78,11 @@ Row row_of(const Results& results, arma::uword i_point, arma::uword i_estimator,
   row.method = results.methods[i_point * results.estimators.size() + i_estimator];
   row.n_reset = arma::uword(sums.n_reset);
   row.nmse_predicted = sums.n_predicted == sums.n ? sums.predicted / sums.p : arma::datum::nan;
-  if (results.grid.is_grid() && results.kind == ResultKind::sweep) {
+  if (results.grid.is_grid()) row.pilot_energy = pilots.gain();
+  if (results.grid.is_grid() && results.kind == ResultKind::sweep)
     row.nmse_pilots = total[ErrorSums::count] / total[ErrorSums::count + 1];
-    row.pilot_energy = pilots.gain();
-  }
+  if (results.kind == ResultKind::coded_link)
+    fill_coded(BlockSums::read(total.data() + ErrorSums::count), results.modulations.front(), row);
   if (results.kind == ResultKind::link) {
     row.modulation = results.modulations[i_modulation];
     const LinkSums link(total.data(), results.n_tx);
@@ -110,6 +132,18 @@ std::string why_unfit(const Results& shard, const Results& other) {
 }
 
 }  // namespace
+
+const char* to_string(ResultKind kind) {
+  switch (kind) {
+    case ResultKind::link:
+      return "link";
+    case ResultKind::coded_link:
+      return "coded-link";
+    case ResultKind::sweep:
+      break;
+  }
+  return "sweep";
+}
 
 Shard parse_shard(const std::string& text) {
   const std::vector<std::string> parts = split(text, '/');

@@ -7,6 +7,7 @@
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/sim/modulation.hpp>
+#include <chest/sim/pusch.hpp>
 #include <chest/sim/results.hpp>
 #include <chest/sim/statistics.hpp>
 #include <chest/text.hpp>
@@ -52,6 +53,11 @@ std::string sum_names(const Results& results) {
       names.push_back(name);
     for (arma::uword i = 0; i < results.n_tx; ++i)
       names.push_back("loss_of_stream_" + std::to_string(i));
+  } else if (results.kind == ResultKind::coded_link) {
+    names.insert(names.end(),
+                 {"blocks", "block_errors", "first_block_errors", "transmissions",
+                  "transmissions_squared", "transmissions_of_delivered", "bits", "bit_errors",
+                  "coded_bits", "coded_bit_errors", "iterations", "decoded_code_blocks"});
   } else if (results.grid.is_grid()) {
     names.insert(names.end(), {"e_pilots", "p_pilots"});
   }
@@ -96,7 +102,7 @@ void save(const std::filesystem::path& file, const Results& results) {
   ArchiveWriter archive(file);
   write_provenance(archive, "chest-results", format_version, results.provenance);
   const bool link = results.kind == ResultKind::link;
-  archive.attribute("/", "run", std::string(link ? "link" : "sweep"));
+  archive.attribute("/", "run", std::string(to_string(results.kind)));
   archive.attribute("/", "finished", std::int64_t{results.finished()});
   archive.attribute("/", "command_hash", results.command_hash());
   archive.attribute("/", "snr_definition", std::string(snr_definition));
@@ -131,7 +137,8 @@ void save(const std::filesystem::path& file, const Results& results) {
   archive.write_text("/axes/pilots", join(pilot_names));
   archive.write<double>("/axes/snr_db", {n_snr}, results.snr_db.data());
   archive.write_text("/axes/estimator", join(results.estimators));
-  if (link) archive.write_text("/axes/modulation", join(results.modulations));
+  if (!results.modulations.empty())
+    archive.write_text("/axes/modulation", join(results.modulations));
   archive.write_text("/results/method", join(results.methods));
 
   const std::vector<Row> all = rows(results);
@@ -187,8 +194,13 @@ Results load_results(const std::filesystem::path& file) {
     throw damaged("attribute options does not hold the seed");
   results.provenance.seed = options["seed"];
   const std::string run = archive.text_attribute("/", "run").value_or("");
-  if (run != "sweep" && run != "link") throw damaged("attribute run is '" + run + "'");
-  results.kind = run == "link" ? ResultKind::link : ResultKind::sweep;
+  const auto is_run = [&](ResultKind kind) { return run == to_string(kind); };
+  if (is_run(ResultKind::link))
+    results.kind = ResultKind::link;
+  else if (is_run(ResultKind::coded_link))
+    results.kind = ResultKind::coded_link;
+  else if (!is_run(ResultKind::sweep))
+    throw damaged("attribute run is '" + run + "'");
   results.n_rx = count("n_rx", 1);
   results.n_tx = count("n_tx", 1);
   if (archive.number_attribute("/", "n_subcarriers")) {
@@ -208,8 +220,12 @@ Results load_results(const std::filesystem::path& file) {
     throw damaged("sample range or shard is empty");
   results.snr_db = archive.read_all<double>("/axes/snr_db", 1'000'000);
   results.estimators = names_of(archive, "/axes/estimator");
-  if (results.kind == ResultKind::link) results.modulations = names_of(archive, "/axes/modulation");
+  if (results.kind != ResultKind::sweep)
+    results.modulations = names_of(archive, "/axes/modulation");
   for (const std::string& name : results.modulations) Modulation{name};
+  if (results.kind == ResultKind::coded_link && results.modulations.size() != 1)
+    throw damaged("a coded link has " + std::to_string(results.modulations.size()) +
+                  " modulations, expected one");
   for (const std::string& name : names_of(archive, "/axes/pilots")) {
     const std::string path = "/pilots/" + std::to_string(results.pilots.size());
     Pilots pilots;
@@ -235,9 +251,10 @@ Results load_results(const std::filesystem::path& file) {
   if (sums.dims.size() != 4) throw damaged("dataset /blocks/sums does not have four dimensions");
   results.n_sums = sums.dims[3];
   const arma::uword expected_sums =
-      ErrorSums::count + (results.kind == ResultKind::link ? 3 + results.n_tx
-                          : results.grid.is_grid()         ? PilotSums::count
-                                                           : 0);
+      ErrorSums::count + (results.kind == ResultKind::link         ? 3 + results.n_tx
+                          : results.kind == ResultKind::coded_link ? BlockSums::count
+                          : results.grid.is_grid()                 ? PilotSums::count
+                                                                   : 0);
   // Version 1 did not count resets.
   const bool counts_resets = results.n_sums != expected_sums - 1;
   if ((counts_resets && results.n_sums != expected_sums) || n_points == 0 ||

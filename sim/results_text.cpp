@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <set>
+#include <utility>
 
 #include <chest/metrics.hpp>
 #include <chest/sim/results.hpp>
@@ -25,7 +26,54 @@ std::string csv_field(const std::string& text) {
   return out + "\"";
 }
 
+/// BLER of the gaps that are named.
+constexpr double gap_bler = 0.1;
+
+/// How many dB each estimator needs for the BLER, and what it closes of the gap from ls to perfect.
+std::string gap_text(const Results& results, const std::vector<Row>& all) {
+  std::string text;
+  for (const Pilots& pilots : results.pilots) {
+    const auto snr_of = [&](const std::string& name) {
+      std::vector<std::pair<double, double>> curve;
+      for (const Row& row : all)
+        if (row.estimator == name && row.pilots == pilots.name)
+          curve.emplace_back(row.snr_db, row.bler);
+      return snr_at_bler(curve, gap_bler);
+    };
+    const double perfect = snr_of("perfect");
+    std::string reference;  // the first ls
+    for (const std::string& name : results.estimators)
+      if (reference.empty() && (name == "ls" || name.rfind("ls:", 0) == 0)) reference = name;
+    const double ls = snr_of(reference);
+    char line[256];
+    for (const std::string& name : results.estimators) {
+      const double snr = snr_of(name);
+      if (std::isnan(snr)) continue;
+      std::snprintf(line, sizeof line, "\n%s: BLER 0.1 at %.2f dB", name.c_str(), snr);
+      text += line;
+      if (name == "perfect" || name == reference || !(ls > perfect)) continue;
+      std::snprintf(line, sizeof line, ", closes %.0f %% of the %.2f dB from %s to perfect",
+                    100.0 * (ls - snr) / (ls - perfect), ls - perfect, reference.c_str());
+      text += line;
+    }
+  }
+  return text.empty() ? text : text + "\n";
+}
+
 }  // namespace
+
+double snr_at_bler(std::vector<std::pair<double, double>> curve, double bler) {
+  std::sort(curve.begin(), curve.end());
+  for (std::size_t i = 1; i < curve.size(); ++i) {
+    const auto [x0, y0] = curve[i - 1];
+    const auto [x1, y1] = curve[i];
+    if (!(y0 > bler && y1 <= bler)) continue;
+    if (y1 <= 0.0) return arma::datum::nan;  // somewhere between
+    const double part = std::log(y0 / bler) / std::log(y0 / y1);
+    return x0 + part * (x1 - x0);
+  }
+  return arma::datum::nan;
+}
 
 const std::vector<Column>& columns(const Results& results) {
   static const std::vector<Column> of_sweep{
@@ -61,22 +109,47 @@ const std::vector<Column>& columns(const Results& results) {
     all.push_back({"pilot_energy", [](const Row& row) { return row.pilot_energy; }});
     return all;
   }();
+  static const std::vector<Column> of_coded = [] {
+    std::vector<Column> all = of_sweep;
+    const std::vector<Column> coded{
+        {"bler", [](const Row& row) { return row.bler; }},
+        {"bler_ci95_low", [](const Row& row) { return row.bler_ci95_low; }},
+        {"bler_ci95_high", [](const Row& row) { return row.bler_ci95_high; }},
+        {"bler_first", [](const Row& row) { return row.bler_first; }},
+        {"throughput", [](const Row& row) { return row.throughput; }},
+        {"throughput_ci95_low", [](const Row& row) { return row.throughput_ci95_low; }},
+        {"throughput_ci95_high", [](const Row& row) { return row.throughput_ci95_high; }},
+        {"ber", [](const Row& row) { return row.ber; }},
+        {"coded_ber", [](const Row& row) { return row.coded_ber; }},
+        {"transmissions", [](const Row& row) { return row.transmissions; }},
+        {"iterations", [](const Row& row) { return row.iterations; }},
+        {"n_blocks", [](const Row& row) { return row.n_blocks; }},
+        {"info_bits", [](const Row& row) { return row.info_bits; }},
+        {"code_rate", [](const Row& row) { return row.code_rate; }}};
+    all.insert(all.begin() + 5, coded.begin(), coded.end());
+    all.push_back({"pilot_energy", [](const Row& row) { return row.pilot_energy; }});
+    return all;
+  }();
   if (results.kind == ResultKind::link) return of_link;
+  if (results.kind == ResultKind::coded_link) return of_coded;
   return results.grid.is_grid() ? of_grid : of_sweep;
 }
 
 std::string to_csv(const Results& results) {
-  const bool link = results.kind == ResultKind::link;
+  // The modulation stands before the first column of its kind of link.
+  const std::string link = results.kind == ResultKind::link         ? "ser"
+                           : results.kind == ResultKind::coded_link ? "bler"
+                                                                    : "";
   std::string text = "estimator,pilots";
   for (const Column& column : columns(results)) {
-    if (link && std::string("ser") == column.name) text += ",modulation";
+    if (link == column.name) text += ",modulation";
     text += std::string(",") + column.name;
   }
   text += ",seed,snr_definition,method,fitted_on\n";
   for (const Row& row : rows(results)) {
     text += csv_field(row.estimator) + "," + csv_field(row.pilots);
     for (const Column& column : columns(results)) {
-      if (link && std::string("ser") == column.name) text += "," + row.modulation;
+      if (link == column.name) text += "," + row.modulation;
       text += "," + csv_number(column.value(row));
     }
     text += "," + std::to_string(results.provenance.seed) + "," + csv_field(snr_definition) + "," +
@@ -86,9 +159,12 @@ std::string to_csv(const Results& results) {
 }
 
 std::string to_table(const Results& results) {
-  const bool link = results.kind == ResultKind::link;
+  const bool coded = results.kind == ResultKind::coded_link;
+  const bool link = results.kind == ResultKind::link || coded;
   const std::vector<Row> all = rows(results);
-  std::string text = link ? "BER" : "NMSE in dB (sum ||h_hat - h||^2 / sum ||h||^2)";
+  std::string text = coded  ? "BLER after the last transmission"
+                     : link ? "BER"
+                            : "NMSE in dB (sum ||h_hat - h||^2 / sum ||h||^2)";
   text += "; " + std::string(snr_definition) + "\n";
   char cell[96];
   const std::size_t per_point = results.n_series();
@@ -108,7 +184,7 @@ std::string to_table(const Results& results) {
           const std::string& name = results.estimators[e];
           text += std::string(std::size_t(widths[e]) - name.size(), ' ') + name;
         }
-        text += "  n_samples\n";
+        text += coded ? "   n_blocks\n" : "  n_samples\n";
       }
       std::snprintf(cell, sizeof cell, "%8g", results.snr_db[i % n_snr]);
       text += cell;
@@ -119,17 +195,19 @@ std::string to_table(const Results& results) {
       for (std::size_t e = 0; e < results.estimators.size(); ++e) {
         const Row& row = all[i_row + e * results.n_modulations() + m];
         if (link)
-          std::snprintf(cell, sizeof cell, "%*.3e", widths[e], row.ber);
+          std::snprintf(cell, sizeof cell, "%*.3e", widths[e], coded ? row.bler : row.ber);
         else
           std::snprintf(cell, sizeof cell, "%*.2f", widths[e], row.nmse_db);
         text += cell;
       }
       std::snprintf(cell, sizeof cell, "%11llu\n",
-                    static_cast<unsigned long long>(all[i_row].n_samples));
+                    static_cast<unsigned long long>(coded ? all[i_row].n_blocks
+                                                          : double(all[i_row].n_samples)));
       text += cell;
       i_row += per_point;
     }
   }
+  if (coded) text += gap_text(results, all);
   std::set<std::string> told;
   for (const Row& row : all)
     if (!row.fitted_on.empty() && told.insert(row.estimator).second)

@@ -114,9 +114,6 @@ TEST_F(SweepGrid, WhatDoesNotFitIsSaid) {
       refusal({"sweep", "--channels", file("tdl.h5"), "--grid", "1x1@30", "--model",
                file("lmmse.h5"), "--estimators", "lmmse", "--snr", "0", "--quiet"});
   EXPECT_NE(matrices.find("is for the grids of OFDM"), std::string::npos) << matrices;
-  const std::string link = refusal({"link", "--channels", file("tdl.h5"), "--estimators", "ls",
-                                    "--snr", "0", "--pilots", "comb:4", "--quiet"});
-  EXPECT_NE(link.find("data is sent over matrices"), std::string::npos) << link;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/grid.hpp>
@@ -19,7 +20,10 @@ namespace sim {
 inline constexpr const char* snr_definition =
     "snr_db = -10 log10(sigma2): per receive antenna and pilot slot for E||h||^2 = n_h";
 
-enum class ResultKind { sweep, link };
+/// sweep: errors alone; link: uncoded streams over matrices; coded_link: transport blocks over grids.
+enum class ResultKind { sweep, link, coded_link };
+/// "sweep", "link", "coded-link"
+const char* to_string(ResultKind kind);
 
 /// Part i of n of a run, i = 1 .. n: every n-th block of samples.
 struct Shard {
@@ -47,7 +51,7 @@ struct Results {
   std::vector<Pilots> pilots;
   std::vector<double> snr_db;
   std::vector<std::string> estimators;
-  std::vector<std::string> modulations;  ///< of a link run
+  std::vector<std::string> modulations;  ///< of a link run; of a coded link the one of its data
   arma::uword n_rx = 0, n_tx = 0;
   GridAxes grid;
   arma::uword first = 0, end = 0;  ///< samples first .. end - 1 of the channel file
@@ -113,10 +117,21 @@ struct Row {
   double pilot_energy = 0;  ///< per pilot
   std::string fitted_on;    ///< the channels of the run that its model saw; empty: none known
   // Link runs only:
-  std::string modulation;
+  std::string modulation;  ///< also of a coded link
   double ser = 0, ber = 0, ber_ci95_low = 0, ber_ci95_high = 0;
   double rate_bits_per_use = 0;  ///< over all streams
   double n_bits = 0;
+  // Coded links only; `ber` is that of information bits after the last transmission:
+  double bler = 0, bler_ci95_low = 0, bler_ci95_high = 0;  ///< after the last transmission
+  double bler_first = 0;                                   ///< after the first one
+  /// Delivered blocks over transmissions: the part of the greatest throughput.
+  double throughput = 0, throughput_ci95_low = 0, throughput_ci95_high = 0;
+  double coded_ber = 0;      ///< of the bits as received, before decoding
+  double transmissions = 0;  ///< per block
+  double iterations = 0;     ///< per decoded code block
+  double n_blocks = 0;       ///< transport blocks
+  double info_bits = 0;      ///< of a transport block
+  double code_rate = 0;      ///< information bits over the coded bits of one transmission
 };
 
 /// Rows of the finished points: by pilots, then SNR, then estimator, then modulation.
@@ -124,8 +139,13 @@ std::vector<Row> rows(const Results& results);
 /// The rows as CSV with a header line; docs/results.md names the columns.
 std::string to_csv(const Results& results);
 /// The finished points for people: one block per choice of pilots (and modulation), a line per SNR,
-/// a column per estimator; NMSE in dB, or the BER of a link run.
+/// a column per estimator; NMSE in dB, the BER of a link run, or the BLER of a coded one with what each estimator closes of
+/// the gap from ls to perfect.
 std::string to_table(const Results& results);
+
+/// Where a curve of (SNR in dB, BLER) first falls to a BLER, its logarithm on lines between the points; NaN if it does not,
+/// or to a point without an error.
+double snr_at_bler(std::vector<std::pair<double, double>> curve, double bler);
 
 /// Writes results.h5 (docs/results.md), in place in one step.  @throws Error(io)
 void save(const std::filesystem::path& file, const Results& results);

@@ -1,0 +1,406 @@
+#include <chest/sim/pusch.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <chest/error.hpp>
+#include <chest/sim/coding/scrambling.hpp>
+#include <chest/spec.hpp>
+#include <chest/text.hpp>
+
+namespace chest {
+inline namespace v0 {
+namespace sim {
+namespace {
+
+constexpr arma::uword most_layers = 4;
+constexpr arma::uword most_symbols = 14;
+constexpr arma::uword block_subcarriers = 12;
+/// Of a symbol of which nothing is known.
+constexpr double unknown_variance = 1e12;
+
+std::string pusch_range(const char* field, const std::string& value, const char* range) {
+  return std::string(field) + " is " + value + ", expected " + range;
+}
+
+/// The product, without the standard's treatment of infinities.
+std::complex<double> times(std::complex<double> a, std::complex<double> b) {
+  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+}
+/// conj(a) b
+std::complex<double> conj_times(std::complex<double> a, std::complex<double> b) {
+  return {a.real() * b.real() + a.imag() * b.imag(), a.real() * b.imag() - a.imag() * b.real()};
+}
+
+/// One layer: the maximum ratio.
+void detect_one(DetectorKind, const std::complex<double>* g, const std::complex<double>* y,
+                arma::uword n_rx, double s2, std::complex<double>* s_hat, double* variance) {
+  double gain = 0.0, re = 0.0, im = 0.0;
+  for (arma::uword r = 0; r < n_rx; ++r) {
+    gain += std::norm(g[r]);
+    const std::complex<double> m = conj_times(g[r], y[r]);
+    re += m.real();
+    im += m.imag();
+  }
+  if (!(gain > s2 / unknown_variance)) {
+    *s_hat = 0.0;
+    *variance = unknown_variance;
+    return;
+  }
+  *s_hat = {re / gain, im / gain};
+  *variance = s2 / gain;
+}
+
+/// L layers by a Cholesky factor of G^H G (/ s2 + I).
+template <arma::uword L>
+void detect_some(DetectorKind kind, const std::complex<double>* G, const std::complex<double>* y,
+                 arma::uword n_rx, double s2, std::complex<double>* s_hat, double* variance) {
+  std::complex<double> A[L][L], b[L];
+  double largest = 0.0;
+  for (arma::uword i = 0; i < L; ++i) {
+    b[i] = 0.0;
+    for (arma::uword r = 0; r < n_rx; ++r) b[i] += conj_times(G[i * n_rx + r], y[r]);
+    for (arma::uword j = 0; j <= i; ++j) {
+      A[i][j] = 0.0;
+      for (arma::uword r = 0; r < n_rx; ++r)
+        A[i][j] += conj_times(G[i * n_rx + r], G[j * n_rx + r]);
+    }
+    largest = std::max(largest, A[i][i].real());
+  }
+  // In units where the noise has power 1; zero forcing has no identity but a bound on the condition.
+  const double scale = 1.0 / s2;
+  const double loading =
+      kind == DetectorKind::lmmse ? 1.0 : std::max(largest * scale, 1e-300) * 1e-12;
+  for (arma::uword i = 0; i < L; ++i) {
+    b[i] *= scale;
+    for (arma::uword j = 0; j <= i; ++j) A[i][j] *= scale;
+    A[i][i] += loading;
+  }
+  double inverse_diagonal[L];
+  for (arma::uword i = 0; i < L; ++i) {
+    for (arma::uword j = 0; j <= i; ++j) {
+      std::complex<double> sum = A[i][j];
+      for (arma::uword k = 0; k < j; ++k) sum -= times(A[i][k], std::conj(A[j][k]));
+      if (i == j) {
+        inverse_diagonal[i] = 1.0 / std::sqrt(std::max(sum.real(), 1e-300));
+      } else {
+        A[i][j] = sum * inverse_diagonal[j];
+      }
+    }
+  }
+  // The inverse W of the factor, below; diag (W^H W) is the diagonal of the inverse.
+  std::complex<double> W[L][L];
+  for (arma::uword j = 0; j < L; ++j) {
+    W[j][j] = inverse_diagonal[j];
+    for (arma::uword i = j + 1; i < L; ++i) {
+      std::complex<double> sum = 0.0;
+      for (arma::uword k = j; k < i; ++k) sum -= times(A[i][k], W[k][j]);
+      W[i][j] = sum * inverse_diagonal[i];
+    }
+  }
+  std::complex<double> x[L];
+  for (arma::uword i = 0; i < L; ++i) {
+    x[i] = 0.0;
+    for (arma::uword k = 0; k <= i; ++k) x[i] += times(W[i][k], b[k]);
+  }
+  for (arma::uword i = 0; i < L; ++i) {
+    std::complex<double> s = 0.0;
+    double c = 0.0;
+    for (arma::uword k = i; k < L; ++k) {
+      s += conj_times(W[k][i], x[k]);
+      c += std::norm(W[k][i]);
+    }
+    if (kind == DetectorKind::zf) {
+      s_hat[i] = s;
+      variance[i] = std::min(c, unknown_variance);
+      continue;
+    }
+    const double bias = 1.0 - c;
+    if (bias > 1.0 / unknown_variance) {
+      s_hat[i] = s / bias;
+      variance[i] = c / bias;
+    } else {
+      s_hat[i] = 0.0;
+      variance[i] = unknown_variance;
+    }
+  }
+}
+
+/// Code-division groups of dmrs that carry no data: whether a subcarrier belongs to one.
+class SilentGroups {
+ public:
+  explicit SilentGroups(const Pilots& pilots) {
+    if (pilots.name.rfind("dmrs", 0) != 0) return;
+    const NamedOptions spec = parse_named_options(pilots.name);
+    const auto groups = spec.options.find("groups");
+    if (groups == spec.options.end()) return;
+    n_ = to_count(groups->second, "groups");
+    const auto type = spec.options.find("type");
+    is_type_2_ = type != spec.options.end() && type->second == "2";
+  }
+  bool has(arma::uword subcarrier) const {
+    return (is_type_2_ ? subcarrier % 6 / 2 : subcarrier % 2) < n_;
+  }
+
+ private:
+  arma::uword n_ = 0;
+  bool is_type_2_ = false;
+};
+
+TransportConfig transport_of(const PuschOptions& options, const Mcs& mcs, arma::uword n_data,
+                             arma::uword n_layers, const GridAxes& grid) {
+  TransportConfig config;
+  config.code_rate = mcs.code_rate;
+  config.qm = mcs.bits_per_symbol;
+  config.n_layers = static_cast<unsigned>(n_layers);
+  config.n_coded_bits = n_data * n_layers * mcs.bits_per_symbol;
+  config.n_info_bits = options.n_info_bits;
+  if (config.n_info_bits == 0) {
+    const arma::uword n_blocks = grid.n_subcarriers / block_subcarriers;
+    const arma::uword n_re = std::max<arma::uword>(1, n_data / n_blocks);
+    config.n_info_bits =
+        transport_block_size(static_cast<unsigned>(n_re), static_cast<unsigned>(n_blocks), mcs,
+                             static_cast<unsigned>(n_layers));
+  }
+  return config;
+}
+
+}  // namespace
+
+DetectorKind detector_kind_from_string(const std::string& name) {
+  if (name == "lmmse") return DetectorKind::lmmse;
+  if (name == "zf") return DetectorKind::zf;
+  refuse("detector is '" + name + "'" + did_you_mean(name, {"lmmse", "zf"}));
+}
+
+DemapperKind demapper_kind_from_string(const std::string& name) {
+  if (name == "log-map") return DemapperKind::log_map;
+  if (name == "max-log") return DemapperKind::max_log;
+  refuse("demapper is '" + name + "'" + did_you_mean(name, {"log-map", "max-log"}));
+}
+
+DecoderOptions link_decoder() {
+  DecoderOptions decoder;
+  decoder.kind = DecoderKind::offset_min_sum;
+  decoder.schedule = DecoderSchedule::layered;
+  decoder.precision = DecoderPrecision::int8;
+  return decoder;
+}
+
+std::string PuschOptions::why_invalid() const {
+  if (mcs_table < 1 || mcs_table > 3)
+    return pusch_range("mcs_table", std::to_string(mcs_table), "1 .. 3");
+  if (!mcs && !(code_rate > 0.0 && code_rate < 1.0))
+    return pusch_range("code_rate", number_text(code_rate), "above 0, below 1");
+  if (n_layers > most_layers) return pusch_range("n_layers", std::to_string(n_layers), "1 .. 4");
+  if (n_transmissions < 1 || n_transmissions > 4)
+    return pusch_range("n_transmissions", std::to_string(n_transmissions), "1 .. 4");
+  return decoder.why_invalid();
+}
+
+arma::uvec data_elements(const Pilots& pilots) {
+  const PilotPattern& pattern = *pilots.pattern;
+  const GridAxes& grid = pattern.grid;
+  const SilentGroups silent(pilots);
+  std::vector<bool> taken(grid.n_elements(), false), has_pilots(grid.n_symbols, false);
+  for (arma::uword p = 0; p < pattern.n(); ++p) {
+    taken[pattern.symbol(p) * grid.n_subcarriers + pattern.subcarrier(p)] = true;
+    has_pilots[pattern.symbol(p)] = true;
+  }
+  std::vector<arma::uword> free;
+  for (arma::uword s = 0; s < grid.n_symbols; ++s) {
+    for (arma::uword f = 0; f < grid.n_subcarriers; ++f) {
+      const arma::uword element = s * grid.n_subcarriers + f;
+      if (!taken[element] && !(has_pilots[s] && silent.has(f))) free.push_back(element);
+    }
+  }
+  return arma::uvec(free);
+}
+
+PuschAllocation make_allocation(const PuschOptions& options, const Pilots& pilots, arma::uword n_rx,
+                                arma::uword n_tx) {
+  if (const std::string why = options.why_invalid(); !why.empty()) refuse("link: " + why);
+  const GridAxes& grid = pilots.pattern->grid;
+  if (grid.n_symbols > most_symbols)
+    refuse("link: the grid has " + std::to_string(grid.n_symbols) +
+           " symbols, a transport block is sent over 1 .. 14; name them with --grid, as in " +
+           std::to_string(grid.n_subcarriers) + "x14");
+  if (grid.n_subcarriers < block_subcarriers)
+    refuse("link: the grid has " + std::to_string(grid.n_subcarriers) +
+           " subcarriers, expected a resource block of 12 or more");
+  PuschAllocation out;
+  out.n_layers = options.n_layers == 0 ? n_tx : options.n_layers;
+  if (out.n_layers > n_tx)
+    refuse("link: " + std::to_string(out.n_layers) + " layers are more than the " +
+           std::to_string(n_tx) + " transmit antennas of the channels");
+  if (out.n_layers > most_layers)
+    refuse("link: the channels have " + std::to_string(n_tx) +
+           " transmit antennas, data is sent from 1 .. 4; say from how many with --layers");
+  if (out.n_layers > n_rx)
+    refuse("link: " + std::to_string(out.n_layers) + " layers are more than the " +
+           std::to_string(n_rx) + " receive antennas; linear detection needs as many");
+  if (options.mcs) {
+    out.mcs =
+        mcs_of(options.mcs_table, static_cast<unsigned>(std::min<arma::uword>(*options.mcs, 99)));
+  } else {
+    out.mcs = {Modulation(options.modulation).bits_per_symbol(), options.code_rate};
+  }
+  out.elements = data_elements(pilots);
+  if (out.elements.is_empty())
+    refuse("link: pilots " + pilots.name + " leave no element of the grid of " + grid.text() +
+           " for data");
+  out.transport = transport_of(options, out.mcs, out.elements.n_elem, out.n_layers, grid);
+  if (out.transport.n_info_bits >= out.transport.n_coded_bits)
+    refuse("link: a transport block of " + std::to_string(out.transport.n_info_bits) +
+           " bits does not fit the " + std::to_string(out.transport.n_coded_bits) +
+           " coded bits of the grid");
+  if (const std::string why = out.transport.why_invalid(); !why.empty()) refuse("link: " + why);
+  return out;
+}
+
+void detect_layers(DetectorKind kind, const std::complex<double>* G, const std::complex<double>* y,
+                   arma::uword n_rx, arma::uword n_layers, double s2, std::complex<double>* s_hat,
+                   double* variance) {
+  switch (n_layers) {
+    case 1:
+      return detect_one(kind, G, y, n_rx, s2, s_hat, variance);
+    case 2:
+      return detect_some<2>(kind, G, y, n_rx, s2, s_hat, variance);
+    case 3:
+      return detect_some<3>(kind, G, y, n_rx, s2, s_hat, variance);
+    case 4:
+      return detect_some<4>(kind, G, y, n_rx, s2, s_hat, variance);
+    default:
+      refuse("link: n_layers is " + std::to_string(n_layers) + ", expected 1 .. 4");
+  }
+}
+
+PuschChain::PuschChain(const PuschOptions& options, const PuschAllocation& allocation,
+                       arma::uword n_rx, arma::uword n_tx)
+    : options_(options),
+      allocation_(allocation),
+      n_rx_(n_rx),
+      n_tx_(n_tx),
+      qam_(allocation.mcs.bits_per_symbol),
+      block_(allocation.transport, options.decoder),
+      scrambling_(gold_sequence(scrambling_init(1, 0), allocation.n_coded_bits())),
+      symbols_(allocation.elements.n_elem * allocation.n_layers),
+      variances_(symbols_.size()),
+      llrs_(allocation.n_coded_bits()) {}
+
+unsigned PuschChain::redundancy_version(arma::uword transmission) {
+  constexpr unsigned versions[] = {0, 2, 3, 1};
+  return versions[transmission % 4];
+}
+
+void PuschChain::draw_bits(Rng& rng, Bits& bits) const {
+  bits.resize(allocation_.transport.n_info_bits);
+  for (std::size_t i = 0; i < bits.size(); i += 64) {
+    std::uint64_t word = rng();
+    for (std::size_t b = i; b < std::min(i + 64, bits.size()); ++b, word >>= 1) bits[b] = word & 1u;
+  }
+}
+
+void PuschChain::encode(const Bits& bits, arma::uword transmission, Bits& coded) {
+  block_.encode(bits, redundancy_version(transmission), coded);
+  scramble(scrambling_, coded.data());
+}
+
+void PuschChain::transmit(const Bits& coded, const std::complex<double>* h,
+                          const std::complex<double>* noise, double sigma2,
+                          std::complex<double>* y) {
+  qam_.map(coded.data(), symbols_.size(), symbols_.data());
+  const arma::uword L = allocation_.n_layers;
+  const double data = 1.0 / std::sqrt(double(L)), amplitude = std::sqrt(sigma2);
+  const std::complex<double>* s = symbols_.data();
+  for (const arma::uword element : allocation_.elements) {
+    const std::complex<double>* H = h + element * n_rx_ * n_tx_;
+    for (arma::uword r = 0; r < n_rx_; ++r) y[r] = 0.0;
+    for (arma::uword t = 0; t < L; ++t) {
+      for (arma::uword r = 0; r < n_rx_; ++r) y[r] += times(H[t * n_rx_ + r], s[t]);
+    }
+    for (arma::uword r = 0; r < n_rx_; ++r) y[r] = data * y[r] + amplitude * noise[r];
+    y += n_rx_;
+    noise += n_rx_;
+    s += L;
+  }
+}
+
+const std::vector<float>& PuschChain::detect(const std::complex<double>* h_hat,
+                                             const double* err_var, double err_var_mean,
+                                             double sigma2, const std::complex<double>* y) {
+  const arma::uword L = allocation_.n_layers;
+  // The symbols have the power 1 / L; detection is in units where it is 1.
+  const double noise = sigma2 * double(L);
+  std::complex<double>* s = symbols_.data();
+  double* variance = variances_.data();
+  std::vector<std::complex<double>> scaled(n_rx_);
+  const double root = std::sqrt(double(L));
+  for (const arma::uword element : allocation_.elements) {
+    double s2 = noise;
+    if (options_.error_variance) {
+      for (arma::uword t = 0; t < L; ++t) {
+        const double e = err_var ? err_var[element * n_tx_ + t] : err_var_mean;
+        if (std::isfinite(e) && e > 0.0) s2 += e;  // one that is not known counts as none
+      }
+    }
+    for (arma::uword r = 0; r < n_rx_; ++r) scaled[r] = root * y[r];
+    detect_layers(options_.detector, h_hat + element * n_rx_ * n_tx_, scaled.data(), n_rx_, L, s2,
+                  s, variance);
+    y += n_rx_;
+    s += L;
+    variance += L;
+  }
+  qam_.demap(symbols_.data(), variances_.data(), symbols_.size(), options_.demapper, llrs_.data());
+  return llrs_;
+}
+
+TransportBlock::Decoded PuschChain::decode(arma::uword transmission, SoftBuffer& buffer) {
+  descramble(scrambling_, llrs_.data());
+  return block_.decode(llrs_.data(), redundancy_version(transmission), buffer);
+}
+
+BlockSums BlockSums::read(const double* values) {
+  BlockSums sums;
+  double* const members[count] = {&sums.n,
+                                  &sums.errors,
+                                  &sums.first_errors,
+                                  &sums.sent,
+                                  &sums.sent_squared,
+                                  &sums.sent_delivered,
+                                  &sums.bits,
+                                  &sums.bit_errors,
+                                  &sums.coded_bits,
+                                  &sums.coded_bit_errors,
+                                  &sums.iterations,
+                                  &sums.n_decoded};
+  for (std::size_t i = 0; i < count; ++i) *members[i] = values[i];
+  return sums;
+}
+
+void BlockSums::write(double* values) const {
+  const double all[count] = {
+      n,          errors,     first_errors,     sent,       sent_squared, sent_delivered, bits,
+      bit_errors, coded_bits, coded_bit_errors, iterations, n_decoded};
+  std::copy_n(all, count, values);
+}
+
+void BlockSums::add(const BlockSums& other) {
+  double mine[count], theirs[count];
+  write(mine);
+  other.write(theirs);
+  for (std::size_t i = 0; i < count; ++i) mine[i] += theirs[i];
+  *this = read(mine);
+}
+
+double BlockSums::throughput_error() const {
+  if (n < 2.0) return arma::datum::nan;
+  // Of d - r t over blocks, whose mean is 0: sum d^2 - 2 r sum d t + r^2 sum t^2, with d^2 = d.
+  const double r = throughput();
+  const double sum = (n - errors) - 2.0 * r * sent_delivered + r * r * sent_squared;
+  return std::sqrt(std::max(sum, 0.0) / (n - 1.0) * n) / sent;
+}
+
+}  // namespace sim
+}  // namespace v0
+}  // namespace chest

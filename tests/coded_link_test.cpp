@@ -1,0 +1,278 @@
+// Transport blocks over channels on grids, estimated by every kind of estimator: run_coded_link().
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include <chest/channels/generator.hpp>
+#include <chest/estimators/grid/grid_ls.hpp>
+#include <chest/ofdm.hpp>
+#include <chest/sim/coded_link.hpp>
+#include <chest/sim/plot.hpp>
+#include <chest/text.hpp>
+
+#include "tests/support/grid_channels.hpp"
+#include "tests/support/program.hpp"
+#include "tests/support/refusal.hpp"
+#include "tests/support/run.hpp"
+
+namespace chest::sim {
+namespace {
+
+/// Two resource blocks and a slot of a tapped delay line.
+SampleReader slots(arma::uword n, arma::uword n_rx = 2, arma::uword n_tx = 1) {
+  TdlOptions options;
+  options.profile = "TDLA30-10";
+  options.n_rx = n_rx;
+  options.n_tx = n_tx;
+  options.grid = ofdm_grid(24, 14, 15e3);
+  return samples_in_memory(test::draw_grids(*make_tdl(options), 1, 0, n), n_rx, n_tx, options.grid);
+}
+
+std::shared_ptr<const Estimator> grid_estimators(
+    const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
+  GridLsOptions options;
+  if (name == "ls:time=average") options.time = TimeInterpolation::average;
+  return make_grid_ls(A, options);
+}
+
+CodedLinkOptions small_link() {
+  CodedLinkOptions options;
+  options.run.pilots = {parse_pilots("dmrs:symbols=2-11,groups=2")};
+  options.run.snr_db = {0.0, 6.0};
+  options.run.estimators = {"ls"};
+  options.run.block = 8;
+  return options;
+}
+
+Results run(const SampleReader& samples, const CodedLinkOptions& options) {
+  return run_coded_link(samples, {}, grid_estimators, options);
+}
+
+const Row& row(const std::vector<Row>& all, const std::string& estimator, double snr_db) {
+  for (const Row& one : all)
+    if (one.estimator == estimator && one.snr_db == snr_db) return one;
+  throw Error(ErrorKind::invalid_argument, "no such row");
+}
+
+TEST(CodedLink, KnowingTheChannelIsBetterThanEstimatingIt) {
+  CodedLinkOptions options = small_link();
+  options.run.estimators = {"ls", "ls:time=average"};
+  const std::vector<Row> all = rows(run(slots(160), options));
+  for (const double snr : {0.0, 6.0}) {
+    // The same bits and noise: what is lost with the channel known is lost with an estimate, but for a few.
+    EXPECT_LT(row(all, "perfect", snr).bler, row(all, "ls:time=average", snr).bler);
+    EXPECT_LT(row(all, "ls:time=average", snr).bler, row(all, "ls", snr).bler);
+    EXPECT_LT(row(all, "perfect", snr).coded_ber, row(all, "ls", snr).coded_ber);
+    EXPECT_EQ(row(all, "perfect", snr).nmse, 0.0);
+  }
+  const Row& ls = row(all, "ls", 6.0);
+  EXPECT_EQ(ls.n_blocks, 160.0);
+  EXPECT_EQ(ls.transmissions, 1.0);
+  EXPECT_DOUBLE_EQ(ls.throughput, 1.0 - ls.bler);
+  EXPECT_EQ(ls.bler_first, ls.bler);
+  EXPECT_GT(ls.bler, ls.ber);
+  EXPECT_LT(ls.bler_ci95_low, ls.bler);
+  EXPECT_GT(ls.bler_ci95_high, ls.bler);
+  EXPECT_EQ(ls.info_bits, 288.0);  // 38.214: 144 elements in each of 2 blocks, QPSK, 1/2
+  EXPECT_EQ(ls.code_rate, 0.5);
+  EXPECT_EQ(ls.modulation, "qpsk");
+  EXPECT_DOUBLE_EQ(ls.pilot_energy, 2.0);  // groups=2
+}
+
+TEST(CodedLink, RowsDependOnSeedAndPointAlone) {
+  const SampleReader samples = slots(64);
+  CodedLinkOptions options = small_link();
+  options.pusch.n_transmissions = 2;
+  const Results once = run(samples, options);
+  options.run.n_threads = 3;
+  EXPECT_EQ(run(samples, options).sums, once.sums);
+  options.run.estimators = {"ls:time=average", "ls"};
+  options.run.snr_db = {6.0};
+  const std::vector<Row> others = rows(run(samples, options)), all = rows(once);
+  for (const std::string name : {"ls", "perfect"}) {
+    EXPECT_EQ(row(others, name, 6.0).bler, row(all, name, 6.0).bler);
+    EXPECT_EQ(row(others, name, 6.0).coded_ber, row(all, name, 6.0).coded_ber);
+    EXPECT_EQ(row(others, name, 6.0).nmse, row(all, name, 6.0).nmse);
+  }
+  options.run.seed = 2;
+  EXPECT_NE(row(rows(run(samples, options)), "ls", 6.0).coded_ber, row(all, "ls", 6.0).coded_ber);
+}
+
+TEST(CodedLink, RetransmissionsRaiseWhatPasses) {
+  const SampleReader samples = slots(240);
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {-2.0};
+  const Row once = rows(run(samples, options)).front();
+  options.pusch.n_transmissions = 4;
+  const Row more = rows(run(samples, options)).front();
+  EXPECT_EQ(more.n_blocks, 60.0);
+  EXPECT_LT(more.bler, 0.5 * once.bler);
+  EXPECT_LT(more.bler, more.bler_first);
+  EXPECT_GT(more.transmissions, 1.0);
+  EXPECT_LE(more.transmissions, 4.0);
+  EXPECT_NEAR(more.throughput, (1.0 - more.bler) / more.transmissions, 1e-12);
+  EXPECT_LT(more.throughput_ci95_low, more.throughput);
+  EXPECT_GT(more.throughput_ci95_high, more.throughput);
+}
+
+TEST(CodedLink, SamplesThatFillNoBlockAreLeftOut) {
+  CodedLinkOptions options = small_link();
+  options.pusch.n_transmissions = 3;
+  // Blocks of the run are rounded from 8 to 6 samples; of 20 samples the last two are no block of three.
+  const Results results = run(slots(20), options);
+  EXPECT_EQ(results.block, 6u);
+  EXPECT_EQ(rows(results).front().n_blocks, 6.0);
+  EXPECT_EQ(rows(results).front().n_samples, 20u);
+  EXPECT_TRUE(
+      refused([&] { run(slots(2), options); }, "2 samples are fewer than the 3 transmissions"));
+}
+
+TEST(CodedLink, TwoLayersAndDataBesidePilots) {
+  CodedLinkOptions options = small_link();
+  options.run.pilots = {parse_pilots("dmrs:symbols=2-11"), parse_pilots("comb:2,symbols=0")};
+  options.run.snr_db = {30.0};
+  options.pusch.mcs = 16;
+  const SampleReader samples = slots(24, 4, 2);
+  const std::vector<Row> two = rows(run(samples, options));
+  options.pusch.n_layers = 1;
+  const std::vector<Row> one = rows(run(samples, options));
+  ASSERT_EQ(two.size(), 4u);
+  for (std::size_t i = 0; i < two.size(); ++i) {
+    EXPECT_EQ(two[i].bler, 0.0) << two[i].estimator << ", " << two[i].pilots;
+    EXPECT_NEAR(two[i].info_bits / one[i].info_bits, 2.0, 0.1);
+  }
+  // 13 of 14 symbols carry data with both pilots: 156 elements in a resource block.
+  EXPECT_EQ(two[0].info_bits, two[2].info_bits);
+}
+
+TEST(CodedLink, ZeroForcingIsLinearMmseForOneLayerAndWorseForMore) {
+  const SampleReader one = slots(40), two = slots(80, 2, 2);
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {4.0};
+  CodedLinkOptions forcing = options;
+  forcing.pusch.detector = DetectorKind::zf;
+  EXPECT_EQ(rows(run(one, forcing)).back().coded_ber, rows(run(one, options)).back().coded_ber);
+  EXPECT_GT(rows(run(two, forcing)).back().bler, rows(run(two, options)).back().bler);
+}
+
+TEST(CodedLink, FilesShardsAndInterruptionsKeepTheNumbers) {
+  const TemporaryFolder folder;
+  const SampleReader samples = slots(40);
+  CodedLinkOptions options = small_link();
+  const Results whole = run(samples, options);
+  std::vector<Results> shards;
+  for (const arma::uword i : {1u, 2u}) {
+    options.run.shard = {i, 2};
+    options.run.out = folder / ("shard" + std::to_string(i) + ".h5");
+    run(samples, options);
+    shards.push_back(load_results(options.run.out));
+  }
+  const Results merged = merge(shards);
+  EXPECT_EQ(merged.sums, whole.sums);
+  const std::vector<Row> mine = rows(merged), theirs = rows(whole);
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    EXPECT_EQ(mine[i].bler, theirs[i].bler);
+    EXPECT_EQ(mine[i].throughput, theirs[i].throughput);
+  }
+
+  options.run.shard = {};
+  options.run.out = folder / "resumed.h5";
+  RunControl control;
+  int asked = 0;
+  control.stop_requested = [&] { return ++asked > 3; };
+  const Results part = run_coded_link(samples, {}, grid_estimators, options, control);
+  EXPECT_FALSE(part.finished());
+  EXPECT_EQ(run(samples, options).sums, whole.sums);
+
+  options.pusch.decoder.iterations = 3;
+  EXPECT_TRUE(refused([&] { run(samples, options); }, "iterations is 3 here, 20 there"));
+}
+
+TEST(CodedLink, APointEndsWhenItsBlockErrorRateIsKnown) {
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {-6.0};  // nearly all blocks are lost
+  options.run.stop_rel = 0.2;
+  EXPECT_LT(rows(run(slots(160), options)).front().n_blocks, 160.0);
+}
+
+TEST(CodedLink, TableSaysWhatOfTheGapIsClosed) {
+  CodedLinkOptions options = small_link();
+  options.run.estimators = {"ls", "ls:time=average"};
+  options.run.snr_db = {2.0, 8.0, 14.0};
+  const Results results = run(slots(120), options);
+  const std::string table = to_table(results), csv = to_csv(results);
+  EXPECT_EQ(table.rfind("BLER after the last transmission", 0), 0u) << table;
+  EXPECT_NE(table.find("\nls: BLER 0.1 at "), std::string::npos) << table;
+  EXPECT_NE(table.find("\nperfect: BLER 0.1 at "), std::string::npos) << table;
+  EXPECT_NE(
+      csv.find(",n_samples,modulation,bler,bler_ci95_low,bler_ci95_high,bler_first,throughput,"
+               "throughput_ci95_low,throughput_ci95_high,ber,coded_ber,transmissions,iterations,"
+               "n_blocks,info_bits,code_rate,nmse,"),
+      std::string::npos)
+      << csv;
+  const TemporaryFolder folder;
+  plot({{"", results}}, folder / "r.gp");
+  EXPECT_NE(text_of(folder / "r.gp").find("block error rate"), std::string::npos);
+}
+
+TEST(CodedLink, BlockErrorRatesAreInterpolatedOnTheirLogarithm) {
+  EXPECT_DOUBLE_EQ(snr_at_bler({{2.0, 0.01}, {0.0, 1.0}}, 0.1), 1.0);
+  EXPECT_TRUE(std::isnan(snr_at_bler({{0.0, 1.0}, {2.0, 0.2}}, 0.1)));
+  EXPECT_TRUE(std::isnan(snr_at_bler({{0.0, 1.0}, {2.0, 0.0}}, 0.1)));
+  EXPECT_TRUE(std::isnan(snr_at_bler({}, 0.1)));
+}
+
+TEST(CodedLink, MatricesAreRefused) {
+  EXPECT_TRUE(refused([] { run(rayleigh_samples(2, 1, 8), small_link()); }, "are matrices"));
+}
+
+TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
+  const TemporaryFolder folder;
+  const std::string grids = (folder / "grids.h5").string(), csv = (folder / "r.csv").string();
+  const std::string matrices = (folder / "matrices.h5").string();
+  Program generate({"generate", "tdl", "--profile", "TDLA30-10", "--n-rx", "2", "--grid",
+                    "24x14@15", "--n-samples", "24", "--out", grids, "--quiet"});
+  ASSERT_EQ(generate.status(), 0) << generate.err();
+  Program other({"generate", "rayleigh", "--n-rx", "2", "--n-tx", "1", "--n-samples", "24", "--out",
+                 matrices, "--quiet"});
+  ASSERT_EQ(other.status(), 0) << other.err();
+  const auto link = [&](const std::string& channels, std::vector<std::string> more) {
+    std::vector<std::string> words{"link", "--channels", channels, "--snr", "6", "--quiet"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const std::vector<std::string> pilots{"--pilots", "dmrs:symbols=2-11,groups=2"};
+  const auto with_pilots = [&](std::vector<std::string> more) {
+    more.insert(more.end(), pilots.begin(), pilots.end());
+    return more;
+  };
+  Program sends(link(grids, with_pilots({"--mcs", "4", "--harq", "2", "--estimators", "ls,genie",
+                                         "--decoder", "bp", "--csv", csv})));
+  ASSERT_EQ(sends.status(), 0) << sends.err();
+  const std::vector<std::string> lines = split(text_of(csv), '\n');
+  ASSERT_EQ(lines.size(), 5u);  // ls, genie, perfect
+  EXPECT_EQ(lines[0].rfind("estimator,pilots,n_pilots,snr_db,", 0), 0u);
+  EXPECT_NE(sends.out().find("n_blocks"), std::string::npos) << sends.out();
+
+  const auto says = [](const std::vector<std::string>& words, const std::string& text) {
+    Program wrong(words);
+    EXPECT_EQ(wrong.status(), 2);
+    EXPECT_NE(wrong.err().find(text), std::string::npos) << wrong.err();
+  };
+  says(link(grids, with_pilots({"--n-data", "8"})), "--n-data is for matrices");
+  says(link(grids, with_pilots({"--modulation", "qpsk,16qam"})), "names 2 modulations");
+  says(link(grids, with_pilots({"--mcs", "4", "--code-rate", "0.3"})),
+       "--code-rate is said by --mcs");
+  says(link(grids, with_pilots({"--mcs", "4:1"})), "mcs_table is 4, expected 1 .. 3");
+  says(link(grids, with_pilots({"--mcs", "2:28"})), "expected 0 .. 27");
+  says(link(grids, with_pilots({"--mcs", "1:2:3"})), "expected a row, or a table and a row");
+  says(link(grids, with_pilots({"--mcs", "40"})), "expected 0 .. 28");
+  says(link(grids, with_pilots({"--layers", "2"})), "2 layers are more than the 1 transmit");
+  says(link(matrices, {"--mcs", "4"}), "these channels are matrices");
+  says(link(matrices, {"--harq", "4"}), "these channels are matrices");
+}
+
+}  // namespace
+}  // namespace chest::sim
