@@ -28,10 +28,10 @@ namespace nn {
 namespace {
 
 // Input planes are of about the same size with these.
-constexpr double magnitude_scale = 0.3, snr_scale = 0.1 / 3.0;
+constexpr double vae_magnitude_scale = 0.3, snr_scale = 0.1 / 3.0;
 constexpr double least_log_c = -15.0, most_log_c = 10.0, most_log_variance = 10.0;
 constexpr double ema_decay = 0.998;
-constexpr std::int64_t fewest_validation_draws = 2048;
+constexpr std::int64_t fewest_vae_validation_draws = 2048;
 
 at::Tensor convolved(const at::Tensor& x, const Layer& layer, std::int64_t stride) {
   return at::conv2d(pad_periodic(x, 1), layer.weight, layer.bias, stride);
@@ -70,7 +70,7 @@ class ElboObjective final : public Objective {
   double validate(const at::Tensor& flat) const override {
     const std::int64_t n = validation_.size(0);
     const std::int64_t n_parts =
-        (std::max(n, fewest_validation_draws) + micro_batch() - 1) / micro_batch();
+        (std::max(n, fewest_vae_validation_draws) + micro_batch() - 1) / micro_batch();
     std::vector<double> losses(n_parts);
     in_workers(losses.size(), [&](std::size_t i) {
       const std::int64_t begin = static_cast<std::int64_t>(i) * micro_batch();
@@ -195,7 +195,7 @@ at::Tensor encoder_inputs(const at::Tensor& planes, const at::Tensor& sigma2, do
   const at::Tensor power = planes.square().sum(1, /*keepdim=*/true);
   const at::Tensor snr_db = level.log10() * (-10.0 * snr_scale);
   return at::cat({planes / (1.0 + sigma2.view({-1, 1, 1, 1})).sqrt(),
-                  (power / level).log1p() * magnitude_scale, snr_db.expand_as(power),
+                  (power / level).log1p() * vae_magnitude_scale, snr_db.expand_as(power),
                   at::full_like(power, observed)},
                  1);
 }
