@@ -247,8 +247,7 @@ void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks 
   if (networks == Networks::none) return;
   line.flag("device", &device, "cpu|cuda|cuda:N|auto", "where networks run");
   if (networks == Networks::fits) return;
-  line.flag("engine", &engine, "auto|onednn|torch",
-            "what they run on: chest's own engine (onednn), LibTorch, or the first on a processor");
+  line.flag("engine", &engine, "auto|onednn|torch", "on what: chest's own (onednn) or LibTorch");
 }
 
 unsigned CommonFlags::n_threads() const { return threads == 0 ? available_threads() : threads; }
