@@ -99,11 +99,7 @@ class BlockSimulator {
  private:
   void send(double ebn0_db, std::uint64_t block, double variance) {
     Rng bits(seed_, {Purpose::data_symbols, snr_stream(ebn0_db), block});
-    for (std::size_t i = 0; i < info_.size(); i += 64) {
-      std::uint64_t word = bits();
-      for (std::size_t b = i; b < std::min(i + 64, info_.size()); ++b, word >>= 1)
-        info_[b] = word & 1u;
-    }
+    fill_random(bits, info_);
     const std::uint8_t* sent = word_.data();
     if (code_.nr) {
       code_.nr->encode(info_.data(), word_.data());

@@ -49,7 +49,6 @@ class TransportMeter final : public Meter {
 
   void measure(const Scene& scene, const Estimate& estimate, double* sums) override {
     PuschChain& chain = *chains_[scene.i_pilots];
-    const double n_h = double(scene.h.n_rows);
     SoftBuffer buffer = chain.make_buffer();
     BlockSums found = BlockSums::read(sums + ErrorSums::count);
     for (std::size_t block = 0; block < bits_.size(); ++block) {
@@ -60,28 +59,10 @@ class TransportMeter final : public Meter {
         const arma::uword k = block * n_transmissions_ + i;
         const double sigma2 =
             estimate.sigma2.is_empty() ? scene.observation.sigma2 : estimate.sigma2(k);
-        const double* err_var =
-            estimate.element_mse.is_empty() ? nullptr : estimate.element_mse.colptr(k);
-        const double mean = estimate.mse.is_empty() ? 0.0 : estimate.mse(k) / n_h;
-        const std::vector<float>& llrs =
-            chain.detect(estimate.h.colptr(k), err_var, mean, sigma2, received_.colptr(k));
-        for (std::size_t b = 0; b < llrs.size(); ++b)
-          one.coded_bit_errors += (llrs[b] < 0.0f) != (coded_[k][b] != 0);
-        one.coded_bits += double(llrs.size());
-        const TransportBlock::Decoded decoded = chain.decode(i, buffer);
-        one.iterations += decoded.iterations;
-        one.n_decoded += decoded.n_decoded;
-        is_lost = !decoded.crc_ok || buffer.bits() != bits_[block];
-        one.sent += 1.0;
-        if (i == 0) one.first_errors = is_lost;
+        is_lost = !chain.receive(estimate, k, sigma2, received_.colptr(k), i, bits_[block],
+                                 coded_[k], buffer, one);
       }
-      for (std::size_t b = 0; b < bits_[block].size(); ++b)
-        one.bit_errors += buffer.bits()[b] != bits_[block][b];
-      one.n = 1.0;
-      one.errors = is_lost;
-      one.sent_squared = one.sent * one.sent;
-      one.sent_delivered = is_lost ? 0.0 : one.sent;
-      one.bits = double(bits_[block].size());
+      one.finish(!is_lost, bits_[block], buffer.bits());
       found.add(one);
     }
     found.write(sums + ErrorSums::count);

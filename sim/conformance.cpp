@@ -1,7 +1,5 @@
 #include <chest/sim/conformance.hpp>
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -19,6 +17,7 @@
 #include <chest/random.hpp>
 #include <chest/text.hpp>
 
+#include "engine.hpp"
 #include "plot_drawing.hpp"
 
 namespace chest {
@@ -108,12 +107,6 @@ struct CellScene {
   PuschAllocation allocation;
 };
 
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
-}
-
 /// Transport blocks of one worker.
 class CellSimulator {
  public:
@@ -125,7 +118,7 @@ class CellSimulator {
 
   /// Blocks first .. first + count - 1.
   BlockSums run(const Estimator* estimator, double snr_db, arma::uword first, arma::uword count) {
-    const double start = thread_seconds();
+    const double start = seconds_now(false);
     const double sigma2 = from_db(-snr_db);
     std::vector<SoftBuffer> buffers(count, chain_.make_buffer());
     std::vector<Bits> bits(count);
@@ -140,9 +133,9 @@ class CellSimulator {
     for (arma::uword i = 0; i < cell_transmissions && !waiting.empty(); ++i) {
       observe(waiting, first, i, sigma2);
       if (estimator) {
-        const double before = thread_seconds();
+        const double before = seconds_now(false);
         estimator->estimate(observation_, estimate_);
-        estimating_ += thread_seconds() - before;
+        estimating_ += seconds_now(false) - before;
       } else {
         estimate_ = {};
         estimate_.h = h_;
@@ -155,18 +148,13 @@ class CellSimulator {
       waiting = std::move(lost);
     }
     BlockSums sums;
-    for (const arma::uword b : waiting) blocks[b].errors = 1.0;
+    std::vector<bool> lost(count, false);
+    for (const arma::uword b : waiting) lost[b] = true;
     for (arma::uword b = 0; b < count; ++b) {
-      BlockSums& one = blocks[b];
-      one.n = 1.0;
-      one.sent_squared = one.sent * one.sent;
-      one.sent_delivered = one.errors == 0.0 ? one.sent : 0.0;
-      one.bits = double(bits[b].size());
-      for (std::size_t j = 0; j < bits[b].size(); ++j)
-        one.bit_errors += buffers[b].bits()[j] != bits[b][j];
-      sums.add(one);
+      blocks[b].finish(!lost[b], bits[b], buffers[b].bits());
+      sums.add(blocks[b]);
     }
-    seconds_ += thread_seconds() - start;
+    seconds_ += seconds_now(false) - start;
     n_slots_ += static_cast<std::uint64_t>(sums.sent);
     return sums;
   }
@@ -174,7 +162,7 @@ class CellSimulator {
   void add_times(ConformanceResults& results) const {
     results.seconds += seconds_;
     results.seconds_in_estimators += estimating_;
-    results.seconds_in_decoders += decoding_;
+    results.seconds_in_decoders += chain_.decoding_seconds();
     results.n_slots += n_slots_;
   }
 
@@ -213,23 +201,8 @@ class CellSimulator {
     Rng(scene_.seed, {Purpose::data_noise, 0, sample(block, transmission)})
         .fill_cx_normal(noise_.memptr(), noise_.n_elem);
     chain_.transmit(coded_, h_.colptr(k), noise_.memptr(), sigma2, received_.memptr());
-    const double* err_var =
-        estimate_.element_mse.is_empty() ? nullptr : estimate_.element_mse.colptr(k);
-    const double mean = estimate_.mse.is_empty() ? 0.0 : estimate_.mse(k) / double(h_.n_rows);
-    const std::vector<float>& llrs =
-        chain_.detect(estimate_.h.colptr(k), err_var, mean, sigma2, received_.memptr());
-    for (std::size_t b = 0; b < llrs.size(); ++b)
-      sums.coded_bit_errors += (llrs[b] < 0.0f) != (coded_[b] != 0);
-    sums.coded_bits += double(llrs.size());
-    const double before = thread_seconds();
-    const TransportBlock::Decoded decoded = chain_.decode(transmission, buffer);
-    decoding_ += thread_seconds() - before;
-    sums.iterations += decoded.iterations;
-    sums.n_decoded += decoded.n_decoded;
-    sums.sent += 1.0;
-    const bool passed = decoded.crc_ok && buffer.bits() == bits;
-    if (transmission == 0) sums.first_errors = passed ? 0.0 : 1.0;
-    return passed;
+    return chain_.receive(estimate_, k, sigma2, received_.memptr(), transmission, bits, coded_,
+                          buffer, sums);
   }
 
   const CellScene& scene_;
@@ -239,7 +212,7 @@ class CellSimulator {
   Estimate estimate_;
   arma::cx_vec pilot_noise_, noise_, received_;
   Bits coded_;
-  double seconds_ = 0.0, estimating_ = 0.0, decoding_ = 0.0;
+  double seconds_ = 0.0, estimating_ = 0.0;
   std::uint64_t n_slots_ = 0;
 };
 

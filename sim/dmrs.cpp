@@ -24,6 +24,9 @@ struct DmrsLayout {
 
   arma::uword n_ports(arma::uword length) const { return 2 * n_groups * length; }
   arma::uword group(arma::uword port) const { return port / 2 % n_groups; }
+  arma::uword group_of_subcarrier(arma::uword k) const {
+    return k % (group_shift * n_groups) / group_shift;
+  }
   /// Covers: ports of a pair differ over frequency, those of the second half over time.
   bool negated(arma::uword port, arma::uword k_prime, arma::uword l_prime) const {
     return (port % 2 == 1 && k_prime == 1) != (port >= 2 * n_groups && l_prime == 1);
@@ -196,10 +199,16 @@ PilotPattern make_dmrs_pattern(const DmrsOptions& options, arma::uword n_tx, con
   pattern.symbol.set_size(n);
   pattern.group.set_size(n);
   pattern.x.zeros(n_tx, n);
+  std::vector<arma::uword> silent;
   arma::uword p = 0;
   for (std::size_t row = 0; row < rows.size(); ++row) {
     for (arma::uword l_prime = 0; l_prime < options.length; ++l_prime) {
       const arma::uword symbol = rows[row] + l_prime;
+      for (arma::uword k = 0; k < grid.n_subcarriers; ++k) {
+        if (layout.group_of_subcarrier(k) < options.groups) {
+          silent.push_back(symbol * grid.n_subcarriers + k);
+        }
+      }
       const arma::cx_vec r = sequence_of(options, symbol, 2 * (first_pair + n_pairs));
       for (const Element& element : elements) {
         pattern.subcarrier(p) = element.subcarrier;
@@ -215,6 +224,7 @@ PilotPattern make_dmrs_pattern(const DmrsOptions& options, arma::uword n_tx, con
       }
     }
   }
+  pattern.silent = arma::uvec(silent);
   return pattern;
 }
 

@@ -20,15 +20,14 @@
 namespace chest {
 inline namespace v0 {
 namespace sim {
-namespace {
 
-/// Clock of the timings: CPU time of the calling thread, which other programs do not change, or
-/// wall clock for work done on a device.
 double seconds_now(bool wall_clock) {
   timespec now{};
   clock_gettime(wall_clock ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
+
+namespace {
 
 /// A block of channels with what all points need of it.
 struct ChannelBlockData {

@@ -13,6 +13,10 @@ namespace chest {
 inline namespace v0 {
 namespace sim {
 
+/// Clock of the timings: CPU time of the calling thread, which other programs do not change, or
+/// wall clock for work done on a device.
+double seconds_now(bool wall_clock);
+
 /// One block of channels at one point, as every estimator sees it.
 struct Scene {
   const arma::cx_mat& h;           ///< [n_h, n]

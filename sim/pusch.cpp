@@ -5,8 +5,9 @@
 
 #include <chest/error.hpp>
 #include <chest/sim/coding/scrambling.hpp>
-#include <chest/spec.hpp>
 #include <chest/text.hpp>
+
+#include "engine.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -126,27 +127,6 @@ void detect_some(DetectorKind kind, const std::complex<double>* G, const std::co
   }
 }
 
-/// Code-division groups of dmrs that carry no data: whether a subcarrier belongs to one.
-class SilentGroups {
- public:
-  explicit SilentGroups(const Pilots& pilots) {
-    if (pilots.name.rfind("dmrs", 0) != 0) return;
-    const NamedOptions spec = parse_named_options(pilots.name);
-    const auto groups = spec.options.find("groups");
-    if (groups == spec.options.end()) return;
-    n_ = to_count(groups->second, "groups");
-    const auto type = spec.options.find("type");
-    is_type_2_ = type != spec.options.end() && type->second == "2";
-  }
-  bool has(arma::uword subcarrier) const {
-    return (is_type_2_ ? subcarrier % 6 / 2 : subcarrier % 2) < n_;
-  }
-
- private:
-  arma::uword n_ = 0;
-  bool is_type_2_ = false;
-};
-
 TransportConfig transport_of(const PuschOptions& options, const Mcs& mcs, arma::uword n_data,
                              arma::uword n_layers, const GridAxes& grid) {
   TransportConfig config;
@@ -201,18 +181,14 @@ std::string PuschOptions::why_invalid() const {
 arma::uvec data_elements(const Pilots& pilots) {
   const PilotPattern& pattern = *pilots.pattern;
   const GridAxes& grid = pattern.grid;
-  const SilentGroups silent(pilots);
-  std::vector<bool> taken(grid.n_elements(), false), has_pilots(grid.n_symbols, false);
+  std::vector<bool> taken(grid.n_elements(), false);
   for (arma::uword p = 0; p < pattern.n(); ++p) {
     taken[pattern.symbol(p) * grid.n_subcarriers + pattern.subcarrier(p)] = true;
-    has_pilots[pattern.symbol(p)] = true;
   }
+  for (const arma::uword element : pattern.silent) taken[element] = true;
   std::vector<arma::uword> free;
-  for (arma::uword s = 0; s < grid.n_symbols; ++s) {
-    for (arma::uword f = 0; f < grid.n_subcarriers; ++f) {
-      const arma::uword element = s * grid.n_subcarriers + f;
-      if (!taken[element] && !(has_pilots[s] && silent.has(f))) free.push_back(element);
-    }
+  for (arma::uword element = 0; element < grid.n_elements(); ++element) {
+    if (!taken[element]) free.push_back(element);
   }
   return arma::uvec(free);
 }
@@ -295,10 +271,7 @@ unsigned PuschChain::redundancy_version(arma::uword transmission) {
 
 void PuschChain::draw_bits(Rng& rng, Bits& bits) const {
   bits.resize(allocation_.transport.n_info_bits);
-  for (std::size_t i = 0; i < bits.size(); i += 64) {
-    std::uint64_t word = rng();
-    for (std::size_t b = i; b < std::min(i + 64, bits.size()); ++b, word >>= 1) bits[b] = word & 1u;
-  }
+  fill_random(rng, bits);
 }
 
 void PuschChain::encode(const Bits& bits, arma::uword transmission, Bits& coded) {
@@ -358,6 +331,36 @@ const std::vector<float>& PuschChain::detect(const std::complex<double>* h_hat,
 TransportBlock::Decoded PuschChain::decode(arma::uword transmission, SoftBuffer& buffer) {
   descramble(scrambling_, llrs_.data());
   return block_.decode(llrs_.data(), redundancy_version(transmission), buffer);
+}
+
+bool PuschChain::receive(const Estimate& estimate, arma::uword k, double sigma2,
+                         const std::complex<double>* y, arma::uword transmission, const Bits& bits,
+                         const Bits& coded, SoftBuffer& buffer, BlockSums& sums) {
+  const double* err_var =
+      estimate.element_mse.is_empty() ? nullptr : estimate.element_mse.colptr(k);
+  const double mean = estimate.mse.is_empty() ? 0.0 : estimate.mse(k) / double(estimate.h.n_rows);
+  detect(estimate.h.colptr(k), err_var, mean, sigma2, y);
+  for (std::size_t b = 0; b < llrs_.size(); ++b)
+    sums.coded_bit_errors += (llrs_[b] < 0.0f) != (coded[b] != 0);
+  sums.coded_bits += double(llrs_.size());
+  const double start = seconds_now(false);
+  const TransportBlock::Decoded decoded = decode(transmission, buffer);
+  decoding_seconds_ += seconds_now(false) - start;
+  sums.iterations += decoded.iterations;
+  sums.n_decoded += decoded.n_decoded;
+  sums.sent += 1.0;
+  const bool delivered = decoded.crc_ok && buffer.bits() == bits;
+  if (transmission == 0) sums.first_errors = delivered ? 0.0 : 1.0;
+  return delivered;
+}
+
+void BlockSums::finish(bool delivered, const Bits& sent_bits, const Bits& found) {
+  n = 1.0;
+  errors = delivered ? 0.0 : 1.0;
+  sent_squared = sent * sent;
+  sent_delivered = delivered ? sent : 0.0;
+  bits = double(sent_bits.size());
+  for (std::size_t i = 0; i < sent_bits.size(); ++i) bit_errors += found[i] != sent_bits[i];
 }
 
 BlockSums BlockSums::read(const double* values) {

@@ -1,5 +1,6 @@
 #include <chest/sim/coding/crc.hpp>
 
+#include <algorithm>
 #include <array>
 
 namespace chest {
@@ -31,6 +32,13 @@ constexpr std::array generators{CrcGenerator(24, 0x864CFB), CrcGenerator(24, 0x8
                                 CrcGenerator(11, 0x621),    CrcGenerator(6, 0x21)};
 
 }  // namespace
+
+void fill_random(Rng& rng, Bits& bits) {
+  for (std::size_t i = 0; i < bits.size(); i += 64) {
+    std::uint64_t word = rng();
+    for (std::size_t b = i; b < std::min(i + 64, bits.size()); ++b, word >>= 1) bits[b] = word & 1u;
+  }
+}
 
 unsigned crc_length(CrcKind kind) { return generators[std::size_t(kind)].length; }
 

@@ -20,6 +20,9 @@ struct PilotPattern {
   /// Positions with the same number hold the same code-division group (38.211: CDM group): ports
   /// that share them are told apart by orthogonal covers over the group. [n]
   arma::uvec group;
+  /// Elements, symbol n_subcarriers + subcarrier, that are kept free of data beside the pilots' own (38.211:
+  /// CDM groups without data); those of pilots may be among them.
+  arma::uvec silent = {};
 
   arma::uword n_tx() const { return x.n_rows; }
   arma::uword n() const { return x.n_cols; }

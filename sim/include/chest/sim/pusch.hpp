@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <chest/estimators/common/estimator.hpp>
 #include <chest/random.hpp>
 #include <chest/sim/coding/qam.hpp>
 #include <chest/sim/coding/transport.hpp>
@@ -78,6 +79,36 @@ void detect_layers(DetectorKind kind, const std::complex<double>* G, const std::
                    arma::uword n_rx, arma::uword n_layers, double s2, std::complex<double>* s_hat,
                    double* variance);
 
+/// Sums over transport blocks, as doubles in this order.
+struct BlockSums {
+  double n = 0;                 ///< transport blocks
+  double errors = 0;            ///< of them lost after the last transmission
+  double first_errors = 0;      ///< lost after the first transmission
+  double sent = 0;              ///< transmissions
+  double sent_squared = 0;      ///< sum over blocks of their squared number
+  double sent_delivered = 0;    ///< sum of transmissions over delivered blocks
+  double bits = 0;              ///< information bits
+  double bit_errors = 0;        ///< wrong ones after the last transmission
+  double coded_bits = 0;        ///< of all transmissions
+  double coded_bit_errors = 0;  ///< wrong by the sign of their LLR
+  double iterations = 0;        ///< of all decoders
+  double n_decoded = 0;         ///< code blocks decoded
+
+  static constexpr std::size_t count = 12;
+  static BlockSums read(const double* values);
+  void write(double* values) const;
+  void add(const BlockSums& other);
+  /// Completes the sums of one block after its last transmission.
+  void finish(bool delivered, const Bits& sent_bits, const Bits& found);
+
+  double bler() const { return errors / n; }
+  double ber() const { return bit_errors / bits; }
+  /// Delivered blocks over transmissions: the part of the greatest throughput.
+  double throughput() const { return (n - errors) / sent; }
+  /// Its standard error by the delta method for a ratio of means; NaN for fewer than two blocks.
+  double throughput_error() const;
+};
+
 /// Sender and receiver of transport blocks: CRC, segmentation, LDPC, rate matching, scrambling, mapping onto symbols, layers and
 /// elements; detection, LLRs, descrambling, soft buffer, decoding. One object serves one thread at a time.
 ///
@@ -107,6 +138,15 @@ class PuschChain {
                                    const std::complex<double>* y);
   /// Descrambles what detect() found and decodes it with what the buffer holds.
   TransportBlock::Decoded decode(arma::uword transmission, SoftBuffer& buffer);
+  /// The receiver of one transmission: detect(), decode(), and what they add to the sums of its block.
+  /// @param k      column of `estimate`, whose error variances are used where they are known
+  /// @param coded  what encode() made of the bits
+  /// @return whether the block is delivered: its CRC holds and its bits are right
+  bool receive(const Estimate& estimate, arma::uword k, double sigma2,
+               const std::complex<double>* y, arma::uword transmission, const Bits& bits,
+               const Bits& coded, SoftBuffer& buffer, BlockSums& sums);
+  /// Thread CPU time that receive() spent in decoders.
+  double decoding_seconds() const { return decoding_seconds_; }
   SoftBuffer make_buffer() const { return block_.make_buffer(); }
 
  private:
@@ -119,34 +159,7 @@ class PuschChain {
   std::vector<std::complex<double>> symbols_;
   std::vector<double> variances_;
   std::vector<float> llrs_;
-};
-
-/// Sums over transport blocks, as doubles in this order.
-struct BlockSums {
-  double n = 0;                 ///< transport blocks
-  double errors = 0;            ///< of them lost after the last transmission
-  double first_errors = 0;      ///< lost after the first transmission
-  double sent = 0;              ///< transmissions
-  double sent_squared = 0;      ///< sum over blocks of their squared number
-  double sent_delivered = 0;    ///< sum of transmissions over delivered blocks
-  double bits = 0;              ///< information bits
-  double bit_errors = 0;        ///< wrong ones after the last transmission
-  double coded_bits = 0;        ///< of all transmissions
-  double coded_bit_errors = 0;  ///< wrong by the sign of their LLR
-  double iterations = 0;        ///< of all decoders
-  double n_decoded = 0;         ///< code blocks decoded
-
-  static constexpr std::size_t count = 12;
-  static BlockSums read(const double* values);
-  void write(double* values) const;
-  void add(const BlockSums& other);
-
-  double bler() const { return errors / n; }
-  double ber() const { return bit_errors / bits; }
-  /// Delivered blocks over transmissions: the part of the greatest throughput.
-  double throughput() const { return (n - errors) / sent; }
-  /// Its standard error by the delta method for a ratio of means; NaN for fewer than two blocks.
-  double throughput_error() const;
+  double decoding_seconds_ = 0.0;
 };
 
 }  // namespace sim

@@ -4,12 +4,17 @@
 #include <cstdint>
 #include <vector>
 
+#include <chest/random.hpp>
+
 namespace chest {
 inline namespace v0 {
 namespace sim {
 
 /// Bits, one per byte, each 0 or 1.
 using Bits = std::vector<std::uint8_t>;
+
+/// Random bits in place of all that there are, 64 from each number of the generator.
+void fill_random(Rng& rng, Bits& bits);
 
 /// The cyclic redundancy checks of 5G.
 enum class CrcKind { crc24a, crc24b, crc24c, crc16, crc11, crc6 };
