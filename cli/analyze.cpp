@@ -417,10 +417,7 @@ std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& 
   const NetworkModel model =
       fit_network(subrange(channels, 0, n_fit), subrange(channels, n_fit, n_validation), fit,
                   in.terminal.control());
-  NetworkRunOptions run;
-  run.device = in.flags.common.device;
-  run.engine = engine_from_string(in.flags.common.engine);
-  return make_network_denoiser(model, run);
+  return make_network_denoiser(model, in.flags.common.network_run());
 }
 
 AnalysisTable analyze_memorise(const AnalysisInput& in) {

@@ -132,8 +132,7 @@ sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
   EstimatorContext known;
   known.n_rx = model.n_rx;
   known.n_tx = model.n_tx;
-  known.device = o.common.device;
-  known.engine = engine_from_string(o.common.engine);
+  o.common.choose_networks(known);
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{o.to});
   const auto make = [&](const std::string& name,
                         const std::shared_ptr<const ObservationOperator>& A) {
@@ -197,7 +196,7 @@ int calibrate(const Args& args, Context& context) {
 
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
-  run.bfloat16 = o.bfloat16;
+  run.networks.bfloat16 = o.bfloat16;
   calibrate_model(model, held_out, run);
   add_tuning_data(model.tuning_data, dataset.info(), hash);
   print(model.calibration, context.out);

@@ -21,8 +21,7 @@ namespace cli {
 
 CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& control) {
   CalibrationRun run;
-  run.device = common.device;
-  run.engine = engine_from_string(common.engine);
+  run.networks = common.network_run();
   run.seed = common.seed;
   run.n_threads = common.n_threads();
   run.control = control;
@@ -30,11 +29,7 @@ CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& c
 }
 
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
-  NetworkRunOptions options;
-  options.device = run.device;
-  options.engine = run.engine;
-  options.bfloat16 = run.bfloat16;
-  const auto denoiser = make_network_denoiser(model, options);
+  const auto denoiser = make_network_denoiser(model, run.networks);
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
   model.errors = {};
   // Solvers for pilots that mix the antennas, which read the errors, are for matrices.
@@ -118,8 +113,8 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     known.n_tx = held_out.n_tx;
     known.grid = held_out.grid;
     known.rx_panel = held_out.rx_panel;
-    known.device = run.device;
-  known.engine = run.engine;
+    known.device = run.networks.device;
+    known.engine = run.networks.engine;
     known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
     const sim::EstimatorFactory of_catalog = estimator_factory(catalog, known);
     const auto make = [&](const std::string& name,
@@ -131,13 +126,13 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     sim::SweepOptions options;
     options.snr_db = {-15.0, -7.5, 0.0, 7.5, 15.0, 22.5, 30.0};
     const bool has_linear = kind == "dmse" && held_out.grid.n_subcarriers <= grid.r_f.n_elem;
-    options.estimators = {run.bfloat16 ? kind + ":bfloat16" : kind};
+    options.estimators = {run.networks.bfloat16 ? kind + ":bfloat16" : kind};
     if (has_linear) options.estimators.push_back(linear);
     const bool two = held_out.grid.n_symbols > last_symbol_of_two;
     options.seed = run.seed;
     options.n_threads = run.n_threads;
     options.block = 4;
-    options.wall_clock = run.device != "cpu";
+    options.wall_clock = run.networks.device != "cpu";
     const arma::uword n_channels =
         std::clamp(most_subcarriers / held_out.grid.n_subcarriers, fewest_channels, most_channels);
     for (const arma::uword step : all_steps) {

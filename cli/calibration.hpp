@@ -20,9 +20,7 @@ namespace cli {
 
 /// How a calibration runs.
 struct CalibrationRun {
-  std::string device = "cpu";
-  NetworkEngine engine = NetworkEngine::automatic;
-  bool bfloat16 = false;
+  NetworkRunOptions networks;
   std::uint64_t seed = 1;
   unsigned n_threads = 1;
   RunControl control;

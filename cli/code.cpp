@@ -47,7 +47,8 @@ int code(const Args& args, Context& context) {
   line.output("plot", &figure,
               "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
   line.flag("force", &force, "replaces existing files");
-  common.add(line, "same seed, same numbers, for any number of threads", CommonFlags::Networks::none);
+  common.add(line, "same seed, same numbers, for any number of threads",
+             CommonFlags::Networks::none);
   if (!line.parse(args, context)) return 0;
   if (alist.empty()) {
     line.require("k", "the number of information bits");

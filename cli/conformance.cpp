@@ -35,13 +35,6 @@ std::string find_shipped_model() {
   return {};
 }
 
-/// Whether linear MMSE takes a known power-delay profile.
-bool lmmse_takes_profiles(const Catalog& catalog) {
-  const std::vector<OptionInfo>& options = catalog.entry("lmmse").options;
-  return std::any_of(options.begin(), options.end(),
-                     [](const OptionInfo& option) { return option.name == "pdp"; });
-}
-
 }  // namespace
 
 int conformance(const Args& args, Context& context) {
@@ -94,13 +87,8 @@ int conformance(const Args& args, Context& context) {
     return std::any_of(files.begin(), files.end(),
                        [&](const ModelStore::Info& info) { return info.kind == kind; });
   };
-  const bool knows_profiles = lmmse_takes_profiles(context.catalog);
-  if (estimators.empty()) {
-    estimators = "ls";
-    if (knows_profiles || has_model("lmmse")) estimators += ",lmmse";
-    if (has_model("dmse")) estimators += ",dmse";
-    estimators += ",perfect";
-  }
+  if (estimators.empty())
+    estimators = has_model("dmse") ? "ls,lmmse,dmse,perfect" : "ls,lmmse,perfect";
   // "perfect" is no row of the catalog: split around it.
   for (const NamedOptions& spec : parse_named_options_list(estimators, [&] {
          std::vector<std::string> names = context.catalog.names();
@@ -126,11 +114,9 @@ int conformance(const Args& args, Context& context) {
         known.n_tx = cell.n_layers;
         known.grid = cell.grid();
         known.models = store;
-        known.device = common.device;
-        known.engine = engine_from_string(common.engine);
-        known.engine = engine_from_string(common.engine);
+        common.choose_networks(known);
         known.grid_covariance = covariance;
-        const bool by_profile = name == "lmmse" && knows_profiles && !has_model("lmmse");
+        const bool by_profile = name == "lmmse" && !has_model("lmmse");
         const NamedOptions spec =
             parse_named_options(by_profile ? "lmmse:pdp=" + cell.profile : name);
         return make_for(context.catalog, spec, known, A);

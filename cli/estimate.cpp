@@ -130,8 +130,7 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
   known.n_tx = options.n_tx.value_or(known.grid.is_grid() ? 1
                                      : models.empty()     ? observations.n_tx
                                                           : models.front().n_tx);
-  known.device = options.common.device;
-  known.engine = engine_from_string(options.common.engine);
+  options.common.choose_networks(known);
   known.A = sim::make_observation(sent_pilots(options, known.n_tx, observations.n_tx), known.n_rx);
   return known;
 }

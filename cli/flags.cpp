@@ -250,6 +250,19 @@ void CommonFlags::add(CommandLine& line, const std::string& seed_help, Networks 
   line.flag("engine", &engine, "auto|onednn|torch", "on what: chest's own (onednn) or LibTorch");
 }
 
+NetworkRunOptions CommonFlags::network_run() const {
+  NetworkRunOptions run;
+  run.device = device;
+  run.engine = engine_from_string(engine);
+  return run;
+}
+
+void CommonFlags::choose_networks(EstimatorContext& context) const {
+  const NetworkRunOptions run = network_run();
+  context.device = run.device;
+  context.engine = run.engine;
+}
+
 unsigned CommonFlags::n_threads() const { return threads == 0 ? available_threads() : threads; }
 
 void check_output(const std::filesystem::path& file, bool force) {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include <chest/channels/dataset.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/network/run_options.hpp>
 #include <chest/samples.hpp>
 
 #include "command_line.hpp"
@@ -73,6 +75,10 @@ struct CommonFlags {
 
   /// @param seed_help  what is drawn from the seed
   void add(CommandLine& line, const std::string& seed_help, Networks networks = Networks::runs);
+  /// --device and --engine.  @throws Error(invalid_argument) naming the engines that there are
+  NetworkRunOptions network_run() const;
+  /// The same for all estimators that are made from a context.
+  void choose_networks(EstimatorContext& context) const;
   /// --threads; 0 means all processors.
   unsigned n_threads() const;
 };

@@ -409,8 +409,7 @@ int pilots(const Args& args, Context& context) {
   const Dataset dataset = flags.channels.open();
   s.n_rx = s.known.n_rx = dataset.info().n_rx;
   s.n_tx = s.known.n_tx = dataset.info().n_tx;
-  s.known.device = flags.common.device;
-  s.known.engine = engine_from_string(flags.common.engine);
+  flags.common.choose_networks(s.known);
   const SampleRange range = flags.channels.range(dataset);
   s.samples = flags.channels.samples_of(dataset, range);
   s.candidates = sim::pilot_candidates(s.kind, s.n_tx, flags.common.seed);

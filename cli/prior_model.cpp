@@ -59,18 +59,14 @@ PriorModel load_prior_model(const std::filesystem::path& file, const CommonFlags
   }
   if (info.kind == "lmmse") {
     const LmmseModel model = load_lmmse_model(file);
-    out.mixture = std::make_shared<const GaussianMixture>(GaussianMixture{
-        arma::vec{1.0}, arma::cx_mat(model.C.n_rows, 1, arma::fill::zeros), {model.C}});
+    out.mixture = std::make_shared<const GaussianMixture>(gaussian_prior(model.C));
     out.denoiser = make_gaussian_denoiser(model.C);
   } else if (info.kind == "gmm") {
     out.mixture = std::make_shared<const GaussianMixture>(load_gmm_model(file).prior);
     out.denoiser = make_gaussian_mixture_denoiser(*out.mixture);
   } else if (info.kind == "dmse") {
     out.network = std::make_shared<const NetworkModel>(load_network_model(file));
-    NetworkRunOptions run;
-    run.device = common.device;
-    run.engine = engine_from_string(common.engine);
-    out.denoiser = make_network_denoiser(*out.network, run);
+    out.denoiser = make_network_denoiser(*out.network, common.network_run());
   } else {
     refuse(file.string() + ": is a model of kind " + info.kind +
            ", expected a prior: lmmse, gmm or dmse");

@@ -188,8 +188,7 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
       std::vector<std::filesystem::path>(flags.models.begin(), flags.models.end()));
   if (std::optional<GaussianMixture> prior = dataset.prior())
     known.prior = std::make_shared<const GaussianMixture>(std::move(*prior));
-  known.device = flags.common.device;
-  known.engine = engine_from_string(flags.common.engine);
+  flags.common.choose_networks(known);
   known.has_genie_covariances = dataset.info().has_covariances;
   if (std::optional<GridCovariance> covariance = dataset.grid_covariance())
     known.grid_covariance = std::make_shared<const GridCovariance>(std::move(*covariance));

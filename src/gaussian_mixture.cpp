@@ -314,6 +314,11 @@ std::string GaussianMixture::why_invalid() const {
   return std::visit(check, structure);
 }
 
+GaussianMixture gaussian_prior(arma::cx_mat C) {
+  const arma::cx_mat mean(C.n_rows, 1, arma::fill::zeros);
+  return {arma::vec{1.0}, mean, {std::move(C)}};
+}
+
 std::string describe(const GaussianMixture& prior) {
   std::string out = std::to_string(prior.n_components()) +
                     (prior.n_components() == 1 ? " component, " : " components, ") +

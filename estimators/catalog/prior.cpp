@@ -31,16 +31,21 @@ DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior,
                         arma::logspace(log10_last, log10_first, n_levels), 1, ErrorDetail::angular);
 }
 
+NetworkRunOptions run_options(const EstimatorContext& context, bool bfloat16) {
+  NetworkRunOptions run;
+  run.device = context.device;
+  run.engine = context.engine;
+  run.bfloat16 = bfloat16;
+  return run;
+}
+
 PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
   const std::string file = maker.need_model(
       "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
   PriorInUse use;
   use.model = maker.models().get<NetworkModel>(
       file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
-  NetworkRunOptions run;
-  run.device = maker.context().device;
-  run.engine = maker.context().engine;
-  run.bfloat16 = bfloat16;
+  NetworkRunOptions run = run_options(maker.context(), bfloat16);
   std::string key = file + " on " + run.device + " by " + engine_in_use(run) +
                     (run.engine == NetworkEngine::automatic ? ", with derivatives" : "");
   if (maker.context().plane_step > 0.0) {
@@ -69,11 +74,7 @@ std::string Catalog::engine(const NamedOptions& spec, const EstimatorContext& co
   if (entry(spec.name).model != "dmse") return {};
   const PriorOptions options = Maker(*this, spec, context).options(prior_options);
   if (options.kind != PriorKind::network) return {};
-  NetworkRunOptions run;
-  run.device = context.device;
-  run.engine = context.engine;
-  run.bfloat16 = options.bfloat16;
-  return engine_in_use(run);
+  return engine_in_use(run_options(context, options.bfloat16));
 }
 
 PriorInUse prior_in_use(const Maker& maker) {
@@ -94,9 +95,7 @@ PriorInUse prior_in_use(const Maker& maker) {
     key = maker.need_model("lmmse", "chest fit lmmse --channels FILE --out MODEL");
     const auto model = models.get<LmmseModel>(
         key, [&] { return std::make_shared<const LmmseModel>(load_lmmse_model(key)); });
-    const arma::cx_mat mean(model->C.n_rows, 1, arma::fill::zeros);
-    prior =
-        std::make_shared<const GaussianMixture>(GaussianMixture{arma::vec{1.0}, mean, {model->C}});
+    prior = std::make_shared<const GaussianMixture>(gaussian_prior(model->C));
     use.denoiser = models.get<Denoiser>(
         key, [&] { return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C)); });
   }

@@ -62,6 +62,9 @@ struct GaussianMixture {
   std::string why_invalid() const;
 };
 
+/// CN(0, C): one component, the prior of LMMSE.
+GaussianMixture gaussian_prior(arma::cx_mat C);
+
 /// "64 components, factors of rank 8, 1114175 parameters".
 std::string describe(const GaussianMixture& prior);
 
