@@ -12,15 +12,14 @@ inline namespace v0 {
 namespace inference {
 namespace {
 
-/// Memory for as many calls as run at once.
+/// Memory for as many calls as run at once, kept for those that follow.
 class WorkspacePool {
  public:
   explicit WorkspacePool(const PlaneNetwork& network) : network_(network) {}
 
   class Lease {
    public:
-    Lease(WorkspacePool& pool, std::unique_ptr<Workspace> workspace)
-        : pool_(pool), workspace_(std::move(workspace)) {}
+    explicit Lease(WorkspacePool& pool) : pool_(pool), workspace_(pool.take()) {}
     ~Lease() {
       const std::lock_guard lock(pool_.mutex_);
       pool_.free_.push_back(std::move(workspace_));
@@ -34,22 +33,21 @@ class WorkspacePool {
     std::unique_ptr<Workspace> workspace_;
   };
 
-  Lease lease() {
+ private:
+  std::unique_ptr<Workspace> take() {
     {
       const std::lock_guard lock(mutex_);
-      // Room for all to come back to: giving back cannot fail.
-      free_.reserve(++n_made_);
       if (!free_.empty()) {
-        --n_made_;
         std::unique_ptr<Workspace> workspace = std::move(free_.back());
         free_.pop_back();
-        return {*this, std::move(workspace)};
+        return workspace;
       }
+      // Room for all to come back to: giving back cannot fail.
+      free_.reserve(++n_made_);
     }
-    return {*this, std::make_unique<Workspace>(network_.make_workspace())};
+    return std::make_unique<Workspace>(network_.make_workspace());
   }
 
- private:
   const PlaneNetwork& network_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> free_;
@@ -58,16 +56,26 @@ class WorkspacePool {
 
 class EngineDenoiser final : public NetworkDenoiserBase {
  public:
-  EngineDenoiser(const NetworkModel& model, arma::uword n_columns, double step)
+  EngineDenoiser(const NetworkModel& model, arma::uword n_columns, double step,
+                 std::function<std::unique_ptr<Denoiser>()> make_derivatives)
       : NetworkDenoiserBase(model, model.n_rx * n_columns),
         network_(model, model.n_rx, n_columns, step),
-        pool_(network_) {}
+        pool_(network_),
+        make_derivatives_(std::move(make_derivatives)) {}
+
+  bool differentiable() const override { return bool(make_derivatives_); }
+  std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z,
+                                                   double sigma2) const override {
+    if (!differentiable()) return Denoiser::linearise(z, sigma2);
+    std::call_once(derivatives_made_, [&] { derivatives_ = make_derivatives_(); });
+    return derivatives_->linearise(z, sigma2);
+  }
 
   void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
            DenoiserError* error = nullptr) const override {
     for (const ReverseStep& step : steps) check_input(z, step.sigma2);
     if (steps.empty()) return;
-    const auto lease = pool_.lease();
+    const WorkspacePool::Lease lease(pool_);
     Workspace& workspace = *lease;
     std::vector<Level> levels;
     for (const ReverseStep& step : steps) {
@@ -119,16 +127,21 @@ class EngineDenoiser final : public NetworkDenoiserBase {
 
   PlaneNetwork network_;
   mutable WorkspacePool pool_;
+  std::function<std::unique_ptr<Denoiser>()> make_derivatives_;
+  mutable std::once_flag derivatives_made_;
+  mutable std::unique_ptr<Denoiser> derivatives_;
 };
 
 }  // namespace
 }  // namespace inference
 
-std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
-                                               const NetworkRunOptions& options) {
+std::unique_ptr<Denoiser> make_engine_denoiser(
+    const NetworkModel& model, const NetworkRunOptions& options,
+    std::function<std::unique_ptr<Denoiser>()> make_derivatives) {
   return std::make_unique<inference::EngineDenoiser>(
       model, options.n_columns > 0 ? options.n_columns : model.n_tx,
-      options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step));
+      options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step),
+      std::move(make_derivatives));
 }
 
 const char* engine_target() { return inference::kernels().target; }

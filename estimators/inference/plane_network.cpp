@@ -13,9 +13,8 @@ inline namespace v0 {
 namespace inference {
 namespace {
 
-// As the network was fitted: estimators/nn/network.cpp.
-constexpr float magnitude_scale = 0.3F;
-constexpr float least_log_deviation = -15.0F;
+constexpr auto magnitude_scale = static_cast<float>(NetworkConfig::magnitude_scale);
+constexpr auto least_log_deviation = static_cast<float>(NetworkConfig::least_log_deviation);
 
 struct Axes {
   std::size_t n_slow, n_fast;

@@ -11,6 +11,7 @@
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/layout.hpp>
 #include <chest/estimators/prior/errors.hpp>
+#include <chest/metrics.hpp>
 
 #include "model_parts.hpp"
 #include "settings.hpp"
@@ -75,6 +76,11 @@ void check_size(const NetworkModel& model) {
 }
 
 }  // namespace
+
+std::pair<double, double> NetworkModel::sigma2_range() const {
+  if (network.log_snr) return {from_db(-network.snr_high_db), from_db(-network.snr_low_db)};
+  return {schedule.sigma2(0), schedule.sigma2(schedule.n_steps() - 1)};
+}
 
 void save(const std::filesystem::path& file, const NetworkModel& model) {
   check_size(model);

@@ -93,6 +93,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
       : NetworkDenoiserBase(model,
                             model.n_rx * (options.n_columns > 0 ? options.n_columns : model.n_tx)),
         prediction_(model.prediction),
+        schedule_(model.schedule),
         n_rx_(model.n_rx),
         n_tx_(options.n_columns > 0 ? options.n_columns : model.n_tx),
         step_(options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
@@ -193,11 +194,12 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     // Not inference tensors: linearise() keeps them for its derivative.
     const c10::InferenceMode off(false);
     const at::NoGradGuard no_gradients;
-    return LevelNetwork(config(), network_, noise_embedding(config(), schedule(), sigma2), sigma2,
+    return LevelNetwork(config(), network_, noise_embedding(config(), schedule_, sigma2), sigma2,
                         precision_, step_);
   }
 
   Prediction prediction_;
+  NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
   double step_;  // subcarriers between columns, of planes of grids
   at::Device device_;

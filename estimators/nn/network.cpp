@@ -78,10 +78,6 @@ at::Tensor position_planes(const at::Tensor& like, double turns) {
   return at::cat(planes, 1);
 }
 
-// The magnitude plane is of the size of the others with this.
-constexpr double magnitude_scale = 0.3;
-constexpr double least_log_deviation = -15.0;
-
 }  // namespace
 
 at::Tensor flat_weights(const std::vector<NamedTensor>& layout,
@@ -220,7 +216,7 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   at::Tensor x = input;
   if (magnitude_gain_ > 0.0) {
     const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
-    x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(magnitude_scale)}, 1);
+    x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(NetworkConfig::magnitude_scale)}, 1);
   }
   if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
   x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
@@ -251,7 +247,8 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
   }
   // Small values on a log scale, large ones in proportion to the channel's entries.
   if (next < x.size(1)) {
-    output.deviation = at::softplus(x.narrow(1, next, 1).clamp_min(least_log_deviation));
+    output.deviation =
+        at::softplus(x.narrow(1, next, 1).clamp_min(NetworkConfig::least_log_deviation));
   }
   return output;
 }

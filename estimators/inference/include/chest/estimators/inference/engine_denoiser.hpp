@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include <chest/estimators/network/model_file.hpp>
@@ -10,12 +11,15 @@ namespace chest {
 inline namespace v0 {
 
 /// The network as a denoiser of antenna-domain channels on chest's own engine: float32 on the
-/// processor, without LibTorch and without derivatives. Weights are packed once; threads share them,
+/// processor, without LibTorch. Weights are packed once; threads share them,
 /// each call works in memory of its own that is kept for later calls. A batch gives the same bits as
 /// its columns one by one.
+/// @param make_derivatives  makes the denoiser that linearise() asks, when the first derivative is asked
+///                          for; empty: there are none
 /// @throws Error(invalid_argument) if the weights do not fit the configuration or the sizes
-std::unique_ptr<Denoiser> make_engine_denoiser(const NetworkModel& model,
-                                               const NetworkRunOptions& options = {});
+std::unique_ptr<Denoiser> make_engine_denoiser(
+    const NetworkModel& model, const NetworkRunOptions& options = {},
+    std::function<std::unique_ptr<Denoiser>()> make_derivatives = {});
 
 /// The instructions that the engine's kernels run with on this processor: "AVX3", "AVX2" ...
 const char* engine_target();

@@ -49,6 +49,11 @@ struct NetworkConfig {
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
   double snr_low_db = -20.0, snr_high_db = 40.0;
 
+  /// The magnitude plane is of the size of the others with this.
+  static constexpr double magnitude_scale = 0.3;
+  /// Less is not taken for the logarithm of a deviation.
+  static constexpr double least_log_deviation = -15.0;
+
   /// The layers of [Fesl2024a] (55 025 parameters at any array size).
   static NetworkConfig published();
   int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }

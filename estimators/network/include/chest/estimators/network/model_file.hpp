@@ -3,6 +3,7 @@
 #include <armadillo>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/common/grid_statistics.hpp>
@@ -34,6 +35,9 @@ struct NetworkModel {
   std::string tuning_data;  ///< JSON: a list of the same, of the channels that it was calibrated on
   Provenance provenance;
   GridStatistics grid = {};  ///< of channels on a grid, whose planes this is a model of
+
+  /// Noise levels, from .. to, that the network was fitted for.
+  std::pair<double, double> sigma2_range() const;
 };
 
 void save(const std::filesystem::path& file, const NetworkModel& model);

@@ -9,7 +9,6 @@
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
-#include <chest/metrics.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -22,12 +21,7 @@ class NetworkDenoiserBase : public Denoiser {
   std::string name() const override { return "network"; }
   arma::uword n_h() const override { return n_h_; }
 
-  std::optional<std::pair<double, double>> sigma2_range() const override {
-    if (config_.log_snr) {
-      return std::pair(from_db(-config_.snr_high_db), from_db(-config_.snr_low_db));
-    }
-    return std::pair(schedule_.sigma2(0), schedule_.sigma2(schedule_.n_steps() - 1));
-  }
+  std::optional<std::pair<double, double>> sigma2_range() const override { return sigma2_range_; }
 
   void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
     out = z;
@@ -50,10 +44,9 @@ class NetworkDenoiserBase : public Denoiser {
 
  protected:
   NetworkDenoiserBase(const NetworkModel& model, arma::uword n_h)
-      : config_(model.network), schedule_(model.schedule), n_h_(n_h) {}
+      : config_(model.network), sigma2_range_(model.sigma2_range()), n_h_(n_h) {}
 
   const NetworkConfig& config() const { return config_; }
-  const NoiseSchedule& schedule() const { return schedule_; }
 
   /// @throws Error(invalid_argument) if z does not have n_h() rows or sigma2 is not 0 or more
   void check_input(const arma::cx_mat& z, double sigma2) const {
@@ -70,7 +63,7 @@ class NetworkDenoiserBase : public Denoiser {
 
  private:
   NetworkConfig config_;
-  NoiseSchedule schedule_;
+  std::pair<double, double> sigma2_range_;
   arma::uword n_h_;
 };
 
