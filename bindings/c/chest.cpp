@@ -20,6 +20,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/inference/engine_denoiser.hpp>
 #include <chest/estimators/inference/planned_estimator.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
@@ -177,9 +178,7 @@ std::shared_ptr<Loaded> load(const std::string& path) {
   if (info.kind == "dmse") {
     loaded->network = std::make_shared<const chest::NetworkModel>(chest::load_network_model(path));
   } else if (info.kind == "lmmse") {
-    chest::LmmseModel model = chest::load_lmmse_model(path);
-    const arma::cx_mat mean(model.C.n_rows, 1, arma::fill::zeros);
-    loaded->mixture = chest::GaussianMixture{arma::vec{1.0}, mean, {std::move(model.C)}};
+    loaded->mixture = chest::gaussian_prior(chest::load_lmmse_model(path).C);
   } else if (info.kind == "gmm") {
     loaded->mixture = chest::load_gmm_model(path).prior;
   } else {
@@ -400,15 +399,6 @@ class Call {
     return check_noise(noise);
   }
 
-  std::int64_t n_items = 0;
-
- private:
-  template <class... Values>
-  chest_status refuse(chest_status status, const char* format, Values... values) {
-    std::snprintf(session_.error, text_length, format, values...);
-    return status;
-  }
-
   chest_status check_view(const char* name, const View* view, bool complex, bool written) {
     if (!view) return refuse(CHEST_E_ARG, "%s is NULL", name);
     if (!known_size(*view)) {
@@ -443,6 +433,15 @@ class Call {
     }
     if (!view->data && !empty) return refuse(CHEST_E_ARG, "%s: data is NULL", name);
     return CHEST_OK;
+  }
+
+  std::int64_t n_items = 0;
+
+ private:
+  template <class... Values>
+  chest_status refuse(chest_status status, const char* format, Values... values) {
+    std::snprintf(session_.error, text_length, format, values...);
+    return status;
   }
 
   chest_status check_dims(const char* name, const View& view, unsigned first, arma::uword n_rx,
@@ -706,14 +705,13 @@ chest_status chest_model_info(const chest_model* model, chest_info* info) {
     std::snprintf(out.kind, sizeof out.kind, "%s", loaded.kind.c_str());
     if (loaded.network) {
       const chest::NetworkModel& network = *loaded.network;
-      const auto denoiser = chest::make_engine_denoiser(network);
-      const auto range = denoiser->sigma2_range();
-      out.snr_low_db = -chest::to_db(range->second);
-      out.snr_high_db = -chest::to_db(range->first);
+      const auto [lowest, highest] = network.sigma2_range();
+      out.snr_low_db = -chest::to_db(highest);
+      out.snr_high_db = -chest::to_db(lowest);
       out.n_parameters = static_cast<std::uint64_t>(network.network.n_parameters());
-      out.steps = network.calibration.empty()
-                      ? 3
-                      : static_cast<std::uint32_t>(network.calibration.n_steps.max());
+      out.steps = static_cast<std::uint32_t>(network.calibration.empty()
+                                                 ? chest::DmseOptions{}.n_steps
+                                                 : network.calibration.n_steps.max());
       out.predicts_error = network.network.variance || !network.calibration.empty() ? 1 : 0;
       out.finds_noise = out.predicts_error;
       std::snprintf(out.engine, sizeof out.engine, "%s", "onednn float32");
@@ -762,28 +760,14 @@ chest_status chest_session_pilots(chest_session* session, const chest_tensor* p)
       plan_session(*session, arma::cx_mat(n_tx, n_tx, arma::fill::eye));
       return CHEST_OK;
     }
-    if (!known_size(*p)) {
-      say(session->error, "p: struct_size is %u, expected %zu", p->struct_size,
-          sizeof(chest_tensor));
-      return CHEST_E_VERSION;
-    }
-    if (!is_complex(p->dtype)) {
-      say(session->error, "p: dtype %u is not taken; expected a complex one", p->dtype);
-      return CHEST_E_DTYPE;
-    }
-    if (p->space != CHEST_HOST) {
-      say(session->error, "p: space %u; expected CHEST_HOST", p->space);
-      return CHEST_E_DEVICE;
-    }
+    const chest_status status =
+        Call(*session).check_view("p", p, /*complex=*/true, /*written=*/false);
+    if (status != CHEST_OK) return status;
     if (p->rank != 2 || p->dim[0] != static_cast<std::int64_t>(n_tx) || p->dim[1] < 1 ||
         p->dim[1] > 65536) {
       say(session->error, "p has rank %u and %lld rows; expected [tx = %llu, pilot]", p->rank,
           static_cast<long long>(p->dim[0]), static_cast<unsigned long long>(n_tx));
       return CHEST_E_SHAPE;
-    }
-    if (!p->data) {
-      say(session->error, "p: data is NULL");
-      return CHEST_E_ARG;
     }
     std::vector<std::complex<float>> values(n_tx * static_cast<std::size_t>(p->dim[1]));
     gather(*p, 0, p->dim[0], p->stride[0], p->dim[1], p->stride[1], scale_of(*p), values.data());

@@ -59,7 +59,7 @@ void check(chest_status status, const char* text) {
 
 // ---- arrays
 
-/// Complex values as NumPy hands them over, without a copy where they are complex64, complex128 or int16 pairs.
+/// complex64 or complex128 as NumPy hands it over, without a copy.
 chest_tensor view_of(const py::array& array, const char* who) {
   chest_tensor out{};
   out.struct_size = sizeof out;
@@ -549,7 +549,7 @@ py::tuple estimate(const std::string& estimator,
                    const py::array_t<std::complex<double>, py::array::forcecast>& y,
                    double noise_var, const py::object& pilots,
                    const std::vector<std::string>& models, const std::string& engine,
-                   const py::object& n_tx, std::uint64_t seed) {
+                   std::uint64_t seed) {
   if (y.ndim() != 3) {
     throw Error(ErrorKind::invalid_argument,
                 "y has " + std::to_string(y.ndim()) + " axes; expected [n, n_rx, n_pilots]");
@@ -574,11 +574,6 @@ py::tuple estimate(const std::string& estimator,
         P(t, p) = values(static_cast<py::ssize_t>(t), static_cast<py::ssize_t>(p));
       }
     }
-  }
-  if (!n_tx.is_none() && n_tx.cast<arma::uword>() != P.n_rows) {
-    throw Error(ErrorKind::invalid_argument, "n_tx is " + std::to_string(n_tx.cast<arma::uword>()) +
-                                                 ", the pilots are of " + std::to_string(P.n_rows) +
-                                                 " antennas");
   }
   chest::EstimatorContext context = context_of(n_rx, P.n_rows, models, engine);
   context.A = chest::make_kronecker_observation(P, n_rx);

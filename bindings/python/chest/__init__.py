@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -81,8 +82,6 @@ class Channels:
     def __init__(self, channels: Any):
         self._channels = channels
         for text in channels.warnings:
-            import warnings
-
             warnings.warn(text, stacklevel=3)
 
     @property
@@ -206,7 +205,7 @@ def estimate(
     """
     found = float("nan") if noise_var is None else float(noise_var)
     return _chest.estimate(
-        estimator, np.asarray(y), found, pilots, [os.fspath(m) for m in models], engine, None, seed
+        estimator, np.asarray(y), found, pilots, [os.fspath(m) for m in models], engine, seed
     )
 
 
