@@ -180,17 +180,13 @@ double per_block(const CodePoint& point, std::uint64_t count) {
   return double(count) / double(point.n_blocks);
 }
 
-std::string code_range(const char* field, double value, const char* range) {
-  return std::string(field) + " is " + number_text(value) + ", expected " + range;
-}
-
 }  // namespace
 
 std::string CodeOptions::why_invalid() const {
   if (alist.empty()) {
-    if (k < 1 || k > most_block_bits(BaseGraph::bg1)) return code_range("k", k, "1 .. 8448");
+    if (k < 1 || k > most_block_bits(BaseGraph::bg1)) return out_of_range("k", k, "1 .. 8448");
     if (n <= k || n > 1'000'000)
-      return code_range("n", n, ("more than k = " + std::to_string(k) + ", up to 1000000").c_str());
+      return out_of_range("n", n, "more than k = " + std::to_string(k) + ", up to 1000000");
   } else if (k != 0 || n != 0) {
     return "k and n are those of the alist file; leave them out";
   }

@@ -20,10 +20,6 @@ constexpr arma::uword block_subcarriers = 12;
 /// Of a symbol of which nothing is known.
 constexpr double unknown_variance = 1e12;
 
-std::string pusch_range(const char* field, const std::string& value, const char* range) {
-  return std::string(field) + " is " + value + ", expected " + range;
-}
-
 /// The product, without the standard's treatment of infinities.
 std::complex<double> times(std::complex<double> a, std::complex<double> b) {
   return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
@@ -168,13 +164,12 @@ DecoderOptions link_decoder() {
 }
 
 std::string PuschOptions::why_invalid() const {
-  if (mcs_table < 1 || mcs_table > 3)
-    return pusch_range("mcs_table", std::to_string(mcs_table), "1 .. 3");
+  if (mcs_table < 1 || mcs_table > 3) return out_of_range("mcs_table", double(mcs_table), "1 .. 3");
   if (!mcs && !(code_rate > 0.0 && code_rate < 1.0))
-    return pusch_range("code_rate", number_text(code_rate), "above 0, below 1");
-  if (n_layers > most_layers) return pusch_range("n_layers", std::to_string(n_layers), "1 .. 4");
+    return out_of_range("code_rate", code_rate, "above 0, below 1");
+  if (n_layers > most_layers) return out_of_range("n_layers", double(n_layers), "1 .. 4");
   if (n_transmissions < 1 || n_transmissions > 4)
-    return pusch_range("n_transmissions", std::to_string(n_transmissions), "1 .. 4");
+    return out_of_range("n_transmissions", double(n_transmissions), "1 .. 4");
   return decoder.why_invalid();
 }
 

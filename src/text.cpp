@@ -142,5 +142,9 @@ unsigned long long to_count(const std::string& text, const std::string& what) {
   return value;
 }
 
+std::string out_of_range(const std::string& field, double value, const std::string& range) {
+  return field + " is " + number_text(value) + ", expected " + range;
+}
+
 }  // namespace v0
 }  // namespace chest

@@ -43,11 +43,6 @@ Enum named(const char* what, const std::string& name, const std::vector<std::str
            did_you_mean(name, names));
   return static_cast<Enum>(found - names.begin());
 }
-
-std::string out_of(const char* field, double value, const char* range) {
-  return std::string(field) + " is " + number_text(value) + ", expected " + range;
-}
-
 }  // namespace
 
 DecoderKind decoder_kind_from_string(const std::string& name) {
@@ -64,11 +59,12 @@ std::string DecoderOptions::why_invalid() const {
   const bool is_int8 = precision == DecoderPrecision::int8;
   if (is_int8 && kind == DecoderKind::bp)
     return "bp has no int8, expected min-sum or offset-min-sum";
-  if (iterations < 1 || iterations > 1000) return out_of("iterations", iterations, "1 .. 1000");
+  if (iterations < 1 || iterations > 1000)
+    return out_of_range("iterations", iterations, "1 .. 1000");
   if (!(clip >= 1.0 && clip <= (is_int8 ? 31.75 : 60.0)))
-    return out_of("clip", clip, is_int8 ? "1 .. 31.75 with int8" : "1 .. 60");
-  if (!(scale > 0.0 && scale <= 1.0)) return out_of("scale", scale, "above 0, up to 1");
-  if (!(offset >= 0.0 && offset <= 10.0)) return out_of("offset", offset, "0 .. 10");
+    return out_of_range("clip", clip, is_int8 ? "1 .. 31.75 with int8" : "1 .. 60");
+  if (!(scale > 0.0 && scale <= 1.0)) return out_of_range("scale", scale, "above 0, up to 1");
+  if (!(offset >= 0.0 && offset <= 10.0)) return out_of_range("offset", offset, "0 .. 10");
   return {};
 }
 

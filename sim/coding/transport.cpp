@@ -118,25 +118,22 @@ std::size_t transport_block_size(unsigned n_re_per_block, unsigned n_blocks, con
 }
 
 std::string TransportConfig::why_invalid() const {
-  const auto out_of = [](const char* field, double value, const std::string& range) {
-    return std::string(field) + " is " + number_text(value) + ", expected " + range;
-  };
   if (n_info_bits < 1 || n_info_bits > 2'000'000)
-    return out_of("n_info_bits", double(n_info_bits), "1 .. 2000000");
+    return out_of_range("n_info_bits", double(n_info_bits), "1 .. 2000000");
   if (!(code_rate > 0.0 && code_rate < 1.0))
-    return out_of("code_rate", code_rate, "above 0, below 1");
+    return out_of_range("code_rate", code_rate, "above 0, below 1");
   if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8)
-    return out_of("qm", qm, "1, 2, 4, 6 or 8");
-  if (n_layers < 1 || n_layers > 8) return out_of("n_layers", n_layers, "1 .. 8");
+    return out_of_range("qm", qm, "1, 2, 4, 6 or 8");
+  if (n_layers < 1 || n_layers > 8) return out_of_range("n_layers", n_layers, "1 .. 8");
   const std::size_t unit = std::size_t{qm} * n_layers, c = count_code_blocks(*this);
   if (n_coded_bits < unit * c || n_coded_bits % unit != 0)
-    return out_of("n_coded_bits", double(n_coded_bits),
-                  "a multiple of qm n_layers = " + std::to_string(unit) + ", at least " +
-                      std::to_string(unit * c));
+    return out_of_range("n_coded_bits", double(n_coded_bits),
+                        "a multiple of qm n_layers = " + std::to_string(unit) + ", at least " +
+                            std::to_string(unit * c));
   if (segmented_bits(*this) % c != 0)
-    return out_of("n_info_bits", double(n_info_bits),
-                  "a size that its " + std::to_string(c) +
-                      " code blocks share equally, as transport_block_size() gives");
+    return out_of_range("n_info_bits", double(n_info_bits),
+                        "a size that its " + std::to_string(c) +
+                            " code blocks share equally, as transport_block_size() gives");
   return {};
 }
 

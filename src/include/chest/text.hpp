@@ -20,6 +20,8 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 std::string enumerate(const std::vector<std::string>& words);
 /// Shortest decimal text that reads back as the same double: "0.1", "1e-07", "inf", "nan".
 std::string number_text(double value);
+/// "clip is 0.5, expected 1 .. 60": why an option cannot be used.
+std::string out_of_range(const std::string& field, double value, const std::string& range);
 /// @throws Error(invalid_argument) naming `what` and the text when it is not a number, or does not
 ///         fit; with the number that was meant, where there is a unit or a decimal comma
 double to_number(const std::string& text, const std::string& what);
