@@ -4,9 +4,11 @@
 //   engine_bench --benchmark_filter=64x16
 #include <benchmark/benchmark.h>
 
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/network/run_options.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/random.hpp>
+#include <chest/samples.hpp>
 
 #include "tests/support/network.hpp"
 
@@ -37,7 +39,11 @@ void count(benchmark::State& state, double multiplications_per_channel, arma::uw
 
 void denoise(benchmark::State& state, arma::uword n_rx, arma::uword n_tx, arma::uword n_samples,
              const NetworkRunOptions& run) {
-  const NetworkModel model = random_network_model(n_rx, n_tx);
+  NetworkModel model = random_network_model(n_rx, n_tx);
+  if (run.precision == NetworkPrecision::int8) {
+    const arma::cx_mat h = Rng(2, {Purpose::test}).cx_normal(n_rx * n_tx, 2);
+    model.precision = measure_precision(model, samples_in_memory(h, n_rx, n_tx), 1, 1);
+  }
   const auto denoiser = make_network_denoiser(model, run);
   const arma::cx_mat z = Rng(1, {Purpose::test}).cx_normal(n_rx * n_tx, n_samples);
   arma::cx_mat out;
@@ -95,9 +101,14 @@ const bool registered = [] {
       const auto add = [&](const std::string& name, const auto& work) {
         benchmark::RegisterBenchmark((name + size).c_str(), work)->Unit(benchmark::kMicrosecond);
       };
-      for (const NetworkEngine engine : {NetworkEngine::onednn, NetworkEngine::torch}) {
+      using enum NetworkPrecision;
+      for (const auto& [engine, precision] :
+           {std::pair{NetworkEngine::onednn, float32}, std::pair{NetworkEngine::onednn, bfloat16},
+            std::pair{NetworkEngine::onednn, int8}, std::pair{NetworkEngine::torch, float32},
+            std::pair{NetworkEngine::torch, bfloat16}}) {
         NetworkRunOptions run;
         run.engine = engine;
+        run.precision = precision;
         add(engine_in_use(run), [=, n_rx = n_rx, n_tx = n_tx](benchmark::State& state) {
           denoise(state, n_rx, n_tx, n_samples, run);
         });

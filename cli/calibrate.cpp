@@ -5,6 +5,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/file.hpp>
 #include <chest/sim/sweep.hpp>
@@ -76,7 +77,7 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
 struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   arma::uword n_channels = 64;
-  bool force = false, bfloat16 = false;
+  bool force = false, bfloat16 = false, precision_only = false;
   ChannelFlags channels;
   CommonFlags common;
 };
@@ -85,6 +86,8 @@ void declare(CommandLine& line, CalibrateOptions& o) {
   line.flag("model", &o.file, "FILE", "model of kind dmse; the word after calibrate");
   line.output("out", &o.to, "where to write it; left out: MODEL itself");
   line.flag("force", &o.force, "replaces an existing file --out");
+  line.flag("precision-only", &o.precision_only,
+            "measures only what less than float32 costs, and leaves the rest as it is");
   o.channels.add(line);
   line.section("choice of solvers");
   line.flag("pilots", &o.pilots, "PILOTS",
@@ -150,7 +153,8 @@ int calibrate(const Args& args, Context& context) {
   CommandLine line(
       "calibrate", "MODEL --channels FILE --samples FIRST:END [options]",
       "Measures a diffusion model on channels that it was not fitted on: the number of "
-      "calls per SNR and the error of each call; and for pilots that mix the antennas "
+      "calls per SNR and the error of each call; what less than float32 costs; and for "
+      "pilots that mix the antennas "
       "the best solver per SNR, which dmse then runs. Pilots are added to those "
       "calibrated before. For other pilots, dmse takes the solver of the most similar "
       "ones.");
@@ -186,6 +190,7 @@ int calibrate(const Args& args, Context& context) {
   }
   const SampleReader channels = o.channels.samples_of(dataset, range);
   const SampleReader held_out = is_grid ? plane_samples(channels, model.grid.plane_step) : channels;
+  const arma::uword n_tx_before = model.n_tx;
   if (is_grid) {
     if (held_out.n_rx != model.n_rx) {
       refuse("the channels have " + std::to_string(held_out.n_rx) +
@@ -196,12 +201,19 @@ int calibrate(const Args& args, Context& context) {
 
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
-  run.networks.bfloat16 = o.bfloat16;
-  calibrate_model(model, held_out, run);
+  if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
+  model.precision = {};  // what follows is measured in float32
+  if (!o.precision_only) calibrate_model(model, held_out, run);
   add_tuning_data(model.tuning_data, dataset.info(), hash);
-  print(model.calibration, context.out);
+  if (run.networks.device == "cpu") {
+    model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);
+  }
+  if (!o.precision_only) print(model.calibration, context.out);
+  print(model.precision, context.out);
+  if (o.precision_only) model.n_tx = n_tx_before;
   // The solvers are tried with the model as it will be.
   save(o.to, model);
+  if (o.precision_only) return 0;
   if (is_grid) {
     calibrate_grid_errors("dmse", o.to, model, Bands(o.channels, range, channels), run,
                           context.catalog);

@@ -126,7 +126,8 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     sim::SweepOptions options;
     options.snr_db = {-15.0, -7.5, 0.0, 7.5, 15.0, 22.5, 30.0};
     const bool has_linear = kind == "dmse" && held_out.grid.n_subcarriers <= grid.r_f.n_elem;
-    options.estimators = {run.networks.bfloat16 ? kind + ":bfloat16" : kind};
+    const bool bfloat16 = run.networks.precision == NetworkPrecision::bfloat16;
+    options.estimators = {bfloat16 ? kind + ":bfloat16" : kind};
     if (has_linear) options.estimators.push_back(linear);
     const bool two = held_out.grid.n_symbols > last_symbol_of_two;
     options.seed = run.seed;
@@ -192,6 +193,19 @@ void print(const Calibration& calibration, std::ostream& out) {
   }
   out.flags(flags);
   out.precision(precision);
+}
+
+void print(const PrecisionLosses& losses, std::ostream& out) {
+  if (losses.empty()) return;
+  const auto flags = out.flags();
+  const auto digits = out.precision();
+  out << std::fixed << std::setprecision(3) << "  against float32 at " << std::setprecision(0)
+      << losses.snr_db.front() << " to " << losses.snr_db.back() << " dB: bfloat16 costs up to "
+      << std::setprecision(3) << losses.bfloat16.max() << " dB";
+  if (!losses.int8.is_empty()) out << ", int8 up to " << losses.int8.max() << " dB";
+  out << '\n';
+  out.flags(flags);
+  out.precision(digits);
 }
 
 void print(const SolverChoice& choice, std::ostream& out) {

@@ -69,6 +69,8 @@ void calibrate_grid_errors(const std::string& kind, const std::filesystem::path&
 
 /// One line per SNR: calls, NMSE, and the measured over the predicted error where it was predicted.
 void print(const Calibration& calibration, std::ostream& out);
+/// The most that less than float32 costs; nothing where it was not measured.
+void print(const PrecisionLosses& losses, std::ostream& out);
 /// One line per SNR: the solver and its NMSE.
 void print(const SolverChoice& choice, std::ostream& out);
 

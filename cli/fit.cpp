@@ -310,7 +310,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const bool was_interrupted = terminal.interrupted();
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
-  calibration.networks.bfloat16 = fit.bfloat16;
+  if (fit.bfloat16) calibration.networks.precision = NetworkPrecision::bfloat16;
   calibrate_model(model, held_out, calibration);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range, validation);

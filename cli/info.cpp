@@ -130,6 +130,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     } else {
       out << "  calibration, on validation channels:\n";
       print(model.calibration, out);
+      print(model.precision, out);
     }
     for (const SolverChoice& choice : model.solvers.choices) print(choice, out);
   }

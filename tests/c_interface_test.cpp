@@ -2,12 +2,14 @@
 
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/inference/engine_denoiser.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/network/layout.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/observation.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
+#include <chest/samples.hpp>
 
 #include "bindings/c/chest.h"
 #include "bindings/c/chest.hpp"
@@ -278,6 +280,40 @@ TEST_F(CInterface, SharesAModelBetweenThreads) {
     }
   });
   for (const Values& h : found) EXPECT_EQ(h, expected);
+}
+
+TEST_F(CInterface, ComputesInThePrecisionThatIsAskedFor) {
+  NetworkModel calibrated = network();
+  calibrated.precision = measure_precision(
+      calibrated, samples_in_memory(Rng(6, {Purpose::test}).cx_normal(n_rx * n_tx, 3), n_rx, n_tx),
+      1, 1);
+  save(file("calibrated.h5"), calibrated);
+  chest_options options{};
+  options.struct_size = sizeof options;
+  Values exact(y_.size());
+  options.flags = CHEST_FLOAT32;
+  chest_c::Session(chest_c::Model(file("calibrated.h5"), &options))
+      .estimate(y_.data(), n, 0.1F, exact.data());
+  for (const auto& [flag, name] :
+       {std::pair{CHEST_FLOAT32, "onednn float32"}, std::pair{CHEST_BFLOAT16, "onednn bfloat16"},
+        std::pair{CHEST_INT8, "onednn int8"}}) {
+    options.flags = static_cast<std::uint32_t>(flag);
+    const chest_c::Model model(file("calibrated.h5"), &options);
+    EXPECT_STREQ(model.info().engine, name);
+    chest_c::Session s(model);
+    Values h(y_.size());
+    s.estimate(y_.data(), n, 0.1F, h.data());
+    EXPECT_EQ(s.stats().allocates, 0U);
+    double difference = 0.0;
+    for (std::size_t i = 0; i < h.size(); ++i) {
+      difference = std::max(difference, static_cast<double>(std::abs(h[i] - exact[i])));
+    }
+    EXPECT_LT(difference, flag == CHEST_INT8 ? 0.1 : 0.01) << name;
+  }
+  EXPECT_THROW(chest_c::Model(file("dmse.h5"), &options), chest_c::Error)
+      << "int8 without a calibration";
+  options.flags = CHEST_BFLOAT16 | CHEST_FLOAT32;
+  EXPECT_THROW(chest_c::Model(file("dmse.h5"), &options), chest_c::Error);
 }
 
 TEST_F(CInterface, OutlivesItsModelAndSaysWhatItIs) {

@@ -158,11 +158,17 @@ TEST(Engine, IsBlindWithoutConstants) {
 TEST(Engine, SaysWhatRunsAndRefusesWhatCannot) {
   NetworkRunOptions run;
   EXPECT_EQ(engine_in_use(run), "onednn float32");
-  run.bfloat16 = true;
+  run.precision = NetworkPrecision::bfloat16;
+  EXPECT_EQ(engine_in_use(run), "onednn bfloat16");
+  run.engine = NetworkEngine::torch;
   EXPECT_EQ(engine_in_use(run), "torch bfloat16");
-  run.engine = NetworkEngine::onednn;
+  run.precision = NetworkPrecision::int8;
   EXPECT_THROW(engine_in_use(run), Error);
-  run.bfloat16 = false;
+  run.engine = NetworkEngine::onednn;
+  EXPECT_EQ(engine_in_use(run), "onednn int8");
+  // No model says how to spread values over bytes before it was calibrated.
+  EXPECT_THROW(make_engine_denoiser(random_network_model(4, 4), run), Error);
+  run.precision = NetworkPrecision::automatic;
   run.device = "cuda";
   EXPECT_THROW(engine_in_use(run), Error);
   run.engine = NetworkEngine::torch;

@@ -157,8 +157,9 @@ TEST(Network, EstimatesNearlyTheSameInBfloat16) {
   const NetworkModel model = small_model();
   const arma::cx_mat z = channels(model, 11);
   const auto exact = make_network_denoiser(model);
-  const auto rounded =
-      make_network_denoiser(model, {.device = "cpu", .micro_batch = 0, .bfloat16 = true});
+  NetworkRunOptions run = on(NetworkEngine::torch, 0);
+  run.precision = NetworkPrecision::bfloat16;
+  const auto rounded = make_network_denoiser(model, run);
   const arma::cx_mat difference = rounded->denoise(z, 0.25) - exact->denoise(z, 0.25);
   // eps of order 1 with 8 bits through six layers, times sigma = 0.5.
   EXPECT_LT(arma::norm(difference, "fro") / std::sqrt(difference.n_elem), 0.01 * 0.5);

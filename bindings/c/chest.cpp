@@ -17,12 +17,14 @@
 #include <utility>
 #include <vector>
 
+#include <chest/bfloat16.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/inference/engine_denoiser.hpp>
 #include <chest/estimators/inference/planned_estimator.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -103,6 +105,7 @@ class Loaded {
   std::string kind, path;
   arma::uword n_rx = 0, n_tx = 0;
   std::shared_ptr<const chest::NetworkModel> network;
+  chest::NetworkPrecision precision = chest::NetworkPrecision::float32;  ///< of the network
   std::optional<chest::GaussianMixture> mixture;
 
   /// For these pilots; sessions with the same share it.
@@ -131,7 +134,7 @@ class Loaded {
     }
     std::shared_ptr<const chest::ObservationOperator> A =
         chest::make_kronecker_observation(P, n_rx);
-    if (network && A->gram_scale()) return chest::make_planned_dmse(P, n_rx, *network);
+    if (network && A->gram_scale()) return chest::make_planned_dmse(P, n_rx, *network, precision);
     if (mixture) return chest::make_planned(chest::make_gmm(A, *mixture), n_rx);
     chest::EstimatorContext context;
     context.A = std::move(A);
@@ -139,8 +142,9 @@ class Loaded {
     context.n_tx = n_tx;
     context.engine = chest::NetworkEngine::onednn;
     context.models = std::make_shared<chest::ModelStore>(std::vector<std::filesystem::path>{path});
-    return chest::make_planned(chest::make_estimator(chest::parse_named_options(kind), context),
-                               n_rx);
+    chest::NamedOptions spec = chest::parse_named_options(kind);
+    if (network) spec.options["precision"] = chest::to_string(precision);
+    return chest::make_planned(chest::make_estimator(spec, context), n_rx);
   }
 
   mutable std::mutex mutex_;
@@ -163,7 +167,7 @@ std::shared_ptr<Loaded> load_ls(const std::string& path) {
   return loaded;
 }
 
-std::shared_ptr<Loaded> load(const std::string& path) {
+std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOptions& run) {
   if (path.rfind("ls:", 0) == 0) return load_ls(path);
   const chest::ModelStore::Info info = chest::ModelStore().look_at(path);
   auto loaded = std::make_shared<Loaded>();
@@ -177,6 +181,11 @@ std::shared_ptr<Loaded> load(const std::string& path) {
   }
   if (info.kind == "dmse") {
     loaded->network = std::make_shared<const chest::NetworkModel>(chest::load_network_model(path));
+    loaded->precision = chest::choose_precision(*loaded->network, run).precision;
+    // Refused here what a session could not run.
+    if (loaded->precision == chest::NetworkPrecision::int8) {
+      chest::make_engine_denoiser(*loaded->network, run);
+    }
   } else if (info.kind == "lmmse") {
     loaded->mixture = chest::gaussian_prior(chest::load_lmmse_model(path).C);
   } else if (info.kind == "gmm") {
@@ -194,19 +203,6 @@ std::shared_ptr<Loaded> load(const std::string& path) {
 bool is_complex(std::uint16_t type) { return type <= CHEST_CBF16; }
 bool is_real(std::uint16_t type) { return type == CHEST_F32 || type == CHEST_F64; }
 
-float from_bfloat16(std::uint16_t half) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-std::uint16_t to_bfloat16(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if (std::isnan(value)) return 0x7fc0;
-  bits += 0x7fff + ((bits >> 16) & 1);  // to the nearest, ties to even
-  return static_cast<std::uint16_t>(bits >> 16);
-}
 std::int16_t to_int16(float value) {
   if (std::isnan(value)) return 0;
   return static_cast<std::int16_t>(std::lrint(std::clamp(value, -32768.0F, 32767.0F)));
@@ -256,8 +252,8 @@ void gather(const chest_tensor& from, std::int64_t offset, std::int64_t n_rows,
     default: {
       const auto* data = static_cast<const std::uint16_t*>(from.data);
       each([=](std::int64_t at) {
-        return std::complex<float>(f * from_bfloat16(data[2 * at]),
-                                   f * from_bfloat16(data[2 * at + 1]));
+        return std::complex<float>(f * chest::from_bfloat16(data[2 * at]),
+                                   f * chest::from_bfloat16(data[2 * at + 1]));
       });
     }
   }
@@ -301,8 +297,8 @@ void scatter(const chest_tensor& to, std::int64_t offset, std::int64_t n_rows,
     default: {
       auto* data = static_cast<std::uint16_t*>(to.data);
       each([=](std::int64_t at, std::complex<float> value) {
-        data[2 * at] = to_bfloat16(f * value.real());
-        data[2 * at + 1] = to_bfloat16(f * value.imag());
+        data[2 * at] = chest::to_bfloat16(f * value.real());
+        data[2 * at + 1] = chest::to_bfloat16(f * value.imag());
       });
     }
   }
@@ -595,6 +591,18 @@ void plan_session(chest_session& session, const arma::cx_mat& P) {
   session.h = std::move(h);
 }
 
+constexpr std::uint32_t precision_flags = CHEST_FLOAT32 | CHEST_BFLOAT16 | CHEST_INT8;
+
+chest::NetworkRunOptions run_options(const chest_options* options) {
+  chest::NetworkRunOptions run;
+  run.engine = chest::NetworkEngine::onednn;
+  const std::uint32_t flags = options ? options->flags : 0;
+  if (flags & CHEST_FLOAT32) run.precision = chest::NetworkPrecision::float32;
+  if (flags & CHEST_BFLOAT16) run.precision = chest::NetworkPrecision::bfloat16;
+  if (flags & CHEST_INT8) run.precision = chest::NetworkPrecision::int8;
+  return run;
+}
+
 chest_status check_options(const chest_options* options) {
   if (!options) return CHEST_OK;
   if (!known_size(*options)) {
@@ -611,9 +619,14 @@ chest_status check_options(const chest_options* options) {
         options->threads);
     return CHEST_E_ARG;
   }
-  if (options->flags & ~static_cast<std::uint32_t>(CHEST_DETERMINISTIC | CHEST_POWER_SCALE)) {
-    say(last_error, "options: flags are %#x; expected CHEST_DETERMINISTIC or CHEST_POWER_SCALE",
-        options->flags);
+  if (options->flags &
+      ~static_cast<std::uint32_t>(CHEST_DETERMINISTIC | CHEST_POWER_SCALE | precision_flags)) {
+    say(last_error, "options: flags are %#x; expected those of chest.h", options->flags);
+    return CHEST_E_ARG;
+  }
+  const std::uint32_t precisions = options->flags & precision_flags;
+  if (precisions & (precisions - 1)) {
+    say(last_error, "options: flags are %#x, which name more than one precision", options->flags);
     return CHEST_E_ARG;
   }
   if (options->alloc) {
@@ -681,7 +694,7 @@ chest_status chest_model_open(const char* path, const chest_options* options, ch
   if (const chest_status status = check_options(options); status != CHEST_OK) return status;
   return guarded(last_error, [&] {
     auto made = std::make_unique<chest_model>();
-    made->loaded = load(path);
+    made->loaded = load(path, run_options(options));
     log(options, 2,
         std::string(path) + ": " + made->loaded->kind + " for channels " +
             std::to_string(made->loaded->n_rx) + "x" + std::to_string(made->loaded->n_tx));
@@ -714,7 +727,7 @@ chest_status chest_model_info(const chest_model* model, chest_info* info) {
                                                  : network.calibration.n_steps.max());
       out.predicts_error = network.network.variance || !network.calibration.empty() ? 1 : 0;
       out.finds_noise = out.predicts_error;
-      std::snprintf(out.engine, sizeof out.engine, "%s", "onednn float32");
+      std::snprintf(out.engine, sizeof out.engine, "onednn %s", chest::to_string(loaded.precision));
     } else if (loaded.mixture) {
       out.n_parameters = loaded.mixture->n_parameters();
     }

@@ -40,7 +40,8 @@ std::string Maker::find_model(const std::string& kind) const {
            "@" + names.front());
   }
   const ModelStore::Info& info = fitting.front();
-  if (context_.A->pattern() || context_.plane_step > 0.0) {
+  const bool on_grid = context_.A ? context_.A->pattern() != nullptr : context_.grid.is_grid();
+  if (on_grid || context_.plane_step > 0.0) {
     check_grid_model(info);
     return info.file.string();
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <chest/error.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
@@ -31,21 +32,30 @@ DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior,
                         arma::logspace(log10_last, log10_first, n_levels), 1, ErrorDetail::angular);
 }
 
-NetworkRunOptions run_options(const EstimatorContext& context, bool bfloat16) {
+struct NetworkInUse {
+  std::string file;
+  std::shared_ptr<const NetworkModel> model;
   NetworkRunOptions run;
-  run.device = context.device;
-  run.engine = context.engine;
-  run.bfloat16 = bfloat16;
-  return run;
+};
+
+NetworkInUse find_network(const Maker& maker, const PriorOptions& options) {
+  NetworkInUse use;
+  use.file = maker.need_model(
+      "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
+  use.model = maker.models().get<NetworkModel>(
+      use.file, [&] { return std::make_shared<const NetworkModel>(load_network_model(use.file)); });
+  use.run.device = maker.context().device;
+  use.run.engine = maker.context().engine;
+  use.run.precision = options.bfloat16 ? NetworkPrecision::bfloat16 : options.precision;
+  use.run = choose_precision(*use.model, use.run);
+  return use;
 }
 
-PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
-  const std::string file = maker.need_model(
-      "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
+PriorInUse network_in_use(const Maker& maker, const PriorOptions& options) {
+  const auto [file, model, chosen] = find_network(maker, options);
   PriorInUse use;
-  use.model = maker.models().get<NetworkModel>(
-      file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
-  NetworkRunOptions run = run_options(maker.context(), bfloat16);
+  use.model = model;
+  NetworkRunOptions run = chosen;
   std::string key = file + " on " + run.device + " by " + engine_in_use(run) +
                     (run.engine == NetworkEngine::automatic ? ", with derivatives" : "");
   if (maker.context().plane_step > 0.0) {
@@ -72,14 +82,15 @@ PriorInUse network_in_use(const Maker& maker, bool bfloat16) {
 
 std::string Catalog::engine(const NamedOptions& spec, const EstimatorContext& context) const {
   if (entry(spec.name).model != "dmse") return {};
-  const PriorOptions options = Maker(*this, spec, context).options(prior_options);
+  const Maker maker(*this, spec, context);
+  const PriorOptions options = maker.options(prior_options);
   if (options.kind != PriorKind::network) return {};
-  return engine_in_use(run_options(context, options.bfloat16));
+  return engine_in_use(find_network(maker, options).run);
 }
 
 PriorInUse prior_in_use(const Maker& maker) {
   const PriorOptions options = maker.options(prior_options);
-  if (options.kind == PriorKind::network) return network_in_use(maker, options.bfloat16);
+  if (options.kind == PriorKind::network) return network_in_use(maker, options);
   PriorInUse use;
   std::string key;
   std::shared_ptr<const GaussianMixture> prior;

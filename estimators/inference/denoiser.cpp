@@ -5,6 +5,8 @@
 
 #include <chest/estimators/network/network_denoiser_base.hpp>
 
+#include <chest/estimators/inference/precision.hpp>
+
 #include "plane_network.hpp"
 
 namespace chest {
@@ -57,9 +59,10 @@ class WorkspacePool {
 class EngineDenoiser final : public NetworkDenoiserBase {
  public:
   EngineDenoiser(const NetworkModel& model, arma::uword n_columns, double step,
+                 NetworkPrecision precision,
                  std::function<std::unique_ptr<Denoiser>()> make_derivatives)
       : NetworkDenoiserBase(model, model.n_rx * n_columns),
-        network_(model, model.n_rx, n_columns, step),
+        network_(model, model.n_rx, n_columns, step, precision),
         pool_(network_),
         make_derivatives_(std::move(make_derivatives)) {}
 
@@ -90,41 +93,24 @@ class EngineDenoiser final : public NetworkDenoiserBase {
     for (arma::uword k = 0; k < z.n_cols; ++k) {
       const Planes planes{workspace.z_re.data(), workspace.z_im.data()};
       const Planes scratch{workspace.re.data(), workspace.im.data()};
-      for_entries([&](std::size_t at, arma::uword entry) {
-        const arma::cx_double value = z(entry, k);
-        planes.re[at] = static_cast<float>(value.real());
-        planes.im[at] = static_cast<float>(value.imag());
-      });
-      network_.transform().forward(planes, scratch);
+      network_.put_channel(z.colptr(k), workspace);
       for (std::size_t i = 0; i < levels.size(); ++i) {
         const double sum = network_.step(levels[i], with_error && i == 0, workspace);
         if (!with_error || i > 0) continue;
         error->mse(k) = sum;
         if (error->angular.n_rows == 0) continue;
-        for_entries([&](std::size_t at, arma::uword entry) {
+        network_.for_entries([&](std::size_t at, arma::uword entry) {
           error->angular(entry, k) = static_cast<double>(workspace.error[at]);
         });
       }
       network_.transform().inverse(planes, scratch);
-      for_entries([&](std::size_t at, arma::uword entry) {
+      network_.for_entries([&](std::size_t at, arma::uword entry) {
         z(entry, k) = {static_cast<double>(planes.re[at]), static_cast<double>(planes.im[at])};
       });
     }
   }
 
  private:
-  /// Every entry of a channel: where it lies in a plane, and in a column of arma's.
-  template <class Visit>
-  void for_entries(const Visit& visit) const {
-    const std::size_t width = network_.transform().width();
-    const bool rx_fast = network_.rx_is_fast();
-    for (arma::uword column = 0; column < network_.n_tx(); ++column) {
-      for (arma::uword rx = 0; rx < network_.n_rx(); ++rx) {
-        visit(rx_fast ? column * width + rx : rx * width + column, column * network_.n_rx() + rx);
-      }
-    }
-  }
-
   PlaneNetwork network_;
   mutable WorkspacePool pool_;
   std::function<std::unique_ptr<Denoiser>()> make_derivatives_;
@@ -138,9 +124,10 @@ class EngineDenoiser final : public NetworkDenoiserBase {
 std::unique_ptr<Denoiser> make_engine_denoiser(
     const NetworkModel& model, const NetworkRunOptions& options,
     std::function<std::unique_ptr<Denoiser>()> make_derivatives) {
+  const NetworkPrecision precision = choose_precision(model, options).precision;
   return std::make_unique<inference::EngineDenoiser>(
       model, options.n_columns > 0 ? options.n_columns : model.n_tx,
-      options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step),
+      options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step), precision,
       std::move(make_derivatives));
 }
 

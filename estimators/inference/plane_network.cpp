@@ -34,7 +34,7 @@ Axes axes_of(std::size_t n_slow, std::size_t n_fast, std::size_t pad, std::size_
 }  // namespace
 
 PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx,
-                           double step)
+                           double step, NetworkPrecision precision)
     : config_(model.network),
       prediction_(model.prediction),
       schedule_(model.schedule),
@@ -83,6 +83,46 @@ PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uw
   const double turns =
       config_.circle > 0 && step > 0.0 ? static_cast<double>(config_.circle) / step : 1.0;
   if (config_.position) make_position_map(weights.front(), turns);
+  if (precision != NetworkPrecision::float32) make_tiles(weights, model, precision);
+}
+
+void PlaneNetwork::make_tiles(const std::vector<NamedTensor>& weights, const NetworkModel& model,
+                              NetworkPrecision precision) {
+  const bool bytes = precision == NetworkPrecision::int8;
+  if (bytes) {
+    if (model.precision.int8.is_empty()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "precision int8: the model was not calibrated for it; run 'chest calibrate'");
+    }
+    losses_ = model.precision;
+  }
+  std::vector<TileLayer> layers;
+  std::size_t next = 0;
+  for (const Layer& layer : layers_) {
+    const NamedTensor& weight = weights[next];
+    next += config_.bias_free ? 1 : 2;
+    TileLayer to;
+    to.n_in = layer.n_in;
+    to.n_out = layer.n_out;
+    to.relu = layer.relu;
+    if (bytes && !layer.relu && &layer != &layers_.back()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "precision int8: a hidden layer of the network does not end in a ReLU");
+    }
+    to.weight = [&](int o, int i, int tap) {
+      float sum = 0.0F;
+      for (const int entry : tap_entries_[static_cast<std::size_t>(tap)]) {
+        sum += weight.values[static_cast<std::size_t>(
+            (static_cast<std::int64_t>(o) * weight.dims[1] + i) * config_.kernel * config_.kernel +
+            entry)];
+      }
+      return sum;
+    };
+    layers.push_back(std::move(to));
+  }
+  tiles_.emplace(shape_, taps_, config_.circular, one_row_,
+                 bytes ? TileElement::byte : TileElement::bfloat16, layers,
+                 config_.position ? position_map_.data() : nullptr);
 }
 
 void PlaneNetwork::plan(arma::uword n_rx, arma::uword n_tx) {
@@ -198,6 +238,7 @@ Workspace PlaneNetwork::make_workspace() const {
   }
   out.embedding = Buffer(static_cast<std::size_t>(config_.embedding));
   out.film = Buffer(modulation_bias_.size());
+  if (tiles_) out.tiles = tiles_->make_workspace();
   return out;
 }
 
@@ -205,6 +246,7 @@ Level PlaneNetwork::make_level() const {
   Level out;
   out.gain = Buffer(static_cast<std::size_t>(n_outputs_));
   out.offset = Buffer(static_cast<std::size_t>(n_outputs_));
+  if (tiles_) out.scales = Buffer(tiles_->n_scales() + n_hidden());
   return out;
 }
 
@@ -258,6 +300,19 @@ void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Leve
       offset[k] = layer.bias[k] * gain[k] + (film ? film[n + k] : 0.0F);
     }
   }
+  if (losses_.empty()) return;
+  float* largest = level.scales.data() + tiles_->n_scales();
+  const double snr_db = sigma2 > 0.0 ? -to_db(sigma2) : losses_.snr_db.back();
+  const arma::vec& at = losses_.snr_db;
+  const auto above = std::upper_bound(at.begin(), at.end(), snr_db);
+  const auto high = static_cast<arma::uword>(std::min(above, at.end() - 1) - at.begin());
+  const arma::uword low = above == at.begin() || above == at.end() ? high : high - 1;
+  const double share = low == high ? 0.0 : (snr_db - at(low)) / (at(high) - at(low));
+  for (arma::uword k = 0; k < losses_.largest.n_rows; ++k) {
+    largest[k] = static_cast<float>((1.0 - share) * losses_.largest(k, low) +
+                                    share * losses_.largest(k, high));
+  }
+  tiles_->set_scales(largest, level.scales.data());
 }
 
 void PlaneNetwork::fill_edges(float* planes, int n_planes) const {
@@ -290,30 +345,50 @@ void PlaneNetwork::fill_edges(float* planes, int n_planes) const {
   }
 }
 
+void PlaneNetwork::put_channel(const std::complex<double>* h, Workspace& workspace) const {
+  float *re = workspace.z_re.data(), *im = workspace.z_im.data();
+  for_entries([&](std::size_t at, arma::uword entry) {
+    re[at] = static_cast<float>(h[entry].real());
+    im[at] = static_cast<float>(h[entry].imag());
+  });
+  transform_.forward({re, im}, {workspace.re.data(), workspace.im.data()});
+}
+
+const float* PlaneNetwork::magnitude_of(const Level& level, Workspace& workspace) const {
+  if (level.magnitude_gain <= 0.0F) return nullptr;
+  kernels().log_magnitude(workspace.z_re.data(), workspace.z_im.data(),
+                          level.magnitude_gain * level.x_gain * level.x_gain, magnitude_scale,
+                          transform_.plane(), workspace.re.data());
+  return workspace.re.data();
+}
+
 void PlaneNetwork::put_input(const Level& level, Workspace& workspace) const {
-  const std::size_t width = transform_.width(), n = transform_.plane();
+  const std::size_t width = transform_.width();
   const float *z_re = workspace.z_re.data(), *z_im = workspace.z_im.data();
   float* planes = workspace.layers[0].data() + shape_.first;
   const float x = level.x_gain;
-  float* magnitude = workspace.re.data();
-  if (level.magnitude_gain > 0.0F) {
-    kernels().log_magnitude(z_re, z_im, level.magnitude_gain * x * x, magnitude_scale, n,
-                            magnitude);
-  }
+  const float* magnitude = magnitude_of(level, workspace);
   for (std::size_t s = 0; s < shape_.n_slow; ++s) {
     const std::size_t from = s * width;
     float* row = planes + s * shape_.row;
     for (std::size_t k = 0; k < shape_.n_fast; ++k) row[k] = x * z_re[from + k];
     float* second = row + shape_.plane;
     for (std::size_t k = 0; k < shape_.n_fast; ++k) second[k] = x * z_im[from + k];
-    if (level.magnitude_gain > 0.0F) {
+    if (magnitude) {
       std::memcpy(second + shape_.plane, magnitude + from, shape_.n_fast * sizeof(float));
     }
   }
 }
 
-double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) const {
-  const Kernels& work = kernels();
+const float* PlaneNetwork::run_layers(const Level& level, Workspace& workspace,
+                                      float* largest) const {
+  if (tiles_) {
+    tiles_->put_input(workspace.z_re.data(), workspace.z_im.data(), magnitude_of(level, workspace),
+                      level.x_gain, transform_.width(), workspace.tiles);
+    tiles_->run(level.gain.data(), level.offset.data(), level.scales.data(), workspace.tiles,
+                workspace.layers[0].data());
+    return workspace.layers[0].data();
+  }
   put_input(level, workspace);
   int in = 0;
   Convolution c;
@@ -331,10 +406,28 @@ double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) 
     c.relu = layer.relu;
     c.in = workspace.layers[in].data();
     c.out = workspace.layers[1 - in].data();
-    work.convolve(c);
+    kernels().convolve(c);
     in = 1 - in;
+    if (!largest || &layer == &layers_.back()) continue;
+    for (int k = 0; k < layer.n_out; ++k) {
+      for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+        const float* row = workspace.layers[in].data() +
+                           static_cast<std::size_t>(k) * shape_.plane + shape_.first +
+                           s * shape_.row;
+        *largest = std::max(*largest, *std::max_element(row, row + shape_.n_fast));
+      }
+    }
+    ++largest;
   }
-  const float* out = workspace.layers[in].data() + shape_.first;
+  return workspace.layers[in].data();
+}
+
+void PlaneNetwork::see_largest(const Level& level, Workspace& workspace, float* largest) const {
+  run_layers(level, workspace, largest);
+}
+
+double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) const {
+  const float* out = run_layers(level, workspace, nullptr) + shape_.first;
   const std::size_t plane = shape_.plane, width = transform_.width();
   const float z_gain = level.z_gain, o_gain = level.o_gain, g_gain = level.o_gain * level.x_gain;
   double sum = 0.0;
@@ -360,8 +453,8 @@ double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) 
     }
   }
   if (!error) return 0.0;
-  work.squared_softplus(workspace.error.data(), least_log_deviation, transform_.plane(),
-                        workspace.error.data());
+  kernels().squared_softplus(workspace.error.data(), least_log_deviation, transform_.plane(),
+                             workspace.error.data());
   for (std::size_t s = 0; s < shape_.n_slow; ++s) {
     float* row = workspace.error.data() + s * width;
     for (std::size_t k = 0; k < shape_.n_fast; ++k) {

@@ -12,6 +12,7 @@
 #include <chest/estimators/common/noise_search.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/metrics.hpp>
 #include <chest/observation.hpp>
 
@@ -538,12 +539,14 @@ struct DmseWork final : PlannedWork {
 
 class PlannedDmse final : public PlannedEstimator {
  public:
-  PlannedDmse(const arma::cx_mat& P, arma::uword n_rx, const NetworkModel& model, double gain)
+  PlannedDmse(const arma::cx_mat& P, arma::uword n_rx, const NetworkModel& model, double gain,
+              NetworkPrecision precision)
       : PlannedEstimator(n_rx, P),
         gain_(gain),
         calibration_(model.calibration),
         decorrelation_(P, n_rx),
-        network_(model, model.n_rx, model.n_tx, static_cast<double>(model.grid.plane_step)),
+        network_(model, model.n_rx, model.n_tx, static_cast<double>(model.grid.plane_step),
+                 precision),
         most_steps_(calibration_.empty() ? DmseOptions{}.n_steps : calibration_.n_steps.max()) {}
 
   std::string name() const override { return "dmse"; }
@@ -700,7 +703,8 @@ std::unique_ptr<PlannedEstimator> make_planned_mixture(const arma::cx_mat& P, ar
 }
 
 std::unique_ptr<PlannedEstimator> make_planned_dmse(const arma::cx_mat& P, arma::uword n_rx,
-                                                    const NetworkModel& model) {
+                                                    const NetworkModel& model,
+                                                    NetworkPrecision precision) {
   check_pilots("planned dmse", P, n_rx);
   if (model.n_rx != n_rx || model.n_tx != P.n_rows) {
     throw Error(ErrorKind::invalid_argument,
@@ -710,7 +714,11 @@ std::unique_ptr<PlannedEstimator> make_planned_dmse(const arma::cx_mat& P, arma:
   }
   const auto A = operator_of(P, n_rx);
   const double gain = decorrelation_gain("planned dmse", A.get());
-  return std::make_unique<PlannedDmse>(P, n_rx, model, gain);
+  NetworkRunOptions run;
+  run.engine = NetworkEngine::onednn;
+  run.precision = precision;
+  return std::make_unique<PlannedDmse>(P, n_rx, model, gain,
+                                       choose_precision(model, run).precision);
 }
 
 std::unique_ptr<PlannedEstimator> make_planned(std::shared_ptr<const Estimator> estimator,

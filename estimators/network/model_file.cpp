@@ -64,6 +64,24 @@ SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
   return table;
 }
 
+PrecisionLosses read_precision(const ArchiveReader& archive, std::size_t n_hidden) {
+  PrecisionLosses out;
+  if (!archive.has("/precision/snr_db")) return out;
+  out.snr_db = read_vec(archive, "/precision/snr_db", 10'000);
+  out.bfloat16 = read_vec(archive, "/precision/bfloat16_loss_db", 10'000);
+  const arma::uword n = out.snr_db.n_elem;
+  bool fits = n > 0 && out.snr_db.is_finite() && out.snr_db.is_sorted() &&
+              out.bfloat16.n_elem == n && out.bfloat16.is_finite();
+  if (archive.has("/precision/int8_loss_db")) {
+    out.int8 = read_vec(archive, "/precision/int8_loss_db", 10'000);
+    out.largest = archive.read_mat("/precision/largest");
+    fits = fits && out.int8.n_elem == n && out.int8.is_finite() && out.largest.n_cols == n &&
+           out.largest.n_rows == n_hidden && out.largest.is_finite() && out.largest.min() > 0.0;
+  }
+  if (!fits) throw_format(archive.file(), "/precision is damaged; calibrate the model again");
+  return out;
+}
+
 void check_size(const NetworkModel& model) {
   if (model.n_rx == 0 || model.n_tx == 0) {
     throw Error(ErrorKind::invalid_argument,
@@ -116,6 +134,14 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
     archive.attribute(group, "pilots", choice.pilots);
     archive.attribute(group, "solvers", Json(choice.solvers).dump());
   }
+  if (!model.precision.empty()) {
+    write_vec(archive, "/precision/snr_db", model.precision.snr_db);
+    write_vec(archive, "/precision/bfloat16_loss_db", model.precision.bfloat16);
+    if (!model.precision.int8.is_empty()) {
+      write_vec(archive, "/precision/int8_loss_db", model.precision.int8);
+      archive.write("/precision/largest", model.precision.largest);
+    }
+  }
   if (!model.train_losses.empty()) write_vec(archive, "/losses/train", model.train_losses);
   if (!model.validation_losses.empty()) {
     write_vec(archive, "/losses/validation", model.validation_losses);
@@ -166,6 +192,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
   model.solvers = read_solvers(archive, model.n_tx);
+  model.precision = read_precision(archive, model.network.hidden.size());
   if (archive.has("/losses/train")) {
     model.train_losses = read_vec(archive, "/losses/train", most_epochs);
   }

@@ -34,18 +34,40 @@ NetworkEngine engine_from_string(const std::string& text) {
               "engine: there is no '" + text + "'; there are " + enumerate(names));
 }
 
-std::string engine_in_use(const NetworkRunOptions& options) {
-  // "auto" is the processor where there is no other device: LibTorch finds out.
-  const bool own = options.device == "cpu" && !options.bfloat16;
-  if (options.engine == NetworkEngine::onednn && !own) {
-    throw Error(
-        ErrorKind::invalid_argument,
-        "engine onednn works in float32 on the processor; " +
-            (options.bfloat16 ? std::string("bfloat16") : "the device '" + options.device + "'") +
-            " needs the engine torch");
+const char* to_string(NetworkPrecision precision) {
+  switch (precision) {
+    case NetworkPrecision::automatic:
+      return "auto";
+    case NetworkPrecision::float32:
+      return "float32";
+    case NetworkPrecision::bfloat16:
+      return "bfloat16";
+    default:
+      return "int8";
   }
-  if (own && options.engine != NetworkEngine::torch) return "onednn float32";
-  return options.bfloat16 ? "torch bfloat16" : "torch float32";
+}
+
+bool runs_on_own_engine(const NetworkRunOptions& options) {
+  // "auto" is the processor where there is no other device: LibTorch finds out.
+  const bool own = options.device == "cpu" && options.engine != NetworkEngine::torch;
+  if (!own && options.engine == NetworkEngine::onednn) {
+    throw Error(ErrorKind::invalid_argument, "engine onednn works on the processor; the device '" +
+                                                 options.device + "' needs the engine torch");
+  }
+  if (!own && options.precision == NetworkPrecision::int8) {
+    throw Error(ErrorKind::invalid_argument,
+                "precision int8 is the engine onednn's, on the processor; asked for is " +
+                    (options.device == "cpu" ? std::string("the engine torch")
+                                             : "the device '" + options.device + "'"));
+  }
+  return own;
+}
+
+std::string engine_in_use(const NetworkRunOptions& options) {
+  const bool own = runs_on_own_engine(options);
+  const bool is_open = options.precision == NetworkPrecision::automatic;
+  return std::string(own ? "onednn " : "torch ") +
+         to_string(is_open ? NetworkPrecision::float32 : options.precision);
 }
 
 }  // namespace v0

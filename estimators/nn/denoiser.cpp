@@ -99,7 +99,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
         step_(options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
         device_(device_from_string(options.device, "network denoiser")),
         micro_batch_(options.micro_batch),
-        precision_(options.bfloat16 ? at::kBFloat16 : at::kFloat),
+        precision_(options.precision == NetworkPrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
         levels_(n_kept_levels(model.weights)) {
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");

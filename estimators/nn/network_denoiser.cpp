@@ -8,8 +8,7 @@ namespace chest {
 inline namespace v0 {
 std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
                                                 const NetworkRunOptions& options) {
-  const bool own = engine_in_use(options).rfind("onednn", 0) == 0;
-  if (!own) return make_torch_denoiser(model, options);
+  if (!runs_on_own_engine(options)) return make_torch_denoiser(model, options);
   if (options.engine != NetworkEngine::automatic || !built_with_torch()) {
     return make_engine_denoiser(model, options);
   }

@@ -97,7 +97,8 @@ class Catalog {
   /// @throws Error(invalid_argument) as entry()
   std::string options_json(const NamedOptions& spec) const;
   /// What the network of `spec` runs on (engine_in_use()); empty: it has none.
-  /// @throws Error(invalid_argument) as entry(), or if the engine cannot do what `spec` asks for
+  /// @throws Error(invalid_argument) as entry(), or if the engine cannot do what `spec` asks for, or the
+  ///         model is missing
   std::string engine(const NamedOptions& spec, const EstimatorContext& context) const;
 
   /// Makes the estimator that `spec` names: "ls", "dmse:steps=1@model.h5". Its name() is spec.text.

@@ -10,8 +10,8 @@
 namespace chest {
 inline namespace v0 {
 
-/// The network as a denoiser of antenna-domain channels on chest's own engine: float32 on the
-/// processor, without LibTorch. Weights are packed once; threads share them,
+/// The network as a denoiser of antenna-domain channels on chest's own engine: on the processor,
+/// without LibTorch, in the precision of choose_precision(). Weights are packed once; threads share them,
 /// each call works in memory of its own that is kept for later calls. A batch gives the same bits as
 /// its columns one by one.
 /// @param make_derivatives  makes the denoiser that linearise() asks, when the first derivative is asked

@@ -8,6 +8,7 @@
 
 #include <chest/estimators/common/estimator.hpp>
 #include <chest/estimators/network/model_file.hpp>
+#include <chest/estimators/network/run_options.hpp>
 #include <chest/gaussian_mixture.hpp>
 
 namespace chest {
@@ -84,9 +85,11 @@ std::unique_ptr<PlannedEstimator> make_planned_mixture(const arma::cx_mat& P, ar
 double planned_mixture_bytes(const arma::cx_mat& P, arma::uword n_rx, const GaussianMixture& prior);
 
 /// The DMSE estimator with the model's calibration, as make_dmse() on the engine.
+/// @param precision  as choose_precision()
 /// @throws Error(invalid_argument) if P does not decorrelate, or the model does not fit
-std::unique_ptr<PlannedEstimator> make_planned_dmse(const arma::cx_mat& P, arma::uword n_rx,
-                                                    const NetworkModel& model);
+std::unique_ptr<PlannedEstimator> make_planned_dmse(
+    const arma::cx_mat& P, arma::uword n_rx, const NetworkModel& model,
+    NetworkPrecision precision = NetworkPrecision::automatic);
 
 /// Any estimator through the same door. It allocates, and may throw.
 std::unique_ptr<PlannedEstimator> make_planned(std::shared_ptr<const Estimator> estimator,

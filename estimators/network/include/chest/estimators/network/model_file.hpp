@@ -17,6 +17,16 @@
 namespace chest {
 inline namespace v0 {
 
+/// What it costs to compute less exactly than in float32, on channels of `chest calibrate`: in dB of NMSE of
+/// an estimate with its calls, per SNR.
+struct PrecisionLosses {
+  arma::vec snr_db;          ///< ascending
+  arma::vec bfloat16, int8;  ///< dB; int8 empty: a layer does not end in a ReLU
+  /// Value of each hidden layer that a byte of 255 stands for, [n_hidden, n_snr].
+  arma::mat largest;
+  bool empty() const { return snr_db.is_empty(); }
+};
+
 /// A fitted diffusion model: what `chest fit dmse` writes and the DMSE estimator runs.
 struct NetworkModel {
   arma::uword n_rx = 0, n_tx = 0;
@@ -26,8 +36,9 @@ struct NetworkModel {
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
   Calibration calibration;
-  DenoiserErrors errors;  ///< of one call, with angular; empty when not measured
-  SolverTable solvers;    ///< for pilots that do not decorrelate; empty when not calibrated
+  DenoiserErrors errors;      ///< of one call, with angular; empty when not measured
+  SolverTable solvers;        ///< for pilots that do not decorrelate; empty when not calibrated
+  PrecisionLosses precision;  ///< empty when not measured
   /// Power normalisation of the fitting channels: "none", or "h * factor".
   double channel_scale = 1.0;
   arma::vec train_losses, validation_losses;  ///< per epoch
