@@ -192,14 +192,7 @@ PilotPattern stored_pattern(const PilotSpec& spec, arma::uword n_tx, const GridA
   } catch (const Error& error) {
     throw Error(error.kind(), "pilots: " + std::string(error.what()));
   }
-  const arma::uvec used = arma::find(arma::sum(arma::abs(sent), 0) > 0.0);
-  PilotPattern pattern;
-  pattern.grid = grid;
-  pattern.subcarrier = used - used / grid.n_subcarriers * grid.n_subcarriers;
-  pattern.symbol = used / grid.n_subcarriers;
-  pattern.group = arma::regspace<arma::uvec>(0, 1, used.n_elem - 1);
-  pattern.x = std::sqrt(energy) * sent.cols(used);
-  return pattern;
+  return sent_pattern(std::sqrt(energy) * sent, grid);
 }
 
 PilotPattern pattern_of(const PilotSpec& spec, arma::uword n_tx, const GridAxes& grid, Rng& rng,

@@ -155,6 +155,25 @@ std::string PilotPattern::why_invalid() const {
   return {};
 }
 
+PilotPattern sent_pattern(const arma::cx_mat& x, const GridAxes& grid) {
+  if (x.n_cols != grid.n_elements()) {
+    throw Error(ErrorKind::invalid_argument,
+                "pilots: what is sent has " + std::to_string(x.n_cols) +
+                    " elements, the grid has " + std::to_string(grid.n_elements()));
+  }
+  const arma::uvec used = arma::find(arma::sum(arma::abs(x), 0) > 0.0);
+  PilotPattern pattern;
+  pattern.grid = grid;
+  pattern.symbol = used / grid.n_subcarriers;
+  pattern.subcarrier = used - pattern.symbol * grid.n_subcarriers;
+  pattern.group.set_size(used.n_elem);
+  for (arma::uword p = 0; p < used.n_elem; ++p) pattern.group(p) = p;
+  pattern.x = x.cols(used);
+  if (const std::string why = pattern.why_invalid(); !why.empty())
+    throw Error(ErrorKind::invalid_argument, "pilots: " + why);
+  return pattern;
+}
+
 std::unique_ptr<ObservationOperator> make_grid_observation(const PilotPattern& pattern,
                                                            arma::uword n_rx,
                                                            const std::string& name) {

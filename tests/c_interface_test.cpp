@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/inference/engine_denoiser.hpp>
 #include <chest/estimators/inference/precision.hpp>
@@ -10,6 +11,7 @@
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
 #include <chest/samples.hpp>
+#include <chest/sim/pilots.hpp>
 
 #include "bindings/c/chest.h"
 #include "bindings/c/chest.hpp"
@@ -314,6 +316,151 @@ TEST_F(CInterface, ComputesInThePrecisionThatIsAskedFor) {
       << "int8 without a calibration";
   options.flags = CHEST_BFLOAT16 | CHEST_FLOAT32;
   EXPECT_THROW(chest_c::Model(file("dmse.h5"), &options), chest_c::Error);
+}
+
+// Views in any order of strides; what is sent by name and as an array; the estimator of the catalog.
+TEST_F(CInterface, EstimatesGridsAsTheLibraryDoes) {
+  constexpr std::int64_t n_r = 2, n_t = 2, n_f = 24, n_s = 3, n_items = 3;
+  chest_grid grid{};
+  grid.n_rx = n_r;
+  grid.n_tx = n_t;
+  grid.n_subcarriers = n_f;
+  grid.n_symbols = n_s;
+  grid.spacing_hz = 30e3;
+  grid.pilots = "comb:2,symbols=1";
+  GridAxes axes;
+  axes.n_subcarriers = n_f;
+  axes.n_symbols = n_s;
+  axes.spacing_hz = 30e3;
+  const PilotPattern pattern =
+      *sim::make_grid_pilots(sim::parse_pilots(grid.pilots), n_t, axes, 1).pattern;
+  EstimatorContext context;
+  context.n_rx = n_r;
+  context.n_tx = n_t;
+  context.grid = axes;
+  context.A = make_grid_observation(pattern, n_r);
+  context.models = std::make_shared<ModelStore>();
+  const auto estimator = built_in().make(parse_named_options("ls"), context);
+
+  // y [batch, rx, subcarrier, symbol], the antennas fastest.
+  const arma::cx_mat y = Rng(8, {Purpose::test}).cx_normal(n_r * n_f * n_s, n_items);
+  Observation observation;
+  observation.sigma2 = 0.1;
+  observation.per_element = true;
+  observation.y.set_size(context.A->n_obs(), n_items);
+  for (std::int64_t k = 0; k < n_items; ++k) {
+    for (arma::uword p = 0; p < pattern.n(); ++p) {
+      for (std::int64_t r = 0; r < n_r; ++r) {
+        observation.y(p * n_r + static_cast<arma::uword>(r), static_cast<arma::uword>(k)) =
+            y(static_cast<arma::uword>(r +
+                                       n_r * (static_cast<std::int64_t>(pattern.subcarrier(p)) +
+                                              n_f * static_cast<std::int64_t>(pattern.symbol(p)))),
+              static_cast<arma::uword>(k));
+      }
+    }
+  }
+  const Estimate expected = estimator->estimate(observation);
+
+  Values copy;
+  for (const auto& value : y) copy.emplace_back(value);
+  chest_tensor y_tensor = chest_c::view(copy.data(), {n_items, n_r, n_f, n_s});
+  y_tensor.stride[0] = n_r * n_f * n_s;
+  y_tensor.stride[1] = 1;
+  y_tensor.stride[2] = n_r;
+  y_tensor.stride[3] = n_r * n_f;
+  const float noise_value = 0.1F;
+  const chest_tensor noise = chest_c::view(&noise_value, {});
+  Values sent(static_cast<std::size_t>(n_t * n_f * n_s));
+  for (arma::uword p = 0; p < pattern.n(); ++p) {
+    for (arma::uword t = 0; t < n_t; ++t) {
+      sent[(t * n_f + pattern.subcarrier(p)) * n_s + pattern.symbol(p)] =
+          std::complex<float>(pattern.x(t, p));
+    }
+  }
+  const chest_tensor x = chest_c::view(sent.data(), {n_t, n_f, n_s});
+  for (const bool by_name : {true, false}) {
+    chest_c::Session s(chest_c::Model("ls:2x2"));
+    chest_grid asked = grid;
+    if (!by_name) asked.pilots = nullptr;
+    s.grid(asked, by_name ? nullptr : &x);
+    EXPECT_EQ(s.stats().allocates, 1U);
+    Values h(static_cast<std::size_t>(n_items * n_r * n_t * n_f * n_s));
+    std::vector<float> errors(h.size());
+    chest_tensor to = chest_c::view(CHEST_CF32, h.data(), {n_items, n_r, n_t, n_f, n_s});
+    chest_tensor err = chest_c::view(CHEST_F32, errors.data(), {n_items, n_r, n_t, n_f, n_s});
+    s.estimate(y_tensor, &noise, to, &err);
+    for (std::int64_t k = 0; k < n_items; ++k) {
+      for (std::int64_t r = 0; r < n_r; ++r) {
+        for (std::int64_t t = 0; t < n_t; ++t) {
+          for (std::int64_t f = 0; f < n_f; ++f) {
+            for (std::int64_t m = 0; m < n_s; ++m) {
+              const auto at =
+                  static_cast<std::size_t>((((k * n_r + r) * n_t + t) * n_f + f) * n_s + m);
+              const auto row = static_cast<arma::uword>(r + n_r * (t + n_t * (f + n_f * m)));
+              const auto column = static_cast<arma::uword>(k);
+              ASSERT_NEAR(std::abs(std::complex<double>(h[at]) - expected.h(row, column)), 0.0,
+                          1e-5);
+              ASSERT_NEAR(static_cast<double>(errors[at]), expected.element_mse(row / n_r, column),
+                          1e-5);
+            }
+          }
+        }
+      }
+    }
+    // One item without a batch, and the mean of its errors.
+    chest_tensor one = y_tensor;
+    one.rank = 3;
+    for (unsigned i = 0; i < 3; ++i) {
+      one.dim[i] = y_tensor.dim[i + 1];
+      one.stride[i] = y_tensor.stride[i + 1];
+    }
+    Values first(h.size() / n_items);
+    float mean = 0.0F;
+    chest_tensor to_one = chest_c::view(CHEST_CF32, first.data(), {n_r, n_t, n_f, n_s});
+    chest_tensor mean_view = chest_c::view(CHEST_F32, &mean, {});
+    s.estimate(one, &noise, to_one, &mean_view);
+    EXPECT_TRUE(std::equal(first.begin(), first.end(), h.begin()));
+    EXPECT_NEAR(static_cast<double>(mean), arma::mean(expected.element_mse.col(0)), 1e-6);
+    // What does not fit is a status.
+    EXPECT_THROW(s.estimate(one, &noise, to), chest_c::Error);
+    EXPECT_THROW(s.pilots(copy.data(), 2), chest_c::Error);
+    asked.n_rx = 3;
+    EXPECT_THROW(s.grid(asked, by_name ? nullptr : &x), chest_c::Error);
+    asked = grid;
+    EXPECT_THROW(s.grid(asked, &x), chest_c::Error) << "both";
+    s.estimate(y_tensor, &noise, to, &err);
+  }
+}
+
+TEST_F(CInterface, RunsAModelOfGrids) {
+  const chest_c::Model model(CHEST_SOURCE_DIR "/models/umi_16x624.h5");
+  EXPECT_STREQ(model.info().kind, "dmse");
+  chest_c::Session s(model);
+  constexpr std::int64_t n_r = 16, n_f = 96;
+  Values y(static_cast<std::size_t>(n_r * n_f), {1.0F, 0.0F}), h(y.size());
+  const chest_tensor from = chest_c::view(y.data(), {n_r, n_f, 1});
+  chest_tensor to = chest_c::view(CHEST_CF32, h.data(), {n_r, 1, n_f, 1});
+  const float noise_value = 0.01F;
+  const chest_tensor noise = chest_c::view(&noise_value, {});
+  EXPECT_THROW(s.estimate(from, &noise, to), chest_c::Error) << "no grid so far";
+  chest_grid grid{};
+  grid.n_rx = n_r;
+  grid.n_tx = 1;
+  grid.n_subcarriers = n_f;
+  grid.n_symbols = 1;
+  grid.spacing_hz = 30e3;
+  // Ones at every fourth subcarrier: the channel that is 1 everywhere.
+  Values sent(n_f);
+  for (std::size_t f = 0; f < sent.size(); f += 4) sent[f] = 1.0F;
+  const chest_tensor x = chest_c::view(sent.data(), {1, n_f, 1});
+  s.grid(grid, &x);
+  s.estimate(from, &noise, to);
+  double error = 0.0;
+  for (const auto& value : h) error += std::norm(std::complex<double>(value) - 1.0);
+  EXPECT_LT(error / static_cast<double>(h.size()), 0.01);
+  EXPECT_GT(s.stats().nfe, 0U);
+  grid.spacing_hz = 7.0;
+  EXPECT_THROW(s.grid(grid, &x), chest_c::Error);
 }
 
 TEST_F(CInterface, OutlivesItsModelAndSaysWhatItIs) {

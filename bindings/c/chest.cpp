@@ -17,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include <chest/bfloat16.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
@@ -33,12 +32,16 @@
 #include <chest/observation.hpp>
 #include <chest/spec.hpp>
 
+#include "grid_session.hpp"
+#include "views.hpp"
+
 // The C interface: arguments are checked here, the work is done by planned estimators.
 
 namespace {
 
 using chest::PlannedEstimator;
 using chest::PlannedWork;
+using namespace chest_views;  // NOLINT(google-build-using-namespace)
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 /// Planned mixtures that would take more are estimated by the estimators of the library.
@@ -104,6 +107,9 @@ class Loaded {
  public:
   std::string kind, path;
   arma::uword n_rx = 0, n_tx = 0;
+  bool is_grid = false;  ///< a model of channels on a grid
+  /// Models of grids, with what their estimators prepare.
+  std::shared_ptr<chest::ModelStore> store;
   std::shared_ptr<const chest::NetworkModel> network;
   chest::NetworkPrecision precision = chest::NetworkPrecision::float32;  ///< of the network
   std::optional<chest::GaussianMixture> mixture;
@@ -175,10 +181,7 @@ std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOpt
   loaded->path = path;
   loaded->n_rx = info.n_rx;
   loaded->n_tx = info.n_tx;
-  if (info.grid) {
-    throw chest::Error(chest::ErrorKind::invalid_argument,
-                       path + ": is a model of channels on a grid; expected one of matrices");
-  }
+  loaded->is_grid = info.grid != nullptr;
   if (info.kind == "dmse") {
     loaded->network = std::make_shared<const chest::NetworkModel>(chest::load_network_model(path));
     loaded->precision = chest::choose_precision(*loaded->network, run).precision;
@@ -186,6 +189,8 @@ std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOpt
     if (loaded->precision == chest::NetworkPrecision::int8) {
       chest::make_engine_denoiser(*loaded->network, run);
     }
+  } else if (loaded->is_grid && (info.kind == "lmmse" || info.kind == "gmm")) {
+    // Read when a grid asks for it.
   } else if (info.kind == "lmmse") {
     loaded->mixture = chest::gaussian_prior(chest::load_lmmse_model(path).C);
   } else if (info.kind == "gmm") {
@@ -195,128 +200,10 @@ std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOpt
         chest::ErrorKind::invalid_argument,
         path + ": is a model of kind " + info.kind + "; expected dmse, gmm or lmmse");
   }
+  if (loaded->is_grid) {
+    loaded->store = std::make_shared<chest::ModelStore>(std::vector<std::filesystem::path>{path});
+  }
   return loaded;
-}
-
-// ---- views
-
-bool is_complex(std::uint16_t type) { return type <= CHEST_CBF16; }
-bool is_real(std::uint16_t type) { return type == CHEST_F32 || type == CHEST_F64; }
-
-std::int16_t to_int16(float value) {
-  if (std::isnan(value)) return 0;
-  return static_cast<std::int16_t>(std::lrint(std::clamp(value, -32768.0F, 32767.0F)));
-}
-
-double scale_of(const chest_tensor& tensor) {
-  if (tensor.scale != 0.0F) return static_cast<double>(tensor.scale);
-  return tensor.dtype == CHEST_CI16 ? 1.0 / 32768.0 : 1.0;
-}
-
-/// A plane [n_rows, n_columns] of a view, its first element at `offset`; columns one after the other in
-/// `out`.
-void gather(const chest_tensor& from, std::int64_t offset, std::int64_t n_rows,
-            std::int64_t row_stride, std::int64_t n_columns, std::int64_t column_stride,
-            double factor, std::complex<float>* out) {
-  const auto each = [&](auto value_at) {
-    for (std::int64_t c = 0; c < n_columns; ++c) {
-      std::int64_t at = offset + c * column_stride;
-      for (std::int64_t r = 0; r < n_rows; ++r, at += row_stride) *out++ = value_at(at);
-    }
-  };
-  const auto f = static_cast<float>(factor);
-  switch (from.dtype) {
-    case CHEST_CF32: {
-      const auto* data = static_cast<const float*>(from.data);
-      each([=](std::int64_t at) {
-        return std::complex<float>(f * data[2 * at], f * data[2 * at + 1]);
-      });
-      break;
-    }
-    case CHEST_CF64: {
-      const auto* data = static_cast<const double*>(from.data);
-      each([=](std::int64_t at) {
-        return std::complex<float>(static_cast<float>(factor * data[2 * at]),
-                                   static_cast<float>(factor * data[2 * at + 1]));
-      });
-      break;
-    }
-    case CHEST_CI16: {
-      const auto* data = static_cast<const std::int16_t*>(from.data);
-      each([=](std::int64_t at) {
-        return std::complex<float>(f * static_cast<float>(data[2 * at]),
-                                   f * static_cast<float>(data[2 * at + 1]));
-      });
-      break;
-    }
-    default: {
-      const auto* data = static_cast<const std::uint16_t*>(from.data);
-      each([=](std::int64_t at) {
-        return std::complex<float>(f * chest::from_bfloat16(data[2 * at]),
-                                   f * chest::from_bfloat16(data[2 * at + 1]));
-      });
-    }
-  }
-}
-
-void scatter(const chest_tensor& to, std::int64_t offset, std::int64_t n_rows,
-             std::int64_t row_stride, std::int64_t n_columns, std::int64_t column_stride,
-             double factor, const std::complex<float>* in) {
-  const auto each = [&](auto put) {
-    for (std::int64_t c = 0; c < n_columns; ++c) {
-      std::int64_t at = offset + c * column_stride;
-      for (std::int64_t r = 0; r < n_rows; ++r, at += row_stride) put(at, *in++);
-    }
-  };
-  const auto f = static_cast<float>(factor);
-  switch (to.dtype) {
-    case CHEST_CF32: {
-      auto* data = static_cast<float*>(to.data);
-      each([=](std::int64_t at, std::complex<float> value) {
-        data[2 * at] = f * value.real();
-        data[2 * at + 1] = f * value.imag();
-      });
-      break;
-    }
-    case CHEST_CF64: {
-      auto* data = static_cast<double*>(to.data);
-      each([=](std::int64_t at, std::complex<float> value) {
-        data[2 * at] = factor * static_cast<double>(value.real());
-        data[2 * at + 1] = factor * static_cast<double>(value.imag());
-      });
-      break;
-    }
-    case CHEST_CI16: {
-      auto* data = static_cast<std::int16_t*>(to.data);
-      each([=](std::int64_t at, std::complex<float> value) {
-        data[2 * at] = to_int16(f * value.real());
-        data[2 * at + 1] = to_int16(f * value.imag());
-      });
-      break;
-    }
-    default: {
-      auto* data = static_cast<std::uint16_t*>(to.data);
-      each([=](std::int64_t at, std::complex<float> value) {
-        data[2 * at] = chest::to_bfloat16(f * value.real());
-        data[2 * at + 1] = chest::to_bfloat16(f * value.imag());
-      });
-    }
-  }
-}
-
-double real_at(const chest_tensor& tensor, std::int64_t at) {
-  if (tensor.dtype == CHEST_F64) {
-    return scale_of(tensor) * static_cast<const double*>(tensor.data)[at];
-  }
-  return scale_of(tensor) * static_cast<double>(static_cast<const float*>(tensor.data)[at]);
-}
-void put_real(const chest_tensor& tensor, std::int64_t at, double value) {
-  value /= scale_of(tensor);
-  if (tensor.dtype == CHEST_F64) {
-    static_cast<double*>(tensor.data)[at] = value;
-  } else {
-    static_cast<float*>(tensor.data)[at] = static_cast<float>(value);
-  }
 }
 
 }  // namespace
@@ -329,6 +216,8 @@ struct chest_session {
   std::shared_ptr<const Loaded> loaded;
   std::shared_ptr<const PlannedEstimator> planned;
   std::unique_ptr<PlannedWork> work;
+  std::unique_ptr<chest_c_grid::GridSession>
+      grid;  ///< in place of `planned`, after chest_session_grid()
   std::vector<std::complex<float>> y, h;
   std::uint32_t max_batch = 0, flags = 0;
   double pilot_power = 1.0;  ///< power of a received entry over that of a channel's
@@ -356,6 +245,11 @@ class Call {
     }
     if (err) {
       if (chest_status s = check_view("err_var", err, false, true); s != CHEST_OK) return s;
+    }
+    if (session_.grid) return check_grid(*y, noise, *h, err);
+    if (!session_.planned) {
+      return refuse(CHEST_E_STATE, "%s is a model of grids: chest_session_grid comes first",
+                    session_.loaded->path.c_str());
     }
     if (y->rank != 2 && y->rank != 3) {
       return refuse(CHEST_E_SHAPE, "y has rank %u; expected [batch, rx, pilot] or [rx, pilot]",
@@ -452,7 +346,20 @@ class Call {
                   static_cast<unsigned long long>(n_rx), static_cast<unsigned long long>(n_last));
   }
 
+  chest_status check_grid(const View& y, const View* noise, const View& h, const View* err) {
+    const std::string why = session_.grid->why_not(y, noise, h, err);
+    if (!why.empty()) return refuse(CHEST_E_SHAPE, "%s", why.c_str());
+    n_items = chest_c_grid::GridSession::n_items(y);
+    if (session_.max_batch > 0 && n_items > static_cast<std::int64_t>(session_.max_batch)) {
+      return refuse(CHEST_E_SHAPE, "y has %lld items, the session takes %u",
+                    static_cast<long long>(n_items), session_.max_batch);
+    }
+    return check_noise(noise);
+  }
+
   chest_status check_noise(const View* noise) {
+    // Of grids the estimator says so itself.
+    const bool finds_noise = session_.grid || session_.planned->finds_noise();
     if (noise && noise->rank > 1) {
       return refuse(CHEST_E_SHAPE, "noise_var has rank %u; expected 0 or 1", noise->rank);
     }
@@ -464,7 +371,7 @@ class Call {
       const double value =
           noise ? real_at(*noise, noise->rank == 1 ? k * noise->stride[0] : 0) : unknown;
       if (std::isnan(value)) {
-        if (!session_.planned->finds_noise()) {
+        if (!finds_noise) {
           return refuse(CHEST_E_STATE, "noise_var: %s cannot find it; give it",
                         session_.loaded->kind.c_str());
         }
@@ -505,6 +412,17 @@ double power_scale(const chest_session& session, const View& y, const View& nois
   // Noise that explains all of the power leaves a channel that is as weak as the noise.
   const double signal = std::max(received - noises, 0.01 * noises) / session.pilot_power;
   return signal > 0.0 ? std::sqrt(static_cast<double>(n_items) / signal) : 1.0;
+}
+
+chest_status bad_items(chest_session& session, std::int64_t n_items, std::int64_t n_bad,
+                       std::int64_t first_bad) {
+  if (n_bad == 0) return CHEST_OK;
+  std::snprintf(
+      session.error, text_length,
+      "%lld of %lld items are zero, not finite or too large, item %lld first; they are NaN",
+      static_cast<long long>(n_bad), static_cast<long long>(n_items),
+      static_cast<long long>(first_bad));
+  return CHEST_E_NUMERIC;
 }
 
 chest_status estimate_all(chest_session& session, const View& y, const View* noise, View& h,
@@ -564,13 +482,17 @@ chest_status estimate_all(chest_session& session, const View& y, const View* noi
     session.stats.last_sigma2 = outcome.sigma2 / (scale * scale);
   }
   session.stats.last_scale = scale;
-  if (n_bad == 0) return CHEST_OK;
-  std::snprintf(
-      session.error, text_length,
-      "%lld of %lld items are zero, not finite or too large, item %lld first; they are NaN",
-      static_cast<long long>(n_bad), static_cast<long long>(n_items),
-      static_cast<long long>(first_bad));
-  return CHEST_E_NUMERIC;
+  return bad_items(session, n_items, n_bad, first_bad);
+}
+
+chest_status estimate_grids(chest_session& session, const View& y, const View* noise, const View& h,
+                            const View* err, std::int64_t n_items) {
+  const chest_c_grid::GridOutcome out = session.grid->estimate(y, noise, h, err);
+  session.stats.items += static_cast<std::uint64_t>(n_items);
+  session.stats.nfe += out.nfe;
+  session.stats.last_steps = out.last_nfe;
+  session.stats.last_sigma2 = out.last_sigma2;
+  return bad_items(session, n_items, out.n_bad, out.first_bad);
 }
 
 void plan_session(chest_session& session, const arma::cx_mat& P) {
@@ -758,7 +680,9 @@ chest_status chest_session_create(const chest_model* model, const chest_options*
       made->max_batch = options->max_batch;
       made->flags = options->flags;
     }
-    plan_session(*made, arma::cx_mat(model->loaded->n_tx, model->loaded->n_tx, arma::fill::eye));
+    if (!model->loaded->is_grid) {
+      plan_session(*made, arma::cx_mat(model->loaded->n_tx, model->loaded->n_tx, arma::fill::eye));
+    }
     *session = made.release();
     return CHEST_OK;
   });
@@ -769,6 +693,10 @@ chest_status chest_session_pilots(chest_session* session, const chest_tensor* p)
   session->error[0] = '\0';
   return guarded(session->error, [&]() -> chest_status {
     const arma::uword n_tx = session->loaded->n_tx;
+    if (session->loaded->is_grid || session->grid) {
+      say(session->error, "the session is for grids: chest_session_grid says what is sent");
+      return CHEST_E_STATE;
+    }
     if (!p) {
       plan_session(*session, arma::cx_mat(n_tx, n_tx, arma::fill::eye));
       return CHEST_OK;
@@ -805,6 +733,68 @@ chest_status chest_session_pilots(chest_session* session, const chest_tensor* p)
   });
 }
 
+chest_status chest_session_grid(chest_session* session, const chest_grid* grid,
+                                const chest_tensor* x) {
+  if (!session) return CHEST_E_ARG;
+  session->error[0] = '\0';
+  return guarded(session->error, [&]() -> chest_status {
+    const Loaded& loaded = *session->loaded;
+    if (!grid || (!grid->pilots && !x) || (grid->pilots && x)) {
+      say(session->error, "grid: expected a grid, and pilots or x");
+      return CHEST_E_ARG;
+    }
+    if (!known_size(*grid)) {
+      say(session->error, "grid: struct_size is %u, expected %zu", grid->struct_size,
+          sizeof(chest_grid));
+      return CHEST_E_VERSION;
+    }
+    if (session->flags & CHEST_POWER_SCALE) {
+      say(session->error, "grid: CHEST_POWER_SCALE is for matrices");
+      return CHEST_E_STATE;
+    }
+    if (!loaded.is_grid && loaded.kind != "ls") {
+      say(session->error, "grid: %s is a model of matrices", loaded.path.c_str());
+      return CHEST_E_STATE;
+    }
+    if (loaded.kind == "ls" && (grid->n_rx != loaded.n_rx || grid->n_tx != loaded.n_tx)) {
+      say(session->error, "grid: it is of %u receive antennas and %u ports, the model of %llux%llu",
+          grid->n_rx, grid->n_tx, static_cast<unsigned long long>(loaded.n_rx),
+          static_cast<unsigned long long>(loaded.n_tx));
+      return CHEST_E_SHAPE;
+    }
+    arma::cx_mat sent;
+    if (x) {
+      const chest_status status = Call(*session).check_view("x", x, true, false);
+      if (status != CHEST_OK) return status;
+      const std::int64_t n_f = grid->n_subcarriers, n_s = grid->n_symbols;
+      if (x->rank != 3 || x->dim[0] != grid->n_tx || x->dim[1] != n_f || x->dim[2] != n_s) {
+        say(session->error, "x: expected [tx = %u, subcarrier = %u, symbol = %u]", grid->n_tx,
+            grid->n_subcarriers, grid->n_symbols);
+        return CHEST_E_SHAPE;
+      }
+      sent.set_size(grid->n_tx, static_cast<arma::uword>(n_f * n_s));
+      std::vector<std::complex<float>> values(static_cast<std::size_t>(grid->n_tx * n_f));
+      for (std::int64_t s = 0; s < n_s; ++s) {
+        gather(*x, s * x->stride[2], grid->n_tx, x->stride[0], n_f, x->stride[1], scale_of(*x),
+               values.data());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          sent(static_cast<arma::uword>(s) * values.size() + i) = std::complex<double>(values[i]);
+        }
+      }
+      if (!sent.is_finite()) {
+        say(session->error, "x has values that are not finite");
+        return CHEST_E_NUMERIC;
+      }
+    }
+    chest::NamedOptions spec = chest::parse_named_options(loaded.kind);
+    if (loaded.network) spec.options["precision"] = chest::to_string(loaded.precision);
+    auto models = loaded.store ? loaded.store : std::make_shared<chest::ModelStore>();
+    session->grid = std::make_unique<chest_c_grid::GridSession>(spec, models, *grid, sent);
+    session->stats.allocates = 1;
+    return CHEST_OK;
+  });
+}
+
 chest_status chest_estimate(chest_session* session, const chest_tensor* y,
                             const chest_tensor* noise_var, chest_tensor* h_hat,
                             chest_tensor* err_var, void* cuda_stream) {
@@ -815,7 +805,8 @@ chest_status chest_estimate(chest_session* session, const chest_tensor* y,
   chest_status status = call.check(y, noise_var, h_hat, err_var, cuda_stream);
   if (status != CHEST_OK) return status;
   status = guarded(session->error, [&] {
-    return estimate_all(*session, *y, noise_var, *h_hat, err_var, call.n_items);
+    return session->grid ? estimate_grids(*session, *y, noise_var, *h_hat, err_var, call.n_items)
+                         : estimate_all(*session, *y, noise_var, *h_hat, err_var, call.n_items);
   });
   if (status == CHEST_OK) session->stats.calls += 1;
   session->stats.seconds +=

@@ -96,6 +96,19 @@ typedef struct chest_options {
   void* alloc_ctx;
 } chest_options;
 
+/* An OFDM grid and its pilots. */
+typedef struct chest_grid {
+  uint32_t struct_size;
+  uint32_t n_rx, n_tx; /* receive antennas; ports */
+  uint32_t n_subcarriers, n_symbols;
+  double spacing_hz; /* of subcarriers */
+  uint32_t panel
+      [3]; /* rows, columns, polarisations of the receive antennas; zeros: a line, or the model's */
+  float pilot_energy; /* of `pilots`, per element and port; 0 means 1 */
+  const char*
+      pilots; /* "comb:4,symbols=2-11", "dmrs:symbols=2-11", "file=P.h5" as chest sweep takes them; NULL: x */
+} chest_grid;
+
 typedef struct chest_info {
   uint32_t struct_size;
   uint32_t n_rx, n_tx;
@@ -141,6 +154,13 @@ CHEST_API chest_status chest_session_create(const chest_model* model, const ches
                                             chest_session** session);
 /* Set-up: P [tx, pilot], complex; NULL: the identity. On failure the pilots stay what they were. */
 CHEST_API chest_status chest_session_pilots(chest_session* session, const chest_tensor* p);
+/* Set-up for grids, which sessions of a model of grids need, and those of "ls:RXxTX" may have: from then on
+ * y and h_hat have axes of subcarriers and symbols.
+ *   x  NULL, or what every port sends, [tx, subcarrier, symbol], complex, 0 where it is silent; no element
+ *      is shared by ports. Without it grid->pilots says what is sent.
+ * On failure the session stays what it was. */
+CHEST_API chest_status chest_session_grid(chest_session* session, const chest_grid* grid,
+                                          const chest_tensor* x);
 /* Estimates a batch.
  *   y          [batch, rx, pilot] or [rx, pilot], complex
  *   noise_var  noise variance per complex value of y: rank 0 for all items, or [batch]; NaN or a NULL pointer:
@@ -149,6 +169,11 @@ CHEST_API chest_status chest_session_pilots(chest_session* session, const chest_
  *   err_var    NULL, or the predicted error variance per entry of h: [batch] (rank 0 for one item), or
  *              [batch, rx, tx] with each item's value at every entry; NaN where it is not known
  *   cuda_stream  NULL
+ * After chest_session_grid():
+ *   y          [batch, rx, subcarrier, symbol] or without the batch; the elements of pilots are read
+ *   h_hat      [batch, rx, tx, subcarrier, symbol] or without the batch
+ *   err_var    NULL, [batch] (the mean of all entries), or the axes of h_hat
+ * and the call allocates.
  * Items whose values are not finite, or all zero, are estimated as NaN, with CHEST_E_NUMERIC at the end; the other
  * items of the batch are estimated. Any other failure leaves the outputs untouched. */
 CHEST_API chest_status chest_estimate(chest_session* session, const chest_tensor* y,

@@ -90,6 +90,12 @@ class Session {
     check(chest_session_pilots(session_.get(), &tensor));
     n_pilots_ = n_pilots;
   }
+  /// Grids from now on: estimate() takes views of grids.
+  /// @param x  what every port sends, [tx, subcarrier, symbol]; null: grid.pilots
+  void grid(chest_grid grid, const chest_tensor* x = nullptr) {
+    grid.struct_size = sizeof grid;
+    check(chest_session_grid(session_.get(), &grid, x));
+  }
   /// @param y          [n, n_rx, n_pilots]
   /// @param noise_var  of all items; NaN: found for each
   /// @param h          [n, n_rx, n_tx]

@@ -32,6 +32,11 @@ struct PilotPattern {
   std::string why_invalid() const;
 };
 
+/// The pattern of ports that share no element.
+/// @param x  what every port sends, [n_tx, n_subcarriers n_symbols], subcarriers fastest; 0: silent
+/// @throws Error(invalid_argument) if x does not fit the grid or no pattern is usable
+PilotPattern sent_pattern(const arma::cx_mat& x, const GridAxes& grid);
+
 /// The observation of a pattern for n_rx receive antennas: y is [n_rx, n], a column per position
 /// with n_rx fastest. Its pattern() is `pattern`.
 /// @throws Error(invalid_argument) if the pattern is not usable or n_rx is 0
