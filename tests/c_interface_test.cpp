@@ -423,7 +423,12 @@ TEST_F(CInterface, EstimatesGridsAsTheLibraryDoes) {
     EXPECT_NEAR(static_cast<double>(mean), arma::mean(expected.element_mse.col(0)), 1e-6);
     // What does not fit is a status.
     EXPECT_THROW(s.estimate(one, &noise, to), chest_c::Error);
-    EXPECT_THROW(s.pilots(copy.data(), 2), chest_c::Error);
+    const std::complex<float> identity[] = {1.0F, 0.0F, 0.0F, 1.0F};
+    s.pilots(identity, 2);  // matrices again
+    s.estimate(copy.data(), 1, 0.1F, first.data());
+    EXPECT_EQ(first[0], copy[0]);
+    EXPECT_THROW(s.estimate(one, &noise, to_one), chest_c::Error);
+    s.grid(asked, by_name ? nullptr : &x);
     asked.n_rx = 3;
     EXPECT_THROW(s.grid(asked, by_name ? nullptr : &x), chest_c::Error);
     asked = grid;

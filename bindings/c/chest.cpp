@@ -507,6 +507,7 @@ void plan_session(chest_session& session, const arma::cx_mat& P) {
     y[0] = 1.0F;
     planned->estimate(y.data(), 1.0, *work, h.data());
   }
+  session.grid.reset();
   session.planned = std::move(planned);
   session.work = std::move(work);
   session.y = std::move(y);
@@ -693,8 +694,9 @@ chest_status chest_session_pilots(chest_session* session, const chest_tensor* p)
   session->error[0] = '\0';
   return guarded(session->error, [&]() -> chest_status {
     const arma::uword n_tx = session->loaded->n_tx;
-    if (session->loaded->is_grid || session->grid) {
-      say(session->error, "the session is for grids: chest_session_grid says what is sent");
+    if (session->loaded->is_grid) {
+      say(session->error, "%s is a model of grids: chest_session_grid says what is sent",
+          session->loaded->path.c_str());
       return CHEST_E_STATE;
     }
     if (!p) {

@@ -152,7 +152,7 @@ CHEST_API void chest_model_close(chest_model* model);
 /* A session with identity pilots: y is H + n. */
 CHEST_API chest_status chest_session_create(const chest_model* model, const chest_options* options,
                                             chest_session** session);
-/* Set-up: P [tx, pilot], complex; NULL: the identity. On failure the pilots stay what they were. */
+/* Set-up for matrices: P [tx, pilot], complex; NULL: the identity. On failure the session stays what it was. */
 CHEST_API chest_status chest_session_pilots(chest_session* session, const chest_tensor* p);
 /* Set-up for grids, which sessions of a model of grids need, and those of "ls:RXxTX" may have: from then on
  * y and h_hat have axes of subcarriers and symbols.

@@ -55,8 +55,8 @@ static double *complex_values(const mxArray *array, const char *name) {
   return out;
 }
 
-static mxArray *complex_array(const double *values, const mwSize *dims, mxClassID class_id) {
-  mxArray *out = mxCreateNumericArray(3, dims, class_id, mxCOMPLEX);
+static mxArray *complex_array(const double *values, mwSize n_dims, const mwSize *dims, mxClassID class_id) {
+  mxArray *out = mxCreateNumericArray(n_dims, dims, class_id, mxCOMPLEX);
   const size_t n = mxGetNumberOfElements(out);
   const int is_single = class_id == mxSINGLE_CLASS;
 #if MX_HAS_INTERLEAVED_COMPLEX
@@ -93,9 +93,97 @@ static chest_tensor view(double *data, int64_t n_rows, int64_t n_columns, int64_
   return v;
 }
 
+/* Column-major dimensions, the first the fastest; `order` names them in the order of the view. */
+static chest_tensor array_view(uint16_t dtype, void *data, uint32_t rank, const int64_t *dims, const int *order) {
+  chest_tensor v;
+  int64_t stride[6];
+  memset(&v, 0, sizeof v);
+  v.struct_size = sizeof v;
+  v.dtype = dtype;
+  v.rank = rank;
+  for (uint32_t i = 0; i < rank; ++i) stride[i] = i == 0 ? 1 : stride[i - 1] * dims[i - 1];
+  for (uint32_t i = 0; i < rank; ++i) v.dim[i] = dims[order[i]], v.stride[i] = stride[order[i]];
+  v.data = data;
+  return v;
+}
+
+static int64_t size_of(const mxArray *array, mwSize axis) {
+  return axis < mxGetNumberOfDimensions(array) ? (int64_t)mxGetDimensions(array)[axis] : 1;
+}
+
+static double number_field(const mxArray *grid, const char *name, double otherwise) {
+  const mxArray *field = mxGetField(grid, 0, name);
+  if (!field || mxIsEmpty(field)) return otherwise;
+  const double value = mxGetScalar(field);
+  if (!mxIsNumeric(field) || mxGetNumberOfElements(field) != 1 || !(value >= 0)) {
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: grid.%s: expected a number of 0 or more", name);
+  }
+  return value;
+}
+
+/* y [n_rx, n_subcarriers, n_symbols, n] through the grid of a struct. */
+static void estimate_grids(int n_out, mxArray *out[], const mxArray *received, const chest_tensor *noise,
+                           const mxArray *grid) {
+  const mxArray *pilots = mxGetField(grid, 0, "pilots"), *panel = mxGetField(grid, 0, "panel");
+  const int64_t n_rx = size_of(received, 0), n_f = size_of(received, 1), n_s = size_of(received, 2),
+                n = size_of(received, 3);
+  chest_grid asked;
+  memset(&asked, 0, sizeof asked);
+  asked.struct_size = sizeof asked;
+  asked.n_rx = (uint32_t)n_rx;
+  asked.n_subcarriers = (uint32_t)n_f;
+  asked.n_symbols = (uint32_t)n_s;
+  asked.spacing_hz = number_field(grid, "spacing", 0);
+  asked.pilot_energy = (float)number_field(grid, "energy", 1);
+  for (size_t i = 0; panel && i < mxGetNumberOfElements(panel) && i < 3; ++i) {
+    if (mxIsDouble(panel)) asked.panel[i] = (uint32_t)((const double *)mxGetData(panel))[i];
+  }
+  char text[1024];
+  chest_tensor x;
+  if (pilots && mxIsChar(pilots) && !mxGetString(pilots, text, sizeof text)) {
+    asked.pilots = text;
+    asked.n_tx = (uint32_t)number_field(grid, "n_tx", 1);
+  } else if (pilots) {
+    const int64_t dims[3] = {size_of(pilots, 0), size_of(pilots, 1), size_of(pilots, 2)};
+    const int order[3] = {0, 1, 2};
+    x = array_view(CHEST_CF64, complex_values(pilots, "grid.pilots"), 3, dims, order);
+    asked.n_tx = (uint32_t)dims[0];
+  } else {
+    mexErrMsgIdAndTxt("chest:argument",
+                      "chest_estimate: grid has no field pilots; expected a text or [n_tx, n_subcarriers, n_symbols]");
+  }
+  check(chest_session_grid(session_, &asked, asked.pilots ? NULL : &x), chest_session_error(session_));
+
+  const int64_t y_dims[4] = {n_rx, n_f, n_s, n}, h_dims[5] = {n_rx, asked.n_tx, n_f, n_s, n};
+  const int y_order[4] = {3, 0, 1, 2}, h_order[5] = {4, 0, 1, 2, 3};
+  const mwSize shape[5] = {(mwSize)n_rx, asked.n_tx, (mwSize)n_f, (mwSize)n_s, (mwSize)n};
+  const size_t n_values = (size_t)(n_rx * n_f * n_s * n) * asked.n_tx;
+  double *h = mxMalloc((2 * n_values + 1) * sizeof *h);
+  mxArray *errors = n_out > 1 ? mxCreateNumericArray(5, shape, mxDOUBLE_CLASS, mxREAL) : NULL;
+  const chest_tensor from = array_view(CHEST_CF64, complex_values(received, "y"), 4, y_dims, y_order);
+  chest_tensor to = array_view(CHEST_CF64, h, 5, h_dims, h_order);
+  chest_tensor err = array_view(CHEST_F64, errors ? mxGetData(errors) : NULL, 5, h_dims, h_order);
+  const chest_status status = chest_estimate(session_, &from, noise, &to, errors ? &err : NULL, NULL);
+  if (status == CHEST_E_NUMERIC) {
+    mexWarnMsgIdAndTxt("chest:numeric", "chest_estimate: %s", chest_session_error(session_));
+  } else {
+    check(status, chest_session_error(session_));
+  }
+  out[0] = complex_array(h, 5, shape, mxIsSingle(received) ? mxSINGLE_CLASS : mxDOUBLE_CLASS);
+  if (errors) out[1] = errors;
+}
+
+static mxArray *last_sigma2(void) {
+  chest_stats stats;
+  memset(&stats, 0, sizeof stats);
+  stats.struct_size = sizeof stats;
+  chest_session_stats(session_, &stats);
+  return mxCreateDoubleScalar(stats.last_sigma2);
+}
+
 void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
   if (n_in < 2 || n_in > 4 || n_out > 3) {
-    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: expected (model, y), (model, y, noise_var) or (model, y, noise_var, P)");
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: expected (model, y), (model, y, noise_var), (model, y, noise_var, P) or (model, y, noise_var, grid)");
   }
   char path[sizeof path_];
   if (!mxIsChar(in[0]) || mxGetString(in[0], path, sizeof path)) {
@@ -118,13 +206,18 @@ void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
   info.struct_size = sizeof info;
   chest_model_info(model_, &info);
 
+  const int is_grid = n_in == 4 && mxIsStruct(in[3]);
   const mwSize n_dims = mxGetNumberOfDimensions(in[1]);
   const mwSize *dims = mxGetDimensions(in[1]);
-  if (n_dims > 3) mexErrMsgIdAndTxt("chest:argument", "chest_estimate: y has %d dimensions; expected [n_rx, n_pilots, n]", (int)n_dims);
+  if (n_dims > (is_grid ? 4 : 3)) {
+    mexErrMsgIdAndTxt("chest:argument", "chest_estimate: y has %d dimensions; expected %s", (int)n_dims,
+                      is_grid ? "[n_rx, n_subcarriers, n_symbols, n]" : "[n_rx, n_pilots, n]");
+  }
   const int64_t n = n_dims == 3 ? (int64_t)dims[2] : 1;
-  double *y = complex_values(in[1], "y");
 
-  if (n_in == 4 && !mxIsEmpty(in[3])) {
+  if (is_grid) {
+    /* Below, once the noise is known. */
+  } else if (n_in == 4 && !mxIsEmpty(in[3])) {
     chest_tensor p = view(complex_values(in[3], "P"), (int64_t)mxGetM(in[3]), (int64_t)mxGetN(in[3]), 1);
     p.rank = 2;
     p.dim[0] = p.dim[1], p.dim[1] = p.dim[2];
@@ -152,6 +245,12 @@ void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
     }
   }
 
+  if (is_grid) {
+    estimate_grids(n_out, out, in[1], &noise, in[3]);
+    if (n_out > 2) out[2] = last_sigma2();
+    return;
+  }
+  double *y = complex_values(in[1], "y");
   const mwSize h_dims[3] = {info.n_rx, info.n_tx, (mwSize)n};
   double *h = mxMalloc((2 * (size_t)info.n_rx * info.n_tx * (size_t)n + 1) * sizeof *h);
   mxArray *errors = mxCreateDoubleMatrix((mwSize)n, 1, mxREAL);
@@ -171,13 +270,7 @@ void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
   } else {
     check(status, chest_session_error(session_));
   }
-  out[0] = complex_array(h, h_dims, mxIsSingle(in[1]) ? mxSINGLE_CLASS : mxDOUBLE_CLASS);
+  out[0] = complex_array(h, 3, h_dims, mxIsSingle(in[1]) ? mxSINGLE_CLASS : mxDOUBLE_CLASS);
   if (n_out > 1) out[1] = errors;
-  if (n_out > 2) {
-    chest_stats stats;
-    memset(&stats, 0, sizeof stats);
-    stats.struct_size = sizeof stats;
-    chest_session_stats(session_, &stats);
-    out[2] = mxCreateDoubleScalar(stats.last_sigma2);
-  }
+  if (n_out > 2) out[2] = last_sigma2();
 }
