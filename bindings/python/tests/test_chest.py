@@ -110,7 +110,8 @@ def test_pilots(h):
     noise = chest.noise(h.shape, 0.4, seed=3)
     orthogonal, _ = model.estimate(h @ dft + noise, 0.4, dft)
     direct, _ = model.estimate(h + noise @ dft.conj().T / 4, 0.1)
-    assert np.abs(orthogonal - direct).max() < 1e-5
+    # In bfloat16, where the processor is fast with it.
+    assert np.abs(orthogonal - direct).max() < 5e-3
     few = dft[:, :2]
     y = h @ few + chest.noise((60, 16, 2), 0.1)
     h_hat, _ = model.estimate(y, 0.1, few)
