@@ -89,8 +89,8 @@ struct AnalysisInput {
   void go_on() const {
     if (terminal.interrupted()) throw Error(ErrorKind::interrupted, "interrupted");
   }
-  ScoreOptions score_options() const {
-    ScoreOptions options;
+  ScoreCheckOptions score_options() const {
+    ScoreCheckOptions options;
     options.n_probes = flags.n_probes;
     options.seed = flags.common.seed;
     return options;
@@ -115,7 +115,7 @@ AnalysisTable analyze_jacobian(const AnalysisInput& in) {
   std::vector<JacobianReport> reports(n_snr * n);
   JacobianOptions options;
   options.n_probes = std::max<arma::uword>(in.flags.n_probes, 2);
-  const ScoreOptions noise = in.score_options();
+  const ScoreCheckOptions noise = in.score_options();
   parallel_for(reports.size(), in.n_threads, [&](std::size_t i) {
     in.go_on();
     const double sigma2 = from_db(-in.snr_db[i / n]);

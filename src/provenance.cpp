@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include <chest/error.hpp>
+#include <chest/newer_file.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -41,11 +42,16 @@ Provenance read_provenance(const ArchiveReader& archive, const std::string& form
                                        ", expected a " + format + " file");
   }
   const auto file_version = archive.integer_attribute("/", "format_version");
-  if (!file_version || *file_version < 1 || *file_version > newest_format_version) {
+  if (!file_version || *file_version < 1) {
     throw Error(ErrorKind::format, file + ": format version " +
                                        (file_version ? std::to_string(*file_version) : "missing") +
-                                       ", this chest reads up to " +
-                                       std::to_string(newest_format_version));
+                                       ", expected 1 to " + std::to_string(newest_format_version));
+  }
+  if (*file_version > newest_format_version) {
+    throw NewerFile(file + ": format version " + std::to_string(*file_version) + ", written by " +
+                    archive.text_attribute("/", "made_by").value_or("an unknown program") +
+                    "; this chest " + version() + " reads up to " +
+                    std::to_string(newest_format_version) + ": use a newer one");
   }
   Provenance out;
   out.command_line = archive.text_attribute("/", "command_line").value_or("");

@@ -165,7 +165,7 @@ TEST(Conservativity, OfALinearFieldIsItsAntisymmetricPart) {
   Rng rng = test_rng(6);
   const arma::mat M = 0.1 * random_real(12, rng);
   const RealLinear field(M);
-  ScoreOptions options;
+  ScoreCheckOptions options;
   options.n_probes = 400;
   const arma::cx_mat h = rng.cx_normal(6, 5);
   const ConservativityReport report = measure_conservativity(field, h, 0.5, options);
@@ -180,7 +180,7 @@ TEST(Conservativity, OfExactPriorsIsThatOfAGradient) {
   Rng rng = test_rng(7);
   const GaussianMixture prior = random_mixture(6, 3, rng);
   const auto denoiser = make_gaussian_mixture_denoiser(prior);
-  ScoreOptions options;
+  ScoreCheckOptions options;
   options.n_points = 16;
   const ConservativityReport report =
       measure_conservativity(*denoiser, draw(prior, 6, rng), 0.5, options);

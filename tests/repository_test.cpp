@@ -7,6 +7,10 @@
 #include <string>
 #include <vector>
 
+#include <chest/provenance.hpp>
+
+#include "bindings/c/chest.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -66,6 +70,28 @@ TEST(Documents, BlocksOfCppAreQuotedFromExamples) {
     }
   }
   EXPECT_GE(n_blocks, 2u);
+}
+
+// The version stands in CMakeLists.txt; what cannot read it there says the same.
+TEST(Repository, HasOneVersion) {
+  const auto find = [](const char* file, const char* pattern) {
+    for (const std::string& line : lines_of(root / file)) {
+      std::smatch found;
+      if (std::regex_search(line, found, std::regex(pattern))) return found.str(1);
+    }
+    return std::string("none in ") + file;
+  };
+  const std::string version = find("CMakeLists.txt", R"(^project\(chest VERSION ([0-9.]+))");
+  EXPECT_TRUE(std::regex_match(version, std::regex("[0-9]+[.][0-9]+[.][0-9]+"))) << version;
+  EXPECT_EQ(chest::version(), version);
+  EXPECT_EQ(chest_version(), version);
+  EXPECT_EQ(find("CHANGELOG.md", "^## ([0-9.]+)"), version);
+  // Debian's may have a revision behind it.
+  EXPECT_EQ(find("debian/changelog", R"(^chest \(([0-9.]+)[^)]*\))"), version);
+  EXPECT_EQ(find("bindings/c/chest.h", "chest_version[(]void[)]; /[*] \"([0-9.]+)\" [*]/"), version);
+  // pyproject.toml reads CMakeLists.txt itself.
+  EXPECT_EQ(find("pyproject.toml", "^(version) *="), "none in pyproject.toml");
+  EXPECT_EQ(find("pyproject.toml", "^input = \"(.*)\""), "CMakeLists.txt");
 }
 
 // A public header names the standard headers of what it uses, whatever Armadillo brings along.

@@ -29,6 +29,7 @@
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/run_options.hpp>
 #include <chest/metrics.hpp>
+#include <chest/newer_file.hpp>
 #include <chest/observation.hpp>
 #include <chest/spec.hpp>
 
@@ -81,6 +82,9 @@ template <class Work>
 chest_status guarded(char (&text)[text_length], Work&& work) noexcept {
   try {
     return work();
+  } catch (const chest::NewerFile& error) {
+    say(text, "%s", error.what());
+    return CHEST_E_VERSION;
   } catch (const chest::Error& error) {
     say(text, "%s", error.what());
     return status_of(error.kind());
@@ -330,7 +334,11 @@ class Call {
  private:
   template <class... Values>
   chest_status refuse(chest_status status, const char* format, Values... values) {
-    std::snprintf(session_.error, text_length, format, values...);
+    if constexpr (sizeof...(values) == 0) {
+      std::snprintf(session_.error, text_length, "%s", format);
+    } else {
+      std::snprintf(session_.error, text_length, format, values...);
+    }
     return status;
   }
 

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t score_stream = 3200;
 
 void check_score(const char* who, const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,
-                 const ScoreOptions& options) {
+                 const ScoreCheckOptions& options) {
   const auto say = [&](const std::string& text) { refuse(std::string(who) + ": " + text); };
   if (h.n_rows != denoiser.n_h()) {
     say("channels of " + std::to_string(h.n_rows) + " entries, the prior has " +
@@ -45,13 +45,13 @@ void gauss_legendre(arma::uword n, arma::vec& x, arma::vec& w) {
 }
 
 /// Random directions of a sample.
-Rng directions_of(const ScoreOptions& options, arma::uword k) {
+Rng directions_of(const ScoreCheckOptions& options, arma::uword k) {
   return Rng(options.seed, {Purpose::validation, score_stream + 1, options.first_sample + k});
 }
 
 /// tr J_r / 2 of each channel: whole, or by probes.
 arma::vec traces(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
-                 const ScoreOptions& options) {
+                 const ScoreCheckOptions& options) {
   arma::vec out(z.n_cols);
   for (arma::uword k = 0; k < z.n_cols; ++k) {
     const DenoiserDerivative at(denoiser, z.col(k), sigma2);
@@ -74,7 +74,7 @@ arma::vec traces(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
 }  // namespace
 
 arma::cx_mat report_noise(arma::uword n_h, arma::uword n, double sigma2,
-                          const ScoreOptions& options) {
+                          const ScoreCheckOptions& options) {
   arma::cx_mat out(n_h, n);
   for (arma::uword k = 0; k < n; ++k) {
     Rng rng(options.seed, {Purpose::validation, score_stream, options.first_sample + k});
@@ -84,7 +84,7 @@ arma::cx_mat report_noise(arma::uword n_h, arma::uword n, double sigma2,
 }
 
 ConservativityReport measure_conservativity(const Denoiser& denoiser, const arma::cx_mat& h,
-                                            double sigma2, const ScoreOptions& options) {
+                                            double sigma2, const ScoreCheckOptions& options) {
   check_score("conservativity", denoiser, h, sigma2, options);
   const arma::uword n_h = h.n_rows, n_points = options.n_points;
   const arma::cx_mat z = h + report_noise(n_h, h.n_cols, sigma2, options);
@@ -131,7 +131,7 @@ ConservativityReport measure_conservativity(const Denoiser& denoiser, const arma
 }
 
 ScoreReport test_score(const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,
-                       const ScoreOptions& options) {
+                       const ScoreCheckOptions& options) {
   check_score("score", denoiser, h, sigma2, options);
   const double n = static_cast<double>(h.n_elem), n_samples = static_cast<double>(h.n_cols);
   const arma::cx_mat z = h + report_noise(h.n_rows, h.n_cols, sigma2, options);
@@ -147,7 +147,7 @@ ScoreReport test_score(const Denoiser& denoiser, const arma::cx_mat& h, double s
 }
 
 DimensionReport measure_dimension(const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,
-                                  const ScoreOptions& options) {
+                                  const ScoreCheckOptions& options) {
   check_score("dimension", denoiser, h, sigma2, options);
   const arma::cx_mat z = h + report_noise(h.n_rows, h.n_cols, sigma2, options);
   DimensionReport out;

@@ -77,6 +77,11 @@ file(GLOB_RECURSE pc ${WORK}/moved/*chest.pc)
 get_filename_component(pc_folder ${pc} DIRECTORY)
 file(GLOB_RECURSE library ${WORK}/moved/*libchest.so.0)
 get_filename_component(library_folder ${library} DIRECTORY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${pc_folder} ${PKG_CONFIG} --modversion chest
+  OUTPUT_VARIABLE version OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT version STREQUAL VERSION)
+  message(FATAL_ERROR "chest.pc says version ${version}, CMakeLists.txt ${VERSION}")
+endif()
 foreach(example IN ITEMS estimate int16 slot)
   run(sh -c "${CC} -std=c99 -Wall -Wextra -Werror -O1 ${TREE}/examples/c/${example}.c \
 $(PKG_CONFIG_PATH=${pc_folder} ${PKG_CONFIG} --cflags --libs chest) ${CXX_FLAGS} -lm -o ${WORK}/${example} && \

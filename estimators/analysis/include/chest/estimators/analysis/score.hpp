@@ -9,7 +9,7 @@
 namespace chest {
 inline namespace v0 {
 
-struct ScoreOptions {
+struct ScoreCheckOptions {
   arma::uword n_probes = 4;     ///< directions per channel, >= 1
   arma::uword n_points = 8;     ///< Gauss-Legendre points of each side of a polygon, 2 .. 16
   double side = 1.0;            ///< of the polygons, over the noise sqrt(n_h sigma2); > 0
@@ -33,7 +33,7 @@ struct ConservativityReport {
 /// @throws Error(invalid_argument) if sizes do not fit or an option is out of range
 /// Source: [Horvat2024], [Vuong2025]
 ConservativityReport measure_conservativity(const Denoiser& denoiser, const arma::cx_mat& h,
-                                            double sigma2, const ScoreOptions& options = {});
+                                            double sigma2, const ScoreCheckOptions& options = {});
 
 /// Laws that a score of the law of z keeps, with f = (D - z) / sigma2 and z = h + noise.
 struct ScoreReport {
@@ -46,7 +46,7 @@ struct ScoreReport {
   double measured = 0.0;  ///< E||D - h||^2 / n_h
 };
 ScoreReport test_score(const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,
-                       const ScoreOptions& options = {});
+                       const ScoreCheckOptions& options = {});
 
 /// Complex dimensions of the prior at a noise level.
 struct DimensionReport {
@@ -56,11 +56,11 @@ struct DimensionReport {
   double count = 0.0;
 };
 DimensionReport measure_dimension(const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,
-                                  const ScoreOptions& options = {});
+                                  const ScoreCheckOptions& options = {});
 
 /// The noise of these reports: column k is that of sample first_sample + k. [n_h, n]
 arma::cx_mat report_noise(arma::uword n_h, arma::uword n, double sigma2,
-                          const ScoreOptions& options);
+                          const ScoreCheckOptions& options);
 
 }  // namespace v0
 }  // namespace chest

@@ -1,0 +1,41 @@
+# The source tarball holds what git tracks and the commit, and is configured without a checkout.
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+if(NOT EXISTS ${TREE}/.git)
+  message(STATUS "skipped: ${TREE} is no checkout")
+  return()
+endif()
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+run(cpack -G TGZ --config ${BUILD}/CPackSourceConfig.cmake -B ${WORK})
+run(${CMAKE_COMMAND} -E chdir ${WORK} ${CMAKE_COMMAND} -E tar xf chest-${VERSION}.tar.gz)
+set(tree ${WORK}/chest-${VERSION})
+
+execute_process(COMMAND git ls-files WORKING_DIRECTORY ${TREE} OUTPUT_VARIABLE tracked OUTPUT_STRIP_TRAILING_WHITESPACE)
+string(REPLACE "\n" ";" tracked "${tracked}")
+file(GLOB_RECURSE packed RELATIVE ${tree} ${tree}/* ${tree}/.*)
+list(APPEND tracked COMMIT)
+foreach(list IN ITEMS tracked packed)
+  list(REMOVE_DUPLICATES ${list})
+  list(SORT ${list})
+endforeach()
+if(NOT tracked STREQUAL packed)
+  set(missing ${tracked})
+  list(REMOVE_ITEM missing ${packed})
+  list(REMOVE_ITEM packed ${tracked})
+  message(FATAL_ERROR "the tarball lacks [${missing}] and has beside what git tracks [${packed}]")
+endif()
+# A script stays one that can be run.
+run(sh -c "test -x ${tree}/scripts/test.sh")
+
+# The folder around it belongs to a checkout: the commit is that of the tarball all the same.
+run(${CMAKE_COMMAND} -S ${tree} -B ${WORK}/build -G ${GENERATOR} -DCHEST_WITH_TORCH=OFF -DCHEST_BUILD_TESTS=OFF
+  -DCHEST_BUILD_EXAMPLES=OFF "-DCMAKE_PREFIX_PATH=${PREFIX_PATH}")
+file(READ ${tree}/COMMIT commit)
+string(STRIP "${commit}" commit)
+file(STRINGS ${WORK}/build/compile_commands.json named REGEX "CHEST_COMMIT=[^ ]*${commit}")
+if(NOT commit OR NOT named)
+  message(FATAL_ERROR "sources from the tarball do not name its commit, \"${commit}\"")
+endif()
