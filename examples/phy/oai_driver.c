@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   const double snr_db = 10.0, sigma2 = pow(10.0, -0.1 * snr_db);
   module chest;
   void* state = NULL;
-  if (n_h < 1 || load(argv[1], &chest) || chest.init(argv[2], n_prb, &state)) return 1;
+  if (n_h < 1 || load(argv[1], &chest) || chest.init(argv[2], n_rx, n_tx, n_prb, &state)) return 1;
 
   rng r = {7};
   const int n = n_slots * n_prb;

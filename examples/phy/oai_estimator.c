@@ -32,7 +32,8 @@ int32_t chest_estimator_shutdown(void* state) {
   return 0;
 }
 
-int32_t chest_estimator_init(const char* model, int32_t most, void** state) {
+int32_t chest_estimator_init(const char* model, int32_t n_rx, int32_t n_layers, int32_t most,
+                             void** state) {
   estimator* e = most > 0 ? calloc(1, sizeof *e) : NULL;
   chest_options options = {0};
   options.struct_size = sizeof options;
@@ -45,6 +46,12 @@ int32_t chest_estimator_init(const char* model, int32_t most, void** state) {
   }
   e->info.struct_size = sizeof e->info;
   chest_model_info(e->model, &e->info);
+  if ((int32_t)e->info.n_rx != n_rx || (int32_t)e->info.n_tx != n_layers) {
+    fprintf(stderr, "chest_estimator_init: %s is %ux%u; expected %dx%d\n", model, e->info.n_rx,
+            e->info.n_tx, n_rx, n_layers);
+    chest_estimator_shutdown(e);
+    return -1;
+  }
   e->most = most;
   const size_t n = (size_t)most * e->info.n_rx * e->info.n_tx;
   e->y = malloc(n * sizeof *e->y);

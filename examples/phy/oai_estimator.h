@@ -13,9 +13,10 @@ typedef struct c16 {
   int16_t r, i;
 } c16_t;
 
-/* Opens a model for one thread. `most` is the number of channels that a call holds at most. 0, or -1 with a line
- * on stderr. */
-typedef int32_t(chest_estimator_init_t)(const char* model, int32_t most, void** state);
+/* Opens a model of n_rx receive antennas and n_layers layers for one thread, for calls of at most `most` channels.
+ * 0, or -1 with a line on stderr. */
+typedef int32_t(chest_estimator_init_t)(const char* model, int32_t n_rx, int32_t n_layers,
+                                        int32_t most, void** state);
 /* Replaces least squares by the model's estimates, for the n subcarriers first, first + step ...
  *   ls    in, [layer * n_rx + rx][subcarrier]: least squares at the pilots, any gain
  *   est   out, the same form; may be `ls`
