@@ -203,8 +203,10 @@ class Model {
                                    static_cast<py::ssize_t>(info_.n_tx)};
     py::array h = wide ? py::array(py::array_t<std::complex<double>>(shape))
                        : py::array(py::array_t<std::complex<float>>(shape));
-    py::array errors = wide ? py::array(py::array_t<double>(static_cast<py::ssize_t>(n)))
-                            : py::array(py::array_t<float>(static_cast<py::ssize_t>(n)));
+    // By a shape: pybind11 before 2.12 does not know the size of an item of NumPy 2, and makes strides of 0 of a count.
+    shape.resize(1);
+    py::array errors =
+        wide ? py::array(py::array_t<double>(shape)) : py::array(py::array_t<float>(shape));
     const chest_tensor to = view_of(h, "h_hat");
     chest_tensor err_var{};
     err_var.struct_size = sizeof err_var;
@@ -226,7 +228,8 @@ class Model {
                     "pilots: expected a complex matrix [n_tx, n_pilots]");
       }
       pilot_view = view_of(p, "pilots");
-      key.assign(static_cast<const char*>(p.data()), static_cast<std::size_t>(p.nbytes()));
+      key.assign(static_cast<const char*>(p.data()),
+                 static_cast<std::size_t>(p.size()) * sizeof(std::complex<double>));
     }
     key += power_scale ? "*" : "";
     if (threads == 0) threads = chest::available_threads();
@@ -591,7 +594,7 @@ py::tuple estimate(const std::string& estimator,
     found = chest::built_in().make(spec, context)->estimate(observation);
   }
   const auto n = static_cast<py::ssize_t>(observation.y.n_cols);
-  py::array_t<double> errors(n);
+  py::array_t<double> errors(std::vector<py::ssize_t>{n});
   for (py::ssize_t k = 0; k < n; ++k) {
     errors.mutable_at(k) = found.mse.is_empty() ? NAN
                                                 : found.mse(static_cast<arma::uword>(k)) /
