@@ -281,6 +281,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   NetworkFitOptions fit = recipe(options, line);
   fit.n_threads = options.common.n_threads();
   fit.checkpoint = options.checkpoint.empty() ? options.out + ".checkpoint" : options.checkpoint;
+  fit.process = fit_process_of_environment();
+  const bool is_first = fit.process.rank == 0;
   if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
 
   const Dataset dataset = options.channels.open();
@@ -299,8 +301,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
   }
 
-  const TerminalControl terminal(context.quiet);
+  const TerminalControl terminal(context.quiet || !is_first);
   NetworkModel model = fit_network(fitting, validating, fit, terminal.control());
+  if (!is_first) return 0;
   add_grid(options, samples, model);
   const arma::uword n_epochs = model.validation_losses.n_elem;
   // No epoch when stopped within the first one: the weights reached then are those of the model.
@@ -327,7 +330,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
 
   context.out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
-              << epochs_text(model.validation_losses) << '\n';
+              << epochs_text(model.validation_losses);
+  if (fit.process.count > 1) context.out << ", in " << fit.process.count << " processes";
+  context.out << '\n';
   context.out << "calls per estimate, from validation channels " << validation.text() << ":\n";
   print(model.calibration, context.out);
   if (!finished) {
@@ -440,6 +445,11 @@ int fit(const Args& args, Context& context) {
   // A checkpoint beside the model marks it as this command's own unfinished run only where no model
   // was written yet; otherwise --force says that it may be replaced.
   check_output(options.out, options.force);
+  if (const FitProcess process = fit_process_of_environment();
+      process.count > 1 && options.kind != "dmse") {
+    refuse("fit " + options.kind + " runs in one process, and WORLD_SIZE is " +
+           std::to_string(process.count) + "; several fit dmse alone");
+  }
   return fits.at(options.kind)(options, line, context);
 }
 

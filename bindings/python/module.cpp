@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <map>
@@ -24,6 +25,7 @@
 #include <chest/ofdm.hpp>
 #include <chest/parallel.hpp>
 #include <chest/paths.hpp>
+#include <chest/pilot_pattern.hpp>
 #include <chest/sim/pilots.hpp>
 #include <chest/sim/plot.hpp>
 #include <chest/sim/results.hpp>
@@ -201,8 +203,10 @@ class Model {
                                    static_cast<py::ssize_t>(info_.n_tx)};
     py::array h = wide ? py::array(py::array_t<std::complex<double>>(shape))
                        : py::array(py::array_t<std::complex<float>>(shape));
-    py::array errors = wide ? py::array(py::array_t<double>(static_cast<py::ssize_t>(n)))
-                            : py::array(py::array_t<float>(static_cast<py::ssize_t>(n)));
+    // By a shape: pybind11 before 2.12 does not know the size of an item of NumPy 2, and makes strides of 0 of a count.
+    shape.resize(1);
+    py::array errors =
+        wide ? py::array(py::array_t<double>(shape)) : py::array(py::array_t<float>(shape));
     const chest_tensor to = view_of(h, "h_hat");
     chest_tensor err_var{};
     err_var.struct_size = sizeof err_var;
@@ -224,7 +228,8 @@ class Model {
                     "pilots: expected a complex matrix [n_tx, n_pilots]");
       }
       pilot_view = view_of(p, "pilots");
-      key.assign(static_cast<const char*>(p.data()), static_cast<std::size_t>(p.nbytes()));
+      key.assign(static_cast<const char*>(p.data()),
+                 static_cast<std::size_t>(p.size()) * sizeof(std::complex<double>));
     }
     key += power_scale ? "*" : "";
     if (threads == 0) threads = chest::available_threads();
@@ -589,7 +594,7 @@ py::tuple estimate(const std::string& estimator,
     found = chest::built_in().make(spec, context)->estimate(observation);
   }
   const auto n = static_cast<py::ssize_t>(observation.y.n_cols);
-  py::array_t<double> errors(n);
+  py::array_t<double> errors(std::vector<py::ssize_t>{n});
   for (py::ssize_t k = 0; k < n; ++k) {
     errors.mutable_at(k) = found.mse.is_empty() ? NAN
                                                 : found.mse(static_cast<arma::uword>(k)) /
@@ -597,6 +602,207 @@ py::tuple estimate(const std::string& estimator,
   }
   return py::make_tuple(array_of(found.h, n_rx, P.n_rows), errors);
 }
+
+// ---- grids
+
+/// "624x14@30" as axes.
+chest::GridAxes grid_axes(const std::string& text) {
+  const chest::GridChoice choice = chest::parse_grid(text);
+  chest::GridAxes axes;
+  axes.n_subcarriers = choice.n_subcarriers;
+  axes.n_symbols = std::max<arma::uword>(choice.n_symbols, 1);
+  axes.spacing_hz = choice.spacing_hz;
+  if (axes.is_grid()) return axes;
+  throw Error(ErrorKind::invalid_argument, "grid: '" + text +
+                                               "' is no grid of several elements; write for "
+                                               "example 624x14@30");
+}
+
+/// What every port sends, [n_tx, n_subcarriers, n_symbols], 0 where it is silent. Ports share no element.
+chest::PilotPattern pattern_of(const py::array_t<std::complex<double>, py::array::forcecast>& sent,
+                               const chest::GridAxes& grid) {
+  if (sent.ndim() != 3 || static_cast<arma::uword>(sent.shape(1)) != grid.n_subcarriers ||
+      static_cast<arma::uword>(sent.shape(2)) != grid.n_symbols) {
+    throw Error(ErrorKind::invalid_argument,
+                "pilots: expected a text or an array [n_tx, n_subcarriers = " +
+                    std::to_string(grid.n_subcarriers) +
+                    ", n_symbols = " + std::to_string(grid.n_symbols) + "]");
+  }
+  const auto values = sent.unchecked<3>();
+  arma::cx_mat x(static_cast<arma::uword>(sent.shape(0)), grid.n_elements());
+  for (arma::uword s = 0; s < grid.n_symbols; ++s) {
+    for (arma::uword f = 0; f < grid.n_subcarriers; ++f) {
+      for (arma::uword t = 0; t < x.n_rows; ++t) {
+        x(t, s * grid.n_subcarriers + f) = values(
+            static_cast<py::ssize_t>(t), static_cast<py::ssize_t>(f), static_cast<py::ssize_t>(s));
+      }
+    }
+  }
+  const arma::uvec used = arma::find(arma::sum(arma::abs(x), 0) > 0.0);
+  chest::PilotPattern pattern;
+  pattern.grid = grid;
+  pattern.symbol = used / grid.n_subcarriers;
+  pattern.subcarrier = used - pattern.symbol * grid.n_subcarriers;
+  pattern.group.set_size(used.n_elem);
+  for (arma::uword i = 0; i < used.n_elem; ++i) pattern.group(i) = i;
+  pattern.x = x.cols(used);
+  if (const std::string why = pattern.why_invalid(); !why.empty())
+    throw Error(ErrorKind::invalid_argument, "pilots: " + why);
+  return pattern;
+}
+
+/// An estimator of one pilot pattern on a grid, made once.
+class GridEstimator {
+ public:
+  GridEstimator(const std::string& estimator, const py::object& pilots, const std::string& grid,
+                arma::uword n_rx, arma::uword n_tx, const std::vector<std::string>& models,
+                const std::string& panel, double pilot_power, const std::string& engine,
+                std::uint64_t seed)
+      : spec_(chest::parse_named_options(estimator)),
+        context_(context_of(n_rx, n_tx, models, engine)),
+        seed_(seed) {
+    context_.grid = grid_axes(grid);
+    if (!panel.empty()) {
+      const auto shape = chest::panel_from_text(panel);
+      if (!shape || shape->n() != n_rx) {
+        throw Error(ErrorKind::invalid_argument,
+                    "panel is '" + panel +
+                        "'; expected rows x columns x polarisations of the receive antennas, "
+                        "as in 2x4x2, with the product n_rx = " +
+                        std::to_string(n_rx));
+      }
+      context_.rx_panel = *shape;
+    }
+    if (py::isinstance<py::str>(pilots)) {
+      const chest::sim::PilotSpec spec = chest::sim::parse_pilots(pilots.cast<std::string>());
+      pattern_ =
+          *chest::sim::make_grid_pilots(spec, n_tx, context_.grid, seed, pilot_power).pattern;
+    } else {
+      const auto sent = py::array_t<std::complex<double>, py::array::forcecast>::ensure(pilots);
+      if (!sent) {
+        PyErr_Clear();
+        throw Error(ErrorKind::invalid_argument,
+                    "pilots: expected a text, as in comb:4,symbols=2-11, or a complex array");
+      }
+      pattern_ = pattern_of(sent, context_.grid);
+      pattern_.x *= std::sqrt(pilot_power);
+      if (pattern_.n_tx() != n_tx) {
+        throw Error(ErrorKind::invalid_argument, "pilots: those of " +
+                                                     std::to_string(pattern_.n_tx()) +
+                                                     " ports; n_tx is " + std::to_string(n_tx));
+      }
+    }
+    context_.A = chest::make_grid_observation(pattern_, n_rx);
+    estimator_ = chest::built_in().make(spec_, context_);
+  }
+
+  /// [n_tx, n_subcarriers, n_symbols]
+  py::object pilots() const {
+    arma::cx_mat x(pattern_.n_tx(), context_.grid.n_elements());
+    for (arma::uword p = 0; p < pattern_.n(); ++p)
+      x.col(pattern_.symbol(p) * context_.grid.n_subcarriers + pattern_.subcarrier(p)) =
+          pattern_.x.col(p);
+    return array_of(x.as_col(), 1, pattern_.n_tx(), context_.grid)
+        .attr("__getitem__")(py::make_tuple(0, 0));
+  }
+  std::string method(double noise_var) const { return estimator_->method(noise_var); }
+
+  /// y [n, n_rx, n_subcarriers, n_symbols]; noise_var [n], NaN: found. Error variances with an axis of one antenna.
+  py::tuple estimate(const py::array& y, const std::vector<double>& noise_var, unsigned threads) {
+    const chest_tensor view = view_of(y, "y");
+    const chest::GridAxes& grid = context_.grid;
+    const auto n_rx = static_cast<std::int64_t>(context_.n_rx),
+               n_f = static_cast<std::int64_t>(grid.n_subcarriers),
+               n_s = static_cast<std::int64_t>(grid.n_symbols);
+    if (view.rank != 4 || view.dim[1] != n_rx || view.dim[2] != n_f || view.dim[3] != n_s) {
+      throw Error(ErrorKind::invalid_argument, "y is " + std::string(py::str(y.attr("shape"))) +
+                                                   "; expected [n, n_rx = " + std::to_string(n_rx) +
+                                                   ", n_subcarriers = " + std::to_string(n_f) +
+                                                   ", n_symbols = " + std::to_string(n_s) + "]");
+    }
+    const auto n = static_cast<std::size_t>(view.dim[0]);
+    if (noise_var.size() != n) {
+      throw Error(ErrorKind::invalid_argument, "noise_var has " + std::to_string(noise_var.size()) +
+                                                   " values, y has " + std::to_string(n) +
+                                                   " items");
+    }
+    if (std::any_of(noise_var.begin(), noise_var.end(), [](double v) { return std::isnan(v); }) &&
+        !blind_) {
+      chest::NamedOptions spec = spec_;
+      spec.options.emplace("snr", "unknown");
+      blind_ = chest::built_in().make(spec, context_);
+    }
+    // As estimates lie in memory: receive antennas fastest, then transmit antennas, subcarriers, symbols.
+    const auto n_tx = static_cast<py::ssize_t>(context_.n_tx);
+    const auto outputs = [&](py::ssize_t rows, auto value) {
+      const auto item = static_cast<py::ssize_t>(sizeof value);
+      const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(n), rows, n_tx, n_f, n_s},
+          strides{item * rows * n_tx * n_f * n_s, item, item * rows, item * rows * n_tx,
+                  item * rows * n_tx * n_f};
+      return py::array_t<decltype(value)>(shape, strides);
+    };
+    auto h = outputs(n_rx, std::complex<float>());
+    auto errors = outputs(1, float());
+    std::complex<float>* to = h.mutable_data();
+    float* error_to = errors.mutable_data();
+    const std::size_t n_h = context_.A->n_h(), n_errors = n_h / context_.n_rx;
+    // Runs of one noise variance, cut into blocks.
+    const std::size_t most = std::clamp<std::size_t>((std::size_t{1} << 22) / n_h, 1, 64);
+    std::vector<std::pair<std::size_t, std::size_t>> blocks;
+    for (std::size_t first = 0, end = 0; first < n; first = end) {
+      for (end = first + 1; end < n && end - first < most; ++end) {
+        const bool same = noise_var[end] == noise_var[first] ||
+                          (std::isnan(noise_var[end]) && std::isnan(noise_var[first]));
+        if (!same) break;
+      }
+      blocks.emplace_back(first, end);
+    }
+    {
+      const py::gil_scoped_release release;
+      if (threads == 0) threads = chest::available_threads();
+      chest::parallel_for(blocks.size(), threads, [&](std::size_t b) {
+        const auto [first, end] = blocks[b];
+        const bool is_blind = std::isnan(noise_var[first]);
+        chest::Observation observation;
+        observation.sigma2 = is_blind ? 1.0 : noise_var[first];
+        observation.seed = seed_;
+        observation.first_sample = first;
+        observation.per_element = true;
+        observation.y.set_size(context_.A->n_obs(), end - first);
+        for (std::size_t k = first; k < end; ++k) {
+          std::complex<double>* column = observation.y.colptr(k - first);
+          for (arma::uword p = 0; p < pattern_.n(); ++p) {
+            const std::int64_t at =
+                static_cast<std::int64_t>(k) * view.stride[0] +
+                static_cast<std::int64_t>(pattern_.subcarrier(p)) * view.stride[2] +
+                static_cast<std::int64_t>(pattern_.symbol(p)) * view.stride[3];
+            for (std::int64_t r = 0; r < n_rx; ++r) {
+              const std::int64_t i = at + r * view.stride[1];
+              *column++ = view.dtype == CHEST_CF64
+                              ? static_cast<const std::complex<double>*>(view.data)[i]
+                              : static_cast<const std::complex<float>*>(view.data)[i];
+            }
+          }
+        }
+        const chest::Estimate found = (is_blind ? blind_ : estimator_)->estimate(observation);
+        for (std::size_t i = 0; i < (end - first) * n_h; ++i)
+          to[first * n_h + i] = std::complex<float>(found.h(i));
+        for (std::size_t i = 0; i < (end - first) * n_errors; ++i) {
+          error_to[first * n_errors + i] =
+              found.element_mse.is_empty() ? NAN : static_cast<float>(found.element_mse(i));
+        }
+      });
+    }
+    return py::make_tuple(h, errors);
+  }
+
+ private:
+  chest::NamedOptions spec_;
+  chest::EstimatorContext context_;
+  chest::PilotPattern pattern_;
+  std::shared_ptr<const chest::Estimator> estimator_, blind_;
+  std::uint64_t seed_;
+};
 
 }  // namespace
 
@@ -674,6 +880,14 @@ PYBIND11_MODULE(_chest, m) {
         }
         return py::tuple(py::make_tuple(s.n_samples, s.n_rx, s.n_tx));
       });
+
+  py::class_<GridEstimator>(m, "GridEstimator")
+      .def(py::init<const std::string&, const py::object&, const std::string&, arma::uword,
+                    arma::uword, const std::vector<std::string>&, const std::string&, double,
+                    const std::string&, std::uint64_t>())
+      .def("estimate", &GridEstimator::estimate)
+      .def("method", &GridEstimator::method)
+      .def_property_readonly("pilots", &GridEstimator::pilots);
 
   m.def("generate", [](const std::string& kind, arma::uword n_samples, std::uint64_t seed,
                        arma::uword first, const std::map<std::string, double>& options) {

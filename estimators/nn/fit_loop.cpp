@@ -38,6 +38,7 @@ class Fit {
       : loop_(loop), control_(control), objective_(objective), state_(state) {}
 
   void run() {
+    agree(false);
     while (!finished()) {
       if (!run_epoch()) {
         // Stopped within an epoch: the checkpoint goes on from here, and what was reached counts.
@@ -52,6 +53,7 @@ class Fit {
       state_.validation_losses.push_back(keep_if_best(state_.epoch));
       save();
       report(state_.train_losses.back());
+      agree(false);
     }
   }
 
@@ -63,14 +65,24 @@ class Fit {
   }
 
   bool out_of_time() const {
-    return loop_.max_minutes > 0.0 && seconds() >= 60.0 * loop_.max_minutes;
+    return loop_.max_minutes > 0.0 && agreed_seconds_ >= 60.0 * loop_.max_minutes;
+  }
+
+  // What all processes go by until the next time.
+  void agree(bool may_stop) {
+    std::vector<double> values{objective_.processes().rank() == 0 ? seconds() : 0.0,
+                               may_stop && control_.stopped() ? 1.0 : 0.0};
+    objective_.processes().add_up(values);
+    agreed_seconds_ = values[0];
+    agreed_stop_ = values[1] > 0.0;
   }
 
   // False when stopped before the end of the epoch.
   bool run_epoch() {
     at::Tensor gradient;
     while (state_.batch < objective_.n_batches()) {
-      if (control_.stopped() || out_of_time()) return false;
+      agree(true);
+      if (agreed_stop_ || out_of_time()) return false;
       const double error = objective_.batch(state_, gradient);
       if (!std::isfinite(error)) {
         throw Error(ErrorKind::numeric,
@@ -92,7 +104,8 @@ class Fit {
     if (!loop_.anneal) return loop_.learning_rate;
     double done = static_cast<double>(state_.epoch * objective_.n_batches() + state_.batch) /
                   static_cast<double>(loop_.max_epochs * objective_.n_batches());
-    if (loop_.max_minutes > 0.0) done = std::max(done, seconds() / (60.0 * loop_.max_minutes));
+    if (loop_.max_minutes > 0.0)
+      done = std::max(done, agreed_seconds_ / (60.0 * loop_.max_minutes));
     const double warm_up =
         std::min(1.0, static_cast<double>(state_.adam.n_steps + 1) / warm_up_steps);
     return loop_.learning_rate * warm_up * 0.5 * (1.0 + std::cos(M_PI * std::min(done, 1.0)));
@@ -158,6 +171,8 @@ class Fit {
   Objective& objective_;
   FitState& state_;
   Clock::time_point start_ = Clock::now();
+  double agreed_seconds_ = 0.0;
+  bool agreed_stop_ = false;
   double n_batches_done_ = 0.0;
 };
 
@@ -188,10 +203,12 @@ Objective::Objective(at::Tensor train, const Batches& batches)
     : train_(std::move(train)), batches_(batches) {}
 
 void Objective::in_workers(std::size_t n, const std::function<void(std::size_t)>& body) const {
-  parallel_for(n, batches_.n_threads, [&](std::size_t i) {
+  const Processes& shared = processes();
+  const std::size_t n_here = (n + shared.count() - 1 - shared.rank()) / shared.count();
+  parallel_for(n_here, batches_.n_threads, [&](std::size_t i) {
     const OneTorchThread one_thread;
     const at::NoGradGuard no_gradients;
-    body(i);
+    body(shared.rank() + i * shared.count());
   });
 }
 
@@ -218,8 +235,18 @@ at::Tensor Objective::sum_gradients(const FitState& state, const MicroBatchLoss&
     const at::Tensor weights = state.weights.detach().requires_grad_();
     gradients[i] = torch::autograd::grad({loss(part, weights)}, {weights})[0];
   });
-  for (std::size_t i = 1; i < gradients.size(); ++i) gradients[0] += gradients[i];
-  return gradients[0];
+  at::Tensor sum;
+  for (const at::Tensor& part : gradients) {
+    if (!part.defined()) continue;
+    if (sum.defined()) {
+      sum += part;
+    } else {
+      sum = part;
+    }
+  }
+  if (!sum.defined()) sum = at::zeros_like(state.weights);
+  processes().add_up(sum);
+  return sum;
 }
 
 void run_fit(const FitLoop& loop, Objective& objective, FitState& state,

@@ -12,6 +12,8 @@
 
 #include <chest/run_control.hpp>
 
+#include "processes.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace nn {
@@ -49,6 +51,8 @@ struct Batches {
   std::int64_t micro_batch;  ///< channels per pass through the network
   std::uint64_t seed;        ///< of their order, a new one each epoch
   unsigned n_threads;        ///< micro-batches side by side
+  /// That share the micro-batches out.
+  std::shared_ptr<const Processes> processes = meet({});
 };
 
 /// Part of a batch that passes through the network at once.
@@ -70,6 +74,7 @@ class Objective {
   /// Mean loss on the validation channels; what is drawn for it is always the same.
   virtual double validate(const at::Tensor& flat) const = 0;
 
+  const Processes& processes() const { return *batches_.processes; }
   std::int64_t n_train() const { return train_.size(0); }
   std::int64_t n_batches() const { return (n_train() + batches_.size - 1) / batches_.size; }
   /// Channels in the first n_batches of an epoch.
@@ -84,9 +89,10 @@ class Objective {
   std::int64_t micro_batch() const { return batches_.micro_batch; }
   std::int64_t batch_size(const FitState& state) const;       ///< channels in batch state.batch
   std::int64_t n_micro_batches(const FitState& state) const;  ///< in batch state.batch
-  /// The gradient of the sum of `loss` over the micro-batches of batch state.batch, [n_parameters].
+  /// The gradient of the sum of `loss` over the micro-batches of batch state.batch, [n_parameters]; `loss` is called
+  /// for those of this process.
   at::Tensor sum_gradients(const FitState& state, const MicroBatchLoss& loss);
-  /// body(i) for i = 0 .. n - 1 on the threads of the fit, without gradients.
+  /// body(i) for those of i = 0 .. n - 1 that are this process's, on the threads of the fit, without gradients.
   void in_workers(std::size_t n, const std::function<void(std::size_t)>& body) const;
 
  private:
@@ -108,8 +114,8 @@ struct FitLoop {
   std::function<void()> save;  ///< called every epoch and when stopped; may be empty
 };
 
-/// Adam from `state` until the epochs, the time or the patience are used up. Progress names the
-/// loss; state.best holds the weights to keep.
+/// Adam from `state` until the epochs, the time or the patience are used up, by the clock of process 0; all processes
+/// stop where one is asked to. Progress names the loss; state.best holds the weights to keep.
 /// @throws Error(numeric) if the loss is not finite
 void run_fit(const FitLoop& loop, Objective& objective, FitState& state, const RunControl& control);
 

@@ -1,12 +1,14 @@
 #include <chest/estimators/nn/network_fit.hpp>
 
 #include <cmath>
+#include <cstdlib>
 #include <string>
 
 #include <chest/error.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/nn/vae.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -36,6 +38,48 @@ Augmentation augmentation_from_string(const std::string& text) {
   }
   throw Error(ErrorKind::invalid_argument,
               "augmentation '" + text + "' is unknown: use none, phase or mirror");
+}
+
+FitProcess fit_process_of_environment(const std::function<const char*(const char*)>& variable) {
+  const auto text_of = [&](const char* name) {
+    const char* text = variable ? variable(name) : std::getenv(name);
+    return std::string(text ? text : "");
+  };
+  // A number from least to most.
+  const auto number_of = [&](const char* name, unsigned long long least, unsigned long long most) {
+    const std::string text = text_of(name);
+    if (text.empty()) {
+      throw Error(
+          ErrorKind::invalid_argument,
+          std::string("fit: WORLD_SIZE is set and ") + name +
+              " is not; expected RANK, LOCAL_RANK, MASTER_ADDR and MASTER_PORT beside it, as "
+              "torchrun sets them");
+    }
+    const unsigned long long number = to_count(text, name);
+    if (number < least || number > most) {
+      throw Error(ErrorKind::invalid_argument, std::string("fit: ") + name + " is " + text +
+                                                   "; expected " + std::to_string(least) + " to " +
+                                                   std::to_string(most));
+    }
+    return static_cast<unsigned>(number);
+  };
+  FitProcess process;
+  if (text_of("WORLD_SIZE").empty()) return process;
+  process.count = number_of("WORLD_SIZE", 1, 4096);
+  if (process.count == 1) return process;
+  process.rank = number_of("RANK", 0, process.count - 1);
+  process.local_rank = number_of("LOCAL_RANK", 0, process.count - 1);
+  process.port = number_of("MASTER_PORT", 1, 65535);
+  process.address = text_of("MASTER_ADDR");
+  if (process.address.empty()) {
+    throw Error(
+        ErrorKind::invalid_argument,
+        "fit: WORLD_SIZE is set and MASTER_ADDR is not; expected the name of the machine of "
+        "process 0");
+  }
+  process.joins_agent = text_of("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  process.run = text_of("TORCHELASTIC_RESTART_COUNT");
+  return process;
 }
 
 NetworkFitOptions NetworkFitOptions::published() {

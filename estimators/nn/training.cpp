@@ -19,6 +19,7 @@
 #include "device.hpp"
 #include "fit_loop.hpp"
 #include "network.hpp"
+#include "processes.hpp"
 #include "tensor_bridge.hpp"
 
 namespace chest {
@@ -71,11 +72,13 @@ class DenoisingObjective final : public Objective {
   /// @param train, validation  planes of the angular domain on the device of the fit; with cuts those
   ///                           of angle_planes()
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
-                     const at::Tensor& train, at::Tensor validation)
+                     const at::Tensor& train, at::Tensor validation,
+                     std::shared_ptr<const Processes> processes)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
                           .micro_batch = micro_batch_of(options, train),
                           .seed = options.seed,
-                          .n_threads = train.is_cuda() ? 1 : options.n_threads}),
+                          .n_threads = train.is_cuda() ? 1 : options.n_threads,
+                          .processes = std::move(processes)}),
         options_(options),
         schedule_(schedule),
         validation_(std::move(validation)) {
@@ -120,6 +123,7 @@ class DenoisingObjective final : public Objective {
       }
       return loss;
     });
+    share_out(errors, levels, means);
     double loss = 0.0;
     for (std::int64_t i = 0; i < n_parts; ++i) {
       const auto n = static_cast<double>(std::min(micro_batch(), count - i * micro_batch()));
@@ -150,6 +154,7 @@ class DenoisingObjective final : public Objective {
                       .squared.item<double>() /
                   (static_cast<double>(micro_batch()) * entries(draws.cut));
     });
+    processes().add_up(errors);
     std::vector<double> sums(n_levels), counts(n_levels);
     for (std::int64_t i = 0; i < n_parts; ++i) {
       sums[i % n_levels] += errors[i];
@@ -175,6 +180,27 @@ class DenoisingObjective final : public Objective {
     Cut cut;
     at::Tensor eps;
   };
+
+  // What each process found of its parts, to all of them.
+  void share_out(std::vector<double>& errors, std::vector<Level>& levels,
+                 std::vector<std::size_t>& means) const {
+    const std::size_t n = errors.size();
+    if (processes().count() == 1) return;
+    std::vector<double> all(4 * n);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!processes().has(i)) continue;
+      all[i] = errors[i];
+      all[n + i] = levels[i].sigma2;
+      all[2 * n + i] = levels[i].position;
+      all[3 * n + i] = static_cast<double>(means[i]);
+    }
+    processes().add_up(all);
+    for (std::size_t i = 0; i < n; ++i) {
+      errors[i] = all[i];
+      levels[i] = {all[n + i], all[2 * n + i]};
+      means[i] = static_cast<std::size_t>(all[3 * n + i]);
+    }
+  }
 
   // A level of the range, at 0 (cleanest) .. 1 of it: uniform in dB, or in the index.
   Level level(double position) const {
@@ -320,6 +346,7 @@ Json all_of(const NetworkFitOptions& options) {
   json["patience"] = options.patience;
   json["n_threads"] = options.n_threads;
   json["device"] = options.device;
+  json["processes"] = options.process.count;
   json["bfloat16"] = options.bfloat16;
   return json;
 }
@@ -415,6 +442,23 @@ LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
   return errors;
 }
 
+/// Processes with other channels, options or checkpoints would end with a model of none of them.
+static void check_same_start(const Processes& processes, const std::string& identity,
+                             const FitState& state) {
+  const std::string hash = hash_bytes(identity.data(), identity.size());
+  std::vector<double> own{static_cast<double>(state.epoch), static_cast<double>(state.batch)};
+  for (const char digit : hash) own.push_back(static_cast<double>(digit));
+  std::vector<double> first = own;
+  if (processes.rank() != 0) std::fill(first.begin(), first.end(), 0.0);
+  processes.add_up(first);
+  std::vector<double> differ{first == own ? 0.0 : 1.0};
+  processes.add_up(differ);
+  if (differ[0] == 0.0) return;
+  throw Error(ErrorKind::invalid_argument,
+              "fit: the processes do not start from the same channels, options and checkpoint; "
+              "expected files that all of them see");
+}
+
 static NetworkModel fit_checked(const SampleReader& train, const SampleReader& validation,
                                 const NetworkFitOptions& options, const at::Device& device,
                                 const RunControl& control) {
@@ -440,8 +484,10 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint)) {
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }
+  const std::shared_ptr<const Processes> processes = meet(options.process);
+  check_same_start(*processes, identity.dump(), state);
   DenoisingObjective objective(options, model.schedule, train_planes.to(device),
-                               validation_planes.to(device));
+                               validation_planes.to(device), processes);
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
                .ema_decay = options.ema_decay,
@@ -450,7 +496,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
                .patience = options.patience,
                .unit = options.objective == FitObjective::nmse ? "dB" : "",
                .save = {}};
-  if (!options.checkpoint.empty()) {
+  if (!options.checkpoint.empty() && processes->rank() == 0) {
     loop.save = [&] { save_checkpoint(options.checkpoint, identity.dump(), state); };
   }
   run_fit(loop, objective, state, control);
@@ -474,7 +520,12 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
   if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, why);
   }
-  const at::Device device = nn::device_from_string(options.device, "fit");
+  at::Device device = nn::device_from_string(options.device, "fit");
+  if (options.process.count > 1 && device.is_cuda() &&
+      options.device.find(':') == std::string::npos) {
+    // A GPU for each process of a machine.
+    device = nn::device_from_string("cuda:" + std::to_string(options.process.local_rank), "fit");
+  }
   NetworkModel model;
   nn::with_torch("fit", device,
                  [&] { model = nn::fit_checked(train, validation, options, device, control); });

@@ -22,6 +22,8 @@ namespace {
 
 bool built_with_torch() { return false; }
 
+bool can_fit_in_processes() { return false; }
+
 std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel&, const NetworkRunOptions&) {
   throw_unavailable("engine torch");
 }

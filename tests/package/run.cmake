@@ -87,6 +87,22 @@ foreach(example IN ITEMS estimate int16 slot)
 $(PKG_CONFIG_PATH=${pc_folder} ${PKG_CONFIG} --cflags --libs chest) ${CXX_FLAGS} -lm -o ${WORK}/${example} && \
 LD_LIBRARY_PATH=${library_folder} ${WORK}/${example} ${TREE}/models/scm_64x16.h5")
 endforeach()
+# Estimators of the shapes of PHY stacks, fed as these feed theirs, beside the program.
+find_program(CXX c++ REQUIRED)
+set(phy ${TREE}/examples/phy)
+set(linked "$(PKG_CONFIG_PATH=${pc_folder} ${PKG_CONFIG} --cflags --libs chest) ${CXX_FLAGS} -lm")
+set(strict "-Wall -Wextra -Werror -O1")
+set(model ${TREE}/models/scm_16x4.h5)
+function(run_phy build call)
+  run(sh -c "cd ${WORK} && ${build} && LD_LIBRARY_PATH=${library_folder} ./${call} ${WORK}/moved/bin/chest")
+endfunction()
+run_phy("${CC} -std=c99 ${strict} -shared -fPIC ${phy}/oai_estimator.c ${linked} -o libchest_estimator.so && \
+${CC} -std=c99 ${strict} ${phy}/oai_driver.c ${CXX_FLAGS} -ldl -lm -o oai_driver"
+  "oai_driver ./libchest_estimator.so ${model} 16 4")
+foreach(example IN ITEMS ocudu_driver aff3ct_loop)
+  run_phy("${CXX} -std=c++20 ${strict} ${phy}/${example}.cpp ${linked} -pthread -o ${example}"
+    "${example} ${model}")
+endforeach()
 if(NM)
   execute_process(COMMAND ${NM} -D --defined-only ${library} OUTPUT_VARIABLE symbols)
   string(REGEX REPLACE "[^\n]* A CHEST_0\n" "" symbols "${symbols}")

@@ -25,7 +25,7 @@ from . import _chest
 from ._chest import ArgumentError, Error, FileError, __version__
 
 __all__ = [
-    "ArgumentError", "Channels", "Error", "FileError", "Model", "Results", "estimate", "estimators", "fit_gmm",
+    "ArgumentError", "Channels", "Error", "FileError", "GridEstimator", "Model", "Results", "estimate", "estimators", "fit_gmm",
     "fit_lmmse", "generate", "load_results", "nmse_db", "noise", "read_channels", "sweep", "write_channels",
 ]
 
@@ -207,6 +207,74 @@ def estimate(
     return _chest.estimate(
         estimator, np.asarray(y), found, pilots, [os.fspath(m) for m in models], engine, seed
     )
+
+
+class GridEstimator:
+    """An estimator by its name and options for one pilot pattern on an OFDM grid, as `chest sweep` runs it there.
+
+    estimator    "ls", "lmmse:order=t-f-s", "dmse" ... (`estimators()`)
+    pilots       "comb:4,symbols=2-11", "dmrs:symbols=2-11", or what every port sends, an array [n_tx, n_subcarriers,
+                 n_symbols] with 0 where it is silent, whose ports share no element
+    grid         subcarriers, symbols and spacing in kHz: "624x14@30"
+    n_tx         ports; None: those of the array, else 1
+    models       model files, of which it takes that of its kind
+    panel        rows x columns x polarisations of the receive antennas, "2x4x2"; "": a line, or the model's
+    pilot_power  pilot energy per element and port; the values of an array are multiplied by its root
+
+    Made once: it can be called from several threads.
+    """
+
+    def __init__(
+        self,
+        estimator: str,
+        pilots: Union[str, np.ndarray],
+        *,
+        grid: str,
+        n_rx: int,
+        n_tx: Optional[int] = None,
+        models: Sequence[PathLike] = (),
+        panel: str = "",
+        pilot_power: float = 1.0,
+        engine: str = "auto",
+        seed: int = 1,
+    ):
+        if n_tx is None:
+            n_tx = 1 if isinstance(pilots, str) else len(pilots)
+        self._estimator = _chest.GridEstimator(
+            estimator, pilots, grid, n_rx, n_tx, [os.fspath(m) for m in models], panel, float(pilot_power), engine, seed
+        )
+
+    def estimate(
+        self, y: np.ndarray, noise_var: Union[float, np.ndarray, None] = None, *, threads: int = 1
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Estimates the channels of received grids, of which it reads the elements of the pilots.
+
+        y          [n, n_rx, n_subcarriers, n_symbols], complex64 or complex128 with any strides
+        noise_var  noise variance per complex entry of y, one or [n]; None or NaN: found for each item, by estimators
+                   that can
+        threads    blocks of items side by side; 0: all processors
+
+        Returns h_hat, [n, n_rx, n_tx, n_subcarriers, n_symbols], complex64, and err_var, [n, n_tx, n_subcarriers,
+        n_symbols], the predicted error variance of an entry, mean of the receive antennas (NaN where it is not known).
+        Both are views of memory with the antennas fastest.
+        """
+        y = np.asarray(y)
+        if y.dtype not in (np.complex64, np.complex128):
+            raise ArgumentError(f"y has the type {y.dtype}; expected complex64 or complex128")
+        noise = np.full(len(y), np.nan) if noise_var is None else np.asarray(noise_var, float)
+        if noise.ndim == 0:
+            noise = np.full(len(y), noise)
+        h_hat, err_var = self._estimator.estimate(y, list(noise), threads)
+        return h_hat, err_var[:, 0]
+
+    @property
+    def pilots(self) -> np.ndarray:
+        """What every port sends, [n_tx, n_subcarriers, n_symbols]."""
+        return self._estimator.pilots
+
+    def method(self, noise_var: float) -> str:
+        """What runs at this noise level, where the estimator chooses; otherwise empty."""
+        return self._estimator.method(noise_var)
 
 
 def estimators() -> Dict[str, str]:

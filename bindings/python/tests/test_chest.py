@@ -228,3 +228,93 @@ def test_the_page_runs(tmp_path, monkeypatch):
     assert len(blocks) >= 5
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), space)
+
+
+GRID, PATTERN = "48x14@30", "comb:4,symbols=2-11"
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """Channels [n, 2, 2, 48, 14], what is received at 10 dB, and what every port sends."""
+    file = tmp_path_factory.mktemp("grid") / "tdl.h5"
+    run("generate", "tdl", "--profile", "TDLB100-10", "--n-rx", 2, "--n-tx", 2, "--grid", GRID, "--n-samples", 8, "--seed", 3,
+        "--out", file, "--quiet")
+    h = np.asarray(chest.read_channels(file, grid=GRID))
+    sent = chest.GridEstimator("ls", PATTERN, grid=GRID, n_rx=2, n_tx=2).pilots
+    received = np.einsum("nrtfs,tfs->nrfs", h, sent)
+    return h, (received + chest.noise(received.shape, 0.1, seed=4)).astype(np.complex64), sent
+
+
+def test_pilots_of_a_grid_are_those_of_the_text(grid):
+    _, _, sent = grid
+    assert sent.shape == (2, 48, 14)
+    for t in range(2):
+        at = np.argwhere(sent[t])
+        assert set(at[:, 0]) == set(range(t, 48, 4)) and set(at[:, 1]) == {2, 11}
+    np.testing.assert_allclose(np.abs(sent[sent != 0]), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator, models", [("ls", []), ("lmmse:pdp=TDLB100,doppler=10", []), ("dmse", ["tdl_pusch.h5"])])
+def test_grids_are_estimated_as_by_the_program(tmp_path, grid, estimator, models):
+    h, y, sent = grid
+    files = [ROOT / "models" / m for m in models]
+    h_hat, err_var = chest.GridEstimator(estimator, PATTERN, grid=GRID, n_rx=2, n_tx=2, models=files).estimate(y, 0.1)
+    assert h_hat.shape == h.shape and h_hat.dtype == np.complex64 and err_var.shape == (8, 2, 48, 14)
+    # Pilots in the order of symbols, then subcarriers.
+    used = np.abs(sent).sum(0) > 0
+    np.save(tmp_path / "y.npy", np.ascontiguousarray(y.swapaxes(2, 3)[:, :, used.T]))
+    run("estimate", "--observations", tmp_path / "y.npy", "--snr", 10, "--grid", GRID, "--n-tx", 2, "--pilots", PATTERN,
+        "--estimator", estimator, *[w for f in files for w in ("--model", f)], "--per-element", "--out", tmp_path / "e.h5",
+        "--normalise", 1, "--quiet")
+    expected = np.asarray(chest.read_channels(tmp_path / "e.h5", normalise=1.0))
+    np.testing.assert_allclose(h_hat, expected, atol=2e-6)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "e.h5") as file:
+        np.testing.assert_allclose(err_var, file["err_var_element"][()], rtol=1e-5)
+    assert chest.nmse_db(h_hat, h) < (-9 if estimator == "ls" else -13)
+
+
+def test_grids_are_taken_as_they_lie(grid):
+    _, y, sent = grid
+    by_text = chest.GridEstimator("ls", PATTERN, grid=GRID, n_rx=2, n_tx=2)
+    h_hat, err_var = by_text.estimate(y, 0.1)
+    np.testing.assert_array_equal(by_text.estimate(np.asfortranarray(y), 0.1)[0], h_hat)
+    np.testing.assert_array_equal(by_text.estimate(y[::-1, :, ::-1][:, :, ::-1], 0.1)[0], h_hat[::-1])
+    np.testing.assert_array_equal(by_text.estimate(y.astype(complex), 0.1, threads=2)[0], h_hat)
+    # The same pilots as an array; energies are read from it.
+    np.testing.assert_allclose(chest.GridEstimator("ls", sent, grid=GRID, n_rx=2).estimate(y, 0.1)[0], h_hat, atol=1e-6)
+    louder = chest.GridEstimator("ls", 2 * sent, grid=GRID, n_rx=2).estimate(2 * y, 0.1)
+    np.testing.assert_allclose(louder[0], h_hat, atol=1e-6)
+    np.testing.assert_allclose(louder[1], err_var / 4, rtol=1e-5)
+    # Each item's own noise variance; the elements without pilots are not read.
+    each = by_text.estimate(y, np.linspace(0.1, 0.8, 8))[1]
+    np.testing.assert_allclose(each / err_var, np.linspace(1, 8, 8).reshape(8, 1, 1, 1) * np.ones_like(each), rtol=1e-5)
+    silent = np.where(np.abs(sent).sum(0) > 0, y, np.nan + 0j).astype(np.complex64)
+    np.testing.assert_array_equal(by_text.estimate(silent, 0.1)[0], h_hat)
+
+
+def test_finds_the_noise_of_grids(grid):
+    h, y, _ = grid
+    dmse = chest.GridEstimator("dmse", PATTERN, grid=GRID, n_rx=2, n_tx=2, models=[ROOT / "models" / "tdl_pusch.h5"])
+    assert chest.nmse_db(dmse.estimate(y)[0], h) < chest.nmse_db(dmse.estimate(y, 0.1)[0], h) + 1.0
+
+
+def test_refuses_what_does_not_fit_a_grid(grid):
+    _, y, sent = grid
+    ls = chest.GridEstimator("ls", PATTERN, grid=GRID, n_rx=2, n_tx=2)
+    with pytest.raises(chest.ArgumentError, match=r"y is \(8, 2, 48, 13\); expected \[n, n_rx = 2, n_subcarriers = 48"):
+        ls.estimate(y[..., 1:], 0.1)
+    with pytest.raises(chest.ArgumentError, match="noise_var has 3 values, y has 8 items"):
+        ls.estimate(y, [0.1, 0.1, 0.1])
+    with pytest.raises(chest.ArgumentError, match="no grid of several elements"):
+        chest.GridEstimator("ls", PATTERN, grid="1x1", n_rx=2)
+    with pytest.raises(chest.ArgumentError, match="n_subcarriers = 48, n_symbols = 14"):
+        chest.GridEstimator("ls", sent[:, 1:], grid=GRID, n_rx=2)
+    with pytest.raises(chest.ArgumentError, match="pilots: those of 2 ports; n_tx is 3"):
+        chest.GridEstimator("ls", sent, grid=GRID, n_rx=2, n_tx=3)
+    with pytest.raises(chest.ArgumentError, match="panel is '2x4x2'"):
+        chest.GridEstimator("ls", PATTERN, grid=GRID, n_rx=2, panel="2x4x2")
+    with pytest.raises(chest.ArgumentError, match="pilots"):
+        chest.GridEstimator("ls", 0 * sent, grid=GRID, n_rx=2)
+    with pytest.raises(chest.ArgumentError):
+        chest.GridEstimator("ls", "comb:4,symbols=2-14", grid=GRID, n_rx=2)

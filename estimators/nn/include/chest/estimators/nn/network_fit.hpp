@@ -3,6 +3,7 @@
 #include <armadillo>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,24 @@ struct GridCuts {
   double most_offset = 0.5 * cyclic_prefix_part;
 };
 
+/// One process of several that fit together, each with its part of every batch.
+struct FitProcess {
+  unsigned rank = 0, count = 1;  ///< this one of 0 .. count - 1
+  unsigned local_rank = 0;       ///< among those of this machine: its GPU
+  std::string address;           ///< of process 0, where all meet
+  unsigned port = 0;
+  bool joins_agent = false;  ///< the store at `address` is that of torchrun, not of process 0
+  std::string run;           ///< of several runs at one store
+};
+/// As torchrun says it: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT. One process where WORLD_SIZE is
+/// not set, or 1.
+///
+/// @param variable  in place of the environment
+/// @throws Error(invalid_argument) naming the variable that is not there or out of its range
+FitProcess fit_process_of_environment(const std::function<const char*(const char*)>& variable = {});
+/// Whether this build can fit in several processes: its LibTorch has Gloo, and Gloo's headers were found.
+bool can_fit_in_processes();
+
 struct NetworkFitOptions {
   NetworkConfig network;
   Prediction prediction = Prediction::velocity;
@@ -65,6 +84,9 @@ struct NetworkFitOptions {
   /// Convolutions in bfloat16, all else in float32: see NetworkRunOptions.
   bool bfloat16 = false;
   std::filesystem::path checkpoint;  ///< written every epoch and resumed from; empty: none
+  /// One of several that make the same calls with the same channels and options. All end with the same model, which
+  /// is that of one process up to the rounding of sums; process 0 alone writes the checkpoint, all read it.
+  FitProcess process;
 
   /// The network and recipe of [Fesl2024a]: noise prediction, constant learning rate 1e-4, batches
   /// of 128.
@@ -85,7 +107,7 @@ struct NetworkFitOptions {
 /// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
 /// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is
 /// not
-///         finite
+///         finite;  Error(io) if processes do not meet or lose each other
 /// Source: [Fesl2024a]; docs/model.md
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
                          const NetworkFitOptions& options, const RunControl& control = {});
