@@ -76,7 +76,7 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
 struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   arma::uword n_channels = 64;
-  bool force = false, bfloat16 = false;
+  bool force = false, bfloat16 = false, full = false;
   ChannelFlags channels;
   CommonFlags common;
 };
@@ -85,6 +85,8 @@ void declare(CommandLine& line, CalibrateOptions& o) {
   line.flag("model", &o.file, "FILE", "model of kind dmse; the word after calibrate");
   line.output("out", &o.to, "where to write it; left out: MODEL itself");
   line.flag("force", &o.force, "replaces an existing file --out");
+  line.flag("full", &o.full,
+            "also stores the covariances of the errors, for opc:variance=full; up to 256 entries");
   o.channels.add(line);
   line.section("choice of solvers");
   line.flag("pilots", &o.pilots, "PILOTS",
@@ -166,6 +168,11 @@ int calibrate(const Args& args, Context& context) {
   NetworkModel model = load_network_model(o.file);
   // All that is asked for is understood before the first minute is spent.
   const bool is_grid = !model.grid.empty();
+  if (o.full && (is_grid || model.n_rx * model.n_tx > most_entries_of_full_errors)) {
+    refuse("--full is for matrices of at most " + std::to_string(most_entries_of_full_errors) +
+           " entries, the model is for " +
+           (is_grid ? std::string("grids") : size_text(model.n_rx, model.n_tx)));
+  }
   if (is_grid && !o.pilots.empty() && o.pilots != "none") {
     refuse("--pilots: solvers are chosen for the pilots of matrices, the model is for grids");
   }
@@ -197,7 +204,7 @@ int calibrate(const Args& args, Context& context) {
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   run.networks.bfloat16 = o.bfloat16;
-  calibrate_model(model, held_out, run);
+  calibrate_model(model, held_out, run, o.full);
   add_tuning_data(model.tuning_data, dataset.info(), hash);
   print(model.calibration, context.out);
   // The solvers are tried with the model as it will be.

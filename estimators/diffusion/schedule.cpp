@@ -86,6 +86,19 @@ PredictionGains prediction_gains(Prediction prediction, double sigma2) {
   return {abar, -std::sqrt(1.0 - abar)};
 }
 
+arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSchedule& schedule,
+                             arma::uword i, double floor) {
+  if (i >= schedule.n_steps()) {
+    throw Error(ErrorKind::invalid_argument, "converted variance: the level is " +
+                                                 std::to_string(i) + ", the schedule has " +
+                                                 std::to_string(schedule.n_steps()));
+  }
+  const double before = i == 0 ? 1.0 : schedule.abar()(i - 1);
+  const double share = schedule.betas()(i) / (1.0 - schedule.abar()(i));
+  return arma::clamp((reverse_variance - share * (1.0 - before)) / (share * share * before), floor,
+                     arma::datum::inf);
+}
+
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start) {
   check_level("published chain", "sigma2", sigma2);
   const double snr = 1.0 / sigma2;

@@ -46,6 +46,20 @@ struct PredictionGains {
 };
 PredictionGains prediction_gains(Prediction prediction, double sigma2);
 
+/// Var[h | x_i] out of the variance of x_{i-1} given x_i, which networks with learned variances predict: the
+/// posterior variance of the forward process is subtracted, and the square of the weight that h has in its mean
+/// divided out,
+///
+///   v = (v_reverse - beta_i (1 - abar_{i-1}) / (1 - abar_i)) / c^2,   c = sqrt(abar_{i-1}) beta_i / (1 - abar_i)
+///
+/// For DenoiserError::angular of a denoiser around such a network, which opc:variance=head then reads.
+/// @param reverse_variance  E|x - E x|^2 per complex entry; a network of real planes predicts half of it
+/// @return  at least `floor`
+/// @throws Error(invalid_argument) if there is no level i
+/// Source: [Peng2024]
+arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSchedule& schedule,
+                             arma::uword i, double floor = 1e-6);
+
 /// A complete reverse chain: the start scale of the observation and the steps.
 struct ReverseChain {
   double start_scale = 1.0;  ///< z = start_scale * (A^+ y)
