@@ -106,6 +106,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   write_model_header(archive, "dmse", newest_model_version, header_of(model));
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
+  if (!model.scheduler.empty()) archive.attribute("/", "scheduler", model.scheduler);
   if (!model.tuning_data.empty()) archive.attribute("/", "tuning_data", model.tuning_data);
   write_weights(archive, weights);
   write_vec(archive, "/schedule/betas", model.schedule.betas());
@@ -154,6 +155,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   NetworkModel model;
   const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
   set_header(model, header);
+  model.scheduler = archive.text_attribute("/", "scheduler").value_or("");
   model.tuning_data = archive.text_attribute("/", "tuning_data").value_or("");
   const Settings network(file, "network",
                          required_attribute(archive, "network", "the layers of the network"));

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/prior/denoiser.hpp>
@@ -72,6 +73,29 @@ struct ReverseChain {
 /// @param include_start  also call at i*, as the equation there reads
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
                              bool include_start = false);
+
+/// How diffusers spreads n inference steps over n_levels trained ones; [Lin2024], table 2.
+enum class TimestepSpacing {
+  leading,   ///< i floor(n_levels / n) + offset
+  trailing,  ///< round(n_levels - i n_levels / n) - 1
+  linspace   ///< round(i (n_levels - 1) / (n - 1))
+};
+inline constexpr std::pair<TimestepSpacing, const char*> timestep_spacing_names[] = {
+    {TimestepSpacing::leading, "leading"},
+    {TimestepSpacing::trailing, "trailing"},
+    {TimestepSpacing::linspace, "linspace"}};
+
+/// The indices of n steps, descending, as set_timesteps(n) of diffusers' DDPM scheduler has them.
+/// @param offset  added to each index with TimestepSpacing::leading
+/// @throws Error(invalid_argument) if n is not 1 .. n_levels or an index lies beyond them
+arma::uvec inference_indices(arma::uword n_levels, arma::uword n, TimestepSpacing spacing,
+                             arma::uword offset);
+
+/// The loop of the scheduler in diffusers-dmse: from the entry of `indices` that is nearest to the trained level
+/// whose SNR in dB is nearest, down to the last. The start is scaled as in published_chain().
+/// @param indices  descending, as inference_indices()
+ReverseChain scheduler_chain(const NoiseSchedule& schedule, double sigma2,
+                             const arma::uvec& indices);
 
 /// n_steps calls at levels uniform in log SNR from sigma2 down to sigma2_end, the last one to zero
 /// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.
