@@ -41,7 +41,7 @@ namespace {
 
 struct AnalyzeFlags {
   std::string kind, model, snr = "-10,0,10,20", steps, counts = "100,200,400", csv, plot;
-  arma::uword n = 0, n_probes = 4, n_drawn = 64;
+  arma::uword n = 0, n_probes = 4, n_drawn = 64, fit_steps = 0;
   double g = 1.0, minutes = 0.0;
   bool force = false;
   ChannelFlags channels;
@@ -388,6 +388,25 @@ NetworkFitOptions recipe_of(const NetworkModel& model) {
   return fit;
 }
 
+/// Steps of the optimiser that a network's own fit had at most; 0: its file does not tell.
+double own_steps(const NetworkModel& model, const NetworkFitOptions& fit) {
+  const auto told = nlohmann::json::parse(model.training_data, nullptr, false);
+  if (!told.is_object() || !told.contains("samples") || !told["samples"].is_string()) return 0.0;
+  const std::vector<std::string> ends = split(told["samples"].get<std::string>(), ':');
+  if (ends.size() != 2) return 0.0;
+  const double n = to_number(ends[1], "samples") - to_number(ends[0], "samples");
+  return double(fit.max_epochs) * std::floor(n / double(fit.batch));
+}
+
+/// Epochs, and patience in proportion, for as many steps on n channels.
+void run_for_steps(NetworkFitOptions& fit, double steps, arma::uword n) {
+  const double per_epoch = std::max(std::floor(double(n) / double(fit.batch)), 1.0);
+  const double epochs = std::max(std::ceil(steps / per_epoch), 1.0);
+  fit.patience =
+      arma::uword(std::ceil(std::max(epochs * double(fit.patience) / double(fit.max_epochs), 1.0)));
+  fit.max_epochs = arma::uword(epochs);
+}
+
 std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& channels,
                                    std::uint64_t seed) {
   const PriorModel& prior = in.prior;
@@ -414,6 +433,9 @@ std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& 
   const arma::uword n_validation = std::max<arma::uword>(channels.n_samples / 20, 1);
   const arma::uword n_fit = channels.n_samples - n_validation;
   if (n_fit == 0) refuse("one channel cannot be split into fitting and validation channels");
+  const double steps =
+      in.flags.fit_steps > 0 ? double(in.flags.fit_steps) : own_steps(*prior.network, fit);
+  if (steps > 0.0) run_for_steps(fit, steps, n_fit);
   const NetworkModel model =
       fit_network(subrange(channels, 0, n_fit), subrange(channels, n_fit, n_validation), fit,
                   in.terminal.control());
@@ -524,6 +546,8 @@ void declare(CommandLine& line, AnalyzeFlags& o) {
   line.flag("counts", &o.counts, "N,N", "memorise: channels of each of the two fits");
   line.flag("drawn", &o.n_drawn, "N", "memorise: samples drawn from each fit; 0: none").most =
       100'000;
+  line.flag("fit-steps", &o.fit_steps, "N", "memorise: optimiser steps of each fit of dmse")
+      .default_text = "those of MODEL's own fit, whatever --counts";
   line.flag("minutes", &o.minutes, "X", "memorise: limit of each fit of dmse; 0: none");
   o.channels.add(line);
   line.section("output");
@@ -547,6 +571,7 @@ void check_meaning(const CommandLine& line, const AnalyzeFlags& o) {
   only_for("counts", {"memorise"});
   only_for("drawn", {"memorise"});
   only_for("minutes", {"memorise"});
+  only_for("fit-steps", {"memorise"});
   if (!(o.minutes >= 0.0))
     refuse("--minutes is " + number_text(o.minutes) + ", expected 0 or more");
   if (o.n_probes == 0) refuse("--probes is 0, expected 1 or more");
