@@ -201,17 +201,26 @@ AnalysisTable by_snr(const AnalysisInput& in, std::vector<std::string> columns,
 
 AnalysisTable analyze_conservativity(const AnalysisInput& in) {
   const arma::cx_mat h = in.some(40);
-  AnalysisTable table =
-      by_snr(in, {"asymmetry", "circulation", "stokes"}, [&](double sigma2) -> std::vector<double> {
+  AnalysisTable table = by_snr(
+      in,
+      {"asymmetry", "circulation", "stokes", "nmse_db", "nmse_conservative_db", "difference_db"},
+      [&](double sigma2) -> std::vector<double> {
         const ConservativityReport report =
             measure_conservativity(*in.prior.denoiser, h, sigma2, in.score_options());
-        return {report.asymmetry, report.circulation, report.stokes};
+        return {report.asymmetry,
+                report.circulation,
+                report.stokes,
+                to_db(report.nmse),
+                to_db(report.nmse_conservative),
+                std::max(to_db(report.difference), -200.0)};
       });
   table.notes = {
       "over " + std::to_string(h.n_cols) +
           " channels; asymmetry: ||J - J^T|| / ||J + J^T||, 0 for the derivative of a score",
       "circulation: around parallelograms of sides sigma sqrt(n_h), over the sides' integrals; "
-      "stokes: what J - J^T says of it"};
+      "stokes: what J - J^T says of it",
+      "conservative: the gradient of the field's potential along rays from 0 as an estimate, and "
+      "how far from D it is"};
   table.figure.n_columns = 1;
   sim::FigurePanel panel = curve_panel("how far from a gradient", "SNR in dB", "relative size");
   panel.log_y = true;
