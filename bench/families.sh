@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A small network on the families whose least error is known, held against it and against LMMSE: the table of
-# docs/sampling.md, in about MINUTES for each of three families.
+# docs/sampling.md, in about MINUTES for each of three families; and the bases and dimensions of these networks over SNR, of
+# docs/analysis.md.
 #   bench/families.sh FOLDER [MINUTES]                                      (chest on PATH)
-# MINUTES: of each fit, 3 when left out. Writes FOLDER/families.csv.
+# MINUTES: of each fit, 3 when left out. Writes FOLDER/families.csv, jacobian_NAME.csv and dimension_NAME.csv.
 set -euo pipefail
 minutes=${2:-3}
 mkdir -p "$1"
@@ -24,5 +25,9 @@ for family in "power-law --alpha 1" "regions --n-components 16" "paths --n-paths
     awk -F, -v name=$name -v snr=$snr -v best="$best" 'NR > 1 && $4 == snr { nmse[$1] = $9 }
       END { printf "%s,%s,%s,%.1f,%.1f,%.1f\n", name, snr, best, nmse["lmmse"], nmse["gmm"], nmse["dmse:steps=1"] }' \
       $name.csv | tee -a families.csv
+  done
+  for kind in jacobian dimension; do
+    chest analyze $kind dmse_$name.h5 --channels $name.h5 --samples 8000: --n 20 --snr=-10:10:30 \
+      --csv ${kind}_$name.csv --force --quiet
   done
 done

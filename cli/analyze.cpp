@@ -41,7 +41,7 @@ namespace {
 
 struct AnalyzeFlags {
   std::string kind, model, snr = "-10,0,10,20", steps, counts = "100,200,400", csv, plot;
-  arma::uword n = 0, n_probes = 4, n_drawn = 64;
+  arma::uword n = 0, n_probes = 4, n_drawn = 64, fit_steps = 0;
   double g = 1.0, minutes = 0.0;
   bool force = false;
   ChannelFlags channels;
@@ -201,17 +201,26 @@ AnalysisTable by_snr(const AnalysisInput& in, std::vector<std::string> columns,
 
 AnalysisTable analyze_conservativity(const AnalysisInput& in) {
   const arma::cx_mat h = in.some(40);
-  AnalysisTable table =
-      by_snr(in, {"asymmetry", "circulation", "stokes"}, [&](double sigma2) -> std::vector<double> {
+  AnalysisTable table = by_snr(
+      in,
+      {"asymmetry", "circulation", "stokes", "nmse_db", "nmse_conservative_db", "difference_db"},
+      [&](double sigma2) -> std::vector<double> {
         const ConservativityReport report =
             measure_conservativity(*in.prior.denoiser, h, sigma2, in.score_options());
-        return {report.asymmetry, report.circulation, report.stokes};
+        return {report.asymmetry,
+                report.circulation,
+                report.stokes,
+                to_db(report.nmse),
+                to_db(report.nmse_conservative),
+                std::max(to_db(report.difference), -200.0)};
       });
   table.notes = {
       "over " + std::to_string(h.n_cols) +
           " channels; asymmetry: ||J - J^T|| / ||J + J^T||, 0 for the derivative of a score",
       "circulation: around parallelograms of sides sigma sqrt(n_h), over the sides' integrals; "
-      "stokes: what J - J^T says of it"};
+      "stokes: what J - J^T says of it",
+      "conservative: the gradient of the field's potential along rays from 0 as an estimate, and "
+      "how far from D it is"};
   table.figure.n_columns = 1;
   sim::FigurePanel panel = curve_panel("how far from a gradient", "SNR in dB", "relative size");
   panel.log_y = true;
@@ -388,6 +397,25 @@ NetworkFitOptions recipe_of(const NetworkModel& model) {
   return fit;
 }
 
+/// Steps of the optimiser that a network's own fit had at most; 0: its file does not tell.
+double own_steps(const NetworkModel& model, const NetworkFitOptions& fit) {
+  const auto told = nlohmann::json::parse(model.training_data, nullptr, false);
+  if (!told.is_object() || !told.contains("samples") || !told["samples"].is_string()) return 0.0;
+  const std::vector<std::string> ends = split(told["samples"].get<std::string>(), ':');
+  if (ends.size() != 2) return 0.0;
+  const double n = to_number(ends[1], "samples") - to_number(ends[0], "samples");
+  return double(fit.max_epochs) * std::floor(n / double(fit.batch));
+}
+
+/// Epochs, and patience in proportion, for as many steps on n channels.
+void run_for_steps(NetworkFitOptions& fit, double steps, arma::uword n) {
+  const double per_epoch = std::max(std::floor(double(n) / double(fit.batch)), 1.0);
+  const double epochs = std::max(std::ceil(steps / per_epoch), 1.0);
+  fit.patience =
+      arma::uword(std::ceil(std::max(epochs * double(fit.patience) / double(fit.max_epochs), 1.0)));
+  fit.max_epochs = arma::uword(epochs);
+}
+
 std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& channels,
                                    std::uint64_t seed) {
   const PriorModel& prior = in.prior;
@@ -414,6 +442,9 @@ std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& 
   const arma::uword n_validation = std::max<arma::uword>(channels.n_samples / 20, 1);
   const arma::uword n_fit = channels.n_samples - n_validation;
   if (n_fit == 0) refuse("one channel cannot be split into fitting and validation channels");
+  const double steps =
+      in.flags.fit_steps > 0 ? double(in.flags.fit_steps) : own_steps(*prior.network, fit);
+  if (steps > 0.0) run_for_steps(fit, steps, n_fit);
   const NetworkModel model =
       fit_network(subrange(channels, 0, n_fit), subrange(channels, n_fit, n_validation), fit,
                   in.terminal.control());
@@ -524,6 +555,8 @@ void declare(CommandLine& line, AnalyzeFlags& o) {
   line.flag("counts", &o.counts, "N,N", "memorise: channels of each of the two fits");
   line.flag("drawn", &o.n_drawn, "N", "memorise: samples drawn from each fit; 0: none").most =
       100'000;
+  line.flag("fit-steps", &o.fit_steps, "N", "memorise: optimiser steps of each fit of dmse")
+      .default_text = "those of MODEL's own fit, whatever --counts";
   line.flag("minutes", &o.minutes, "X", "memorise: limit of each fit of dmse; 0: none");
   o.channels.add(line);
   line.section("output");
@@ -547,6 +580,7 @@ void check_meaning(const CommandLine& line, const AnalyzeFlags& o) {
   only_for("counts", {"memorise"});
   only_for("drawn", {"memorise"});
   only_for("minutes", {"memorise"});
+  only_for("fit-steps", {"memorise"});
   if (!(o.minutes >= 0.0))
     refuse("--minutes is " + number_text(o.minutes) + ", expected 0 or more");
   if (o.n_probes == 0) refuse("--probes is 0, expected 1 or more");

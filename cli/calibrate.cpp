@@ -77,7 +77,7 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
 struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   arma::uword n_channels = 64;
-  bool force = false, bfloat16 = false, precision_only = false;
+  bool force = false, bfloat16 = false, precision_only = false, full = false;
   ChannelFlags channels;
   CommonFlags common;
 };
@@ -88,6 +88,8 @@ void declare(CommandLine& line, CalibrateOptions& o) {
   line.flag("force", &o.force, "replaces an existing file --out");
   line.flag("precision-only", &o.precision_only,
             "measures only what less than float32 costs, and leaves the rest as it is");
+  line.flag("full", &o.full,
+            "also stores the covariances of the errors, for opc:variance=full; up to 256 entries");
   o.channels.add(line);
   line.section("choice of solvers");
   line.flag("pilots", &o.pilots, "PILOTS",
@@ -170,6 +172,11 @@ int calibrate(const Args& args, Context& context) {
   NetworkModel model = load_network_model(o.file);
   // All that is asked for is understood before the first minute is spent.
   const bool is_grid = !model.grid.empty();
+  if (o.full && (is_grid || model.n_rx * model.n_tx > most_entries_of_full_errors)) {
+    refuse("--full is for matrices of at most " + std::to_string(most_entries_of_full_errors) +
+           " entries, the model is for " +
+           (is_grid ? std::string("grids") : size_text(model.n_rx, model.n_tx)));
+  }
   if (is_grid && !o.pilots.empty() && o.pilots != "none") {
     refuse("--pilots: solvers are chosen for the pilots of matrices, the model is for grids");
   }
@@ -203,7 +210,7 @@ int calibrate(const Args& args, Context& context) {
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
   model.precision = {};  // what follows is measured in float32
-  if (!o.precision_only) calibrate_model(model, held_out, run);
+  if (!o.precision_only) calibrate_model(model, held_out, run, o.full);
   add_tuning_data(model.tuning_data, dataset.info(), hash);
   if (run.networks.device == "cpu") {
     model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);

@@ -28,20 +28,24 @@ CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& c
   return run;
 }
 
-void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
+void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run,
+                     bool full) {
   const auto denoiser = make_network_denoiser(model, run.networks);
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
   model.errors = {};
   // Solvers for pilots that mix the antennas, which read the errors, are for matrices.
   if (!model.grid.empty()) return;
-  constexpr arma::uword most_channels = 256;
+  // A covariance wants several times as many channels as it has rows.
+  constexpr arma::uword some_channels = 256, per_row = 8;
+  const arma::uword n_channels =
+      full ? std::max(some_channels, per_row * held_out.n_h()) : some_channels;
   const auto range = denoiser->sigma2_range();
   const arma::vec levels_db =
       arma::regspace(std::ceil(to_db(range->first)), 2.5, std::floor(to_db(range->second)));
   arma::vec levels(levels_db.n_elem);
   for (arma::uword i = 0; i < levels.n_elem; ++i) levels(i) = from_db(levels_db(i));
-  model.errors = measure_errors(*denoiser, spread(held_out, most_channels), levels, run.seed,
-                                ErrorDetail::angular, run.n_threads);
+  model.errors = measure_errors(*denoiser, spread(held_out, n_channels), levels, run.seed,
+                                full ? ErrorDetail::full : ErrorDetail::angular, run.n_threads);
 }
 
 namespace {

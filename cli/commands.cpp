@@ -14,6 +14,7 @@ const std::vector<Command>& commands() {
       {"info", "say what a file of channels, a model or results holds", &info},
       {"fit", "fit the model of an estimator on channels: lmmse, gmm, dmse, vae", &fit},
       {"import", "turn published network weights into a model file", &import},
+      {"export", "write a model as ONNX, safetensors or a diffusers scheduler", &export_model},
       {"calibrate", "choose the calls and solvers of a dmse model for SNRs and pilots", &calibrate},
       {"estimators", "list the estimators, or the options of one", &estimators},
       {"estimate", "estimate channels from a file of received pilots", &estimate},

@@ -27,6 +27,7 @@ int generate(const Args& args, Context& context);
 int info(const Args& args, Context& context);
 int fit(const Args& args, Context& context);
 int import(const Args& args, Context& context);
+int export_model(const Args& args, Context& context);
 int calibrate(const Args& args, Context& context);
 int estimate(const Args& args, Context& context);
 int sweep(const Args& args, Context& context);

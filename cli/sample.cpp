@@ -35,7 +35,7 @@ constexpr arma::uword samples_per_block = 64;
 constexpr arma::uword n_drawn = 3, n_shown_levels = 6;
 
 struct SampleFlags {
-  std::string model, out, sampler = "dpm", plot, mean;
+  std::string model, out, sampler = "dpm", plot, mean, reference;
   arma::uword n_samples = 1000, n_calls = 20;
   bool list = false, double_precision = false, compress = false, force = false;
   ChannelFlags channels;
@@ -47,7 +47,10 @@ void declare(CommandLine& line, SampleFlags& o) {
   line.flag("n-samples", &o.n_samples, "N", "channels").most = 1'000'000'000;
   line.flag("sampler", &o.sampler, "NAME[:OPTIONS]", "how they are drawn; --list shows all");
   line.flag("calls", &o.n_calls, "N", "denoiser calls per channel, at most").most = 100'000;
-  line.flag("mean", &o.mean, "FILE[:DATASET]", "mrs: channels that samples start around");
+  line.flag("mean", &o.mean, "FILE[:DATASET]",
+            "mrs and boundary: channels that samples start around");
+  line.flag("reference", &o.reference, "FILE[:DATASET]",
+            "boundary: what the first of these really were, 64 are used");
   line.flag("list", &o.list, "shows the samplers and their options, and draws nothing");
   o.channels.add(line, "whose covariance starts the walks; left out: that of lmmse or gmm");
   line.section("output");
@@ -86,12 +89,17 @@ SamplePrior sample_prior(const SampleFlags& o, const PriorModel& prior) {
   } else if (prior.exact()) {
     out.C = second_moment(*prior.mixture);
   }
-  if (!o.mean.empty()) {
+  const auto read = [&](const std::string& file, arma::uword most) {
     ChannelFlags flags;
-    flags.channels = o.mean;
+    flags.channels = file;
     const Dataset dataset = flags.open();
-    const SampleReader means = prior.samples_of(dataset.samples());
-    out.mean = means.read(0, std::min(means.n_samples, o.n_samples));
+    const SampleReader channels = prior.samples_of(dataset.samples());
+    return channels.read(0, std::min(channels.n_samples, most));
+  };
+  constexpr arma::uword n_references = 64;
+  if (!o.reference.empty()) out.reference = read(o.reference, n_references);
+  if (!o.mean.empty()) {
+    out.mean = read(o.mean, std::max(o.n_samples, out.reference.n_cols));
   }
   return out;
 }
@@ -171,8 +179,15 @@ int sample(const Args& args, Context& context) {
   }
   const NamedOptions spec = parse_named_options(o.sampler);
   const NamedSampler& named = sampler_named(spec.name);
-  if (!o.mean.empty() && !named.read(spec).needs_mean)
-    refuse("--mean is for the sampler mrs, not for " + spec.name);
+  const SampleWalk walk = named.read(spec);
+  if (!o.mean.empty() && !walk.needs_mean)
+    refuse("--mean is for the samplers mrs and boundary, not for " + spec.name);
+  if (!o.reference.empty() && walk.n_candidates == 0)
+    refuse("--reference is for the sampler boundary, not for " + spec.name);
+  if (walk.n_candidates > 0 && (o.mean.empty() || o.reference.empty()))
+    refuse(spec.name +
+           " needs --mean, channels to start around, and --reference, what the first of "
+           "them really were");
 
   const PriorModel prior = load_prior_model(o.model, o.common);
   const auto sampler = make_sampler(spec, sample_prior(o, prior), o.n_calls);

@@ -34,6 +34,41 @@ class RealLinear final : public Denoiser {
   arma::mat M_;
 };
 
+/// The same with its derivative.
+class DifferentiableLinear final : public Denoiser {
+ public:
+  explicit DifferentiableLinear(arma::mat M) : M_(std::move(M)) {}
+  std::string name() const override { return "differentiable linear"; }
+  arma::uword n_h() const override { return M_.n_rows / 2; }
+  using Denoiser::denoise;
+  void denoise(const arma::cx_mat& z, double, arma::cx_mat& out) const override {
+    out = times(M_, z);
+  }
+  bool differentiable() const override { return true; }
+  std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z, double) const override {
+    return std::make_unique<At>(M_, times(M_, z));
+  }
+  static arma::cx_mat times(const arma::mat& M, const arma::cx_mat& z) {
+    const arma::mat y = M * arma::join_cols(arma::real(z), arma::imag(z));
+    return arma::cx_mat(y.head_rows(y.n_rows / 2), y.tail_rows(y.n_rows / 2));
+  }
+
+ private:
+  class At final : public DenoiserLinearization {
+   public:
+    At(const arma::mat& M, arma::cx_mat D) : M_(M), D_(std::move(D)) {}
+    const arma::cx_mat& D() const override { return D_; }
+    void pull_back(const arma::cx_mat& w, arma::cx_mat& out) const override {
+      out = times(M_.t(), w);
+    }
+
+   private:
+    const arma::mat& M_;
+    arma::cx_mat D_;
+  };
+  arma::mat M_;
+};
+
 arma::mat random_real(arma::uword n, Rng& rng) {
   arma::mat out(n, n);
   out.imbue([&] { return rng.normal(); });
@@ -176,6 +211,23 @@ TEST(Conservativity, OfALinearFieldIsItsAntisymmetricPart) {
   EXPECT_GT(report.circulation, 0.01);
 }
 
+// What is conservative of D = M z is (M + M^T) z / 2.
+TEST(Conservativity, TheConservativePartOfALinearFieldIsItsSymmetricPart) {
+  Rng rng = test_rng(16);
+  const arma::mat M = 0.2 * random_real(12, rng);
+  const arma::cx_mat h = rng.cx_normal(6, 5);
+  const ScoreOptions options;
+  const ConservativityReport report =
+      measure_conservativity(DifferentiableLinear(M), h, 0.5, options);
+  const arma::cx_mat z = h + report_noise(6, 5, 0.5, options);
+  const auto share = [&](const arma::cx_mat& e) { return squared_norm(e) / squared_norm(h); };
+  EXPECT_NEAR(report.nmse, share(DifferentiableLinear::times(M, z) - h), 1e-12);
+  EXPECT_NEAR(report.nmse_conservative,
+              share(DifferentiableLinear::times(0.5 * (M + M.t()), z) - h), 1e-12);
+  EXPECT_NEAR(report.difference, share(DifferentiableLinear::times(0.5 * (M - M.t()), z)), 1e-12);
+  EXPECT_TRUE(std::isnan(measure_conservativity(RealLinear(M), h, 0.5, options).nmse_conservative));
+}
+
 TEST(Conservativity, OfExactPriorsIsThatOfAGradient) {
   Rng rng = test_rng(7);
   const GaussianMixture prior = random_mixture(6, 3, rng);
@@ -188,6 +240,9 @@ TEST(Conservativity, OfExactPriorsIsThatOfAGradient) {
   EXPECT_LT(report.stokes, 1e-10);
   EXPECT_LT(report.circulation, 1e-7);
   seen("circulation", report.circulation);
+  // And D is that gradient, up to the rule of 16 points.
+  EXPECT_LT(report.difference, 1e-8);
+  seen("difference", report.difference);
 }
 
 // Laws of a score on the exact prior, and a denoiser that breaks each.

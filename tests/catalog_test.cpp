@@ -83,7 +83,7 @@ TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("dmse:published=half"),
             "dmse:published=half: published is 'half', there are no value and full");
   EXPECT_EQ(error_of("dmse:published,steps=2"),
-            "dmse:published,steps=2: published and steps exclude each other");
+            "dmse:published,steps=2: published, steps and scheduler exclude each other");
   EXPECT_EQ(error_of("dmse:prior=gmn"),
             "dmse:prior=gmn: prior is 'gmn', there are network, gmm and lmmse (did you mean gmm?)");
   EXPECT_EQ(error_of("dmse:bfloat16,prior=gmm"),

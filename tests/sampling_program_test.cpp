@@ -93,9 +93,10 @@ TEST_F(SamplingProgram, EverySamplerRunsByItsName) {
     Words words{"sample",  file("gmm.h5"), "--n-samples", "6",
                 "--calls", "12",           "--sampler",   sampler.name,
                 "--out",   file("one.h5"), "--force"};
-    if (sampler.name == "mrs") {
+    if (sampler.name == "mrs" || sampler.name == "boundary") {
       words.insert(words.end(), {"--mean", file("h.h5")});
     }
+    if (sampler.name == "boundary") words.insert(words.end(), {"--reference", file("h.h5")});
     EXPECT_TRUE(holds(done(words), "by " + sampler.name)) << sampler.name;
   }
 }
@@ -119,7 +120,7 @@ TEST_F(SamplingProgram, SampleRefusesWhatHasNoMeaning) {
       holds(refused({"sample", "--out", file("none.h5")}), "the word after sample is missing"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "dpn"})), "did you mean dpm"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "ddim:order=2"})), "there is no option 'order'"));
-  EXPECT_TRUE(holds(refused(with({"--mean", file("h.h5")})), "--mean is for the sampler mrs"));
+  EXPECT_TRUE(holds(refused(with({"--mean", file("h.h5")})), "--mean is for the samplers mrs and boundary"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "mrs"})), "no channels to start from"));
   EXPECT_TRUE(holds(refused(with({"--samples", "0:5"})), "--n-samples says how many"));
   EXPECT_TRUE(holds(refused(with({"--calls", "0"})), "0 calls"));

@@ -49,6 +49,18 @@ Rng directions_of(const ScoreCheckOptions& options, arma::uword k) {
   return Rng(options.seed, {Purpose::validation, score_stream + 1, options.first_sample + k});
 }
 
+/// int_0^1 D(t z) + t J(t z)^T z dt, by a rule of points x and weights w.
+arma::cx_mat gradient_of_potential(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
+                                   const arma::vec& x, const arma::vec& w) {
+  arma::cx_mat out(arma::size(z), arma::fill::zeros), pulled;
+  for (arma::uword i = 0; i < x.n_elem; ++i) {
+    const auto at = denoiser.linearise(x(i) * z, sigma2);
+    at->pull_back(z, pulled);
+    out += w(i) * (at->D() + x(i) * pulled);
+  }
+  return out;
+}
+
 /// tr J_r / 2 of each channel: whole, or by probes.
 arma::vec traces(const Denoiser& denoiser, const arma::cx_mat& z, double sigma2,
                  const ScoreCheckOptions& options) {
@@ -127,7 +139,19 @@ ConservativityReport measure_conservativity(const Denoiser& denoiser, const arma
       stokes += twist * twist;
     }
   }
-  return {std::sqrt(curl / whole), std::sqrt(around / sides), std::sqrt(stokes / sides)};
+  ConservativityReport out{std::sqrt(curl / whole), std::sqrt(around / sides),
+                           std::sqrt(stokes / sides)};
+  const double power = squared_norm(h);
+  denoiser.denoise(z, sigma2, D);
+  out.nmse = squared_norm(D - h) / power;
+  if (!denoiser.differentiable()) {
+    out.nmse_conservative = out.difference = arma::datum::nan;
+    return out;
+  }
+  const arma::cx_mat conservative = gradient_of_potential(denoiser, z, sigma2, x, w);
+  out.nmse_conservative = squared_norm(conservative - h) / power;
+  out.difference = squared_norm(conservative - D) / power;
+  return out;
 }
 
 ScoreReport test_score(const Denoiser& denoiser, const arma::cx_mat& h, double sigma2,

@@ -6,6 +6,7 @@
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
+#include <chest/estimators/network/scheduler_config.hpp>
 
 #include "rows.hpp"
 
@@ -63,11 +64,11 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   // What can be wrong without a model is said before one is loaded.
   DmseOptions options = maker.options(dmse_options);
   const PriorKind kind = maker.options(prior_options).kind;
-  for (const char* option : {"steps", "published", "probes"}) {
+  for (const char* option : {"steps", "published", "scheduler", "probes"}) {
     if (spec.has(option)) decorrelation_gain("dmse:" + std::string(option), &A);
   }
-  if (spec.has("published") && spec.has("steps")) {
-    refuse(spec.text + ": published and steps exclude each other");
+  if (spec.has("published") + spec.has("steps") + spec.has("scheduler") > 1) {
+    refuse(spec.text + ": published, steps and scheduler exclude each other");
   }
   if (spec.has("probes") && kind != PriorKind::network) {
     refuse(spec.text + ": probes has no effect here, an exact prior predicts its error");
@@ -84,6 +85,12 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   if (prior.model) {
     options.calibration = prior.model->calibration;
     options.schedule = prior.model->schedule;
+    if (!prior.model->scheduler.empty()) {
+      const SchedulerConfig config =
+          parse_scheduler_config(prior.model->scheduler, spec.text + ": the model's scheduler");
+      options.spacing = config.spacing;
+      options.steps_offset = config.steps_offset;
+    }
   } else if (options.rule == ReverseRule::calibrated) {
     // One call of an exact denoiser is the conditional mean; no further call can better it.
     options.n_steps = 1;

@@ -18,18 +18,20 @@ namespace {
 
 /// Errors of an exact denoiser on channels drawn from its own prior.
 DenoiserErrors errors_of(const Denoiser& denoiser, const GaussianMixture& prior, arma::uword n_rx,
-                         arma::uword n_tx) {
+                         arma::uword n_tx, ErrorDetail detail) {
   const double work =
       static_cast<double>(prior.n_components()) * std::pow(static_cast<double>(prior.n_h()), 2.0);
   // Enough channels for 2 % of an error, and no minutes for large mixtures.
   constexpr double most_work = 2e8, fewest = 64.0, most = 2000.0;
-  const auto n = static_cast<arma::uword>(std::clamp(most_work / work, fewest, most));
+  auto n = static_cast<arma::uword>(std::clamp(most_work / work, fewest, most));
+  // A covariance wants more channels than it has rows.
+  if (detail == ErrorDetail::full) n = std::max(n, 4 * prior.n_h());
   // The levels that solvers walk through: -26 to 50 dB.
   constexpr double log10_last = -5.0, log10_first = 2.6;
   constexpr arma::uword n_levels = 30;
   Rng rng(1, {Purpose::validation, 2000});
   return measure_errors(denoiser, samples_in_memory(draw(prior, n, rng), n_rx, n_tx),
-                        arma::logspace(log10_last, log10_first, n_levels), 1, ErrorDetail::angular);
+                        arma::logspace(log10_last, log10_first, n_levels), 1, detail);
 }
 
 struct NetworkInUse {
@@ -75,6 +77,9 @@ PriorInUse network_in_use(const Maker& maker, const PriorOptions& options) {
     return std::make_shared<const DenoiserErrors>(
         DenoiserErrors{arma::reverse(levels), arma::reverse(calibration.mse)});
   };
+  use.full_errors = [model = use.model] {
+    return std::shared_ptr<const DenoiserErrors>(model, &model->errors);
+  };
   return use;
 }
 
@@ -111,12 +116,18 @@ PriorInUse prior_in_use(const Maker& maker) {
         key, [&] { return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C)); });
   }
   // Some estimators ask for the errors, most do not: measured when the first one does.
-  use.errors = [&models, key, denoiser = use.denoiser, prior, n_rx = maker.context().n_rx,
-                n_tx = maker.context().n_tx] {
-    return models.get<DenoiserErrors>(key, [&] {
-      return std::make_shared<const DenoiserErrors>(errors_of(*denoiser, *prior, n_rx, n_tx));
-    });
+  const auto measured = [&](ErrorDetail detail) {
+    return
+        [&models, detail, key = key + (detail == ErrorDetail::full ? " with covariances" : ""),
+         denoiser = use.denoiser, prior, n_rx = maker.context().n_rx, n_tx = maker.context().n_tx] {
+          return models.get<DenoiserErrors>(key, [&] {
+            return std::make_shared<const DenoiserErrors>(
+                errors_of(*denoiser, *prior, n_rx, n_tx, detail));
+          });
+        };
   };
+  use.errors = measured(ErrorDetail::angular);
+  use.full_errors = measured(ErrorDetail::full);
   return use;
 }
 

@@ -74,6 +74,8 @@ struct PriorInUse {
   std::shared_ptr<const NetworkModel> model;  ///< null for exact priors
   /// Its errors per level: those of the model, measured once on exact priors; empty when not known.
   std::function<std::shared_ptr<const DenoiserErrors>()> errors;
+  /// The same with DenoiserErrors::full, which is empty where it is not known.
+  std::function<std::shared_ptr<const DenoiserErrors>()> full_errors;
 };
 /// The prior that the spec asks for.
 PriorInUse prior_in_use(const Maker& maker);

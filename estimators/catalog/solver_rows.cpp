@@ -32,11 +32,20 @@ std::unique_ptr<Estimator> make_ep_from(const Maker& maker, const PriorInUse& pr
 
 std::unique_ptr<Estimator> make_opc_from(const Maker& maker, const PriorInUse& prior,
                                          OpcOptions options) {
-  const auto reads_errors = [](std::optional<VarianceKind> kind) {
-    return kind == VarianceKind::analytic || kind == VarianceKind::angular;
+  const auto uses = [&](VarianceKind kind) {
+    return options.variance == kind || options.above == kind;
   };
-  if (reads_errors(options.variance) || reads_errors(options.above))
+  if (uses(VarianceKind::full)) {
+    options.errors = *prior.full_errors();
+    if (options.errors.full.empty()) {
+      refuse(maker.spec().text +
+             ": the model does not know the covariances of its errors; run 'chest calibrate MODEL "
+             "--channels FILE --full'");
+    }
+  } else if (uses(VarianceKind::analytic) || uses(VarianceKind::angular) ||
+             uses(VarianceKind::spatial)) {
     options.errors = *prior.errors();
+  }
   options.n_rx = maker.context().n_rx;
   options.n_tx = maker.context().n_tx;
   return make_opc(maker.context().A, prior.denoiser, options);

@@ -50,6 +50,15 @@ class AngularCovariance final : public Covariance {
   arma::mat v_;
 };
 
+class SpatialCovariance final : public Covariance {
+ public:
+  explicit SpatialCovariance(const arma::vec& v) : v_(arma::conv_to<arma::cx_vec>::from(v)) {}
+  arma::cx_mat times(const arma::cx_mat& w) const override { return w.each_col() % v_; }
+
+ private:
+  arma::cx_vec v_;
+};
+
 class FullCovariance final : public Covariance {
  public:
   explicit FullCovariance(arma::cx_mat S) : S_(std::move(S)) {}

@@ -23,7 +23,12 @@ class Dmse final : public Estimator {
       : A_(std::move(A)),
         denoiser_(std::move(denoiser)),
         options_(options),
-        gram_scale_(gram_scale) {}
+        gram_scale_(gram_scale) {
+    if (options.rule == ReverseRule::scheduler) {
+      indices_ = inference_indices(options.schedule.n_steps(), options.n_steps, options.spacing,
+                                   options.steps_offset);
+    }
+  }
 
   std::string name() const override { return "dmse"; }
   const ObservationOperator& A() const override { return *A_; }
@@ -79,6 +84,8 @@ class Dmse final : public Estimator {
         return published_chain(options_.schedule, sigma2, false);
       case ReverseRule::published_full:
         return published_chain(options_.schedule, sigma2, true);
+      case ReverseRule::scheduler:
+        return scheduler_chain(options_.schedule, sigma2, indices_);
       case ReverseRule::fixed_steps:
         return log_snr_chain(sigma2, options_.sigma2_end, options_.n_steps);
       case ReverseRule::calibrated:
@@ -92,6 +99,7 @@ class Dmse final : public Estimator {
   std::shared_ptr<const Denoiser> denoiser_;
   DmseOptions options_;
   double gram_scale_;
+  arma::uvec indices_;  // of ReverseRule::scheduler
 };
 
 }  // namespace

@@ -83,6 +83,10 @@ class CovarianceGuidance : public GuidanceBase {
     if (uses(VarianceKind::angular) && variance.errors.angular.n_rows != n_h()) {
       refuse(name_ + ": the denoiser's angular errors are not given, variance angular needs them");
     }
+    if (uses(VarianceKind::spatial) && variance.errors.spatial.n_rows != n_h()) {
+      refuse(name_ +
+             ": the denoiser's errors per antenna are not given, variance spatial needs them");
+    }
     if (uses(VarianceKind::full) &&
         (variance.errors.full.empty() || variance.errors.full.front().n_rows != n_h())) {
       refuse(name_ + ": the denoiser's error covariances are not given, variance full needs them");
@@ -143,6 +147,9 @@ class CovarianceGuidance : public GuidanceBase {
         state.Sigma =
             std::make_unique<AngularCovariance>(*angular_, variance_.errors.angular_at(tau2));
         break;
+      case VarianceKind::spatial:
+        state.Sigma = std::make_unique<SpatialCovariance>(variance_.errors.spatial_at(tau2));
+        break;
       case VarianceKind::full:
         state.Sigma = std::make_unique<FullCovariance>(variance_.errors.full_at(tau2));
         break;
@@ -175,6 +182,100 @@ class CovarianceGuidance : public GuidanceBase {
 
   VarianceModel variance_;
   std::unique_ptr<AngularTransform> angular_;
+};
+
+/// A in the basis of its singular vectors, A = U diag(s) V^H; of pilots by those of P, so that A is not formed.
+class SingularBasis {
+ public:
+  SingularBasis(const std::string& who, const ObservationOperator& A) {
+    arma::cx_mat Q;
+    if (const arma::cx_mat* P = A.pilots()) {
+      n_rx_ = A.n_h() / P->n_rows;
+      Q = P->st();
+    } else {
+      constexpr arma::uword most = 4096;
+      if (A.n_h() > most) {
+        refuse(who + ": plus takes A apart, and A has " + std::to_string(A.n_h()) +
+               " columns; expected at most " + std::to_string(most) + ", or pilots");
+      }
+      Q = A.apply(arma::cx_mat(A.n_h(), A.n_h(), arma::fill::eye));
+    }
+    if (!arma::svd_econ(U_, s_, V_, Q)) {
+      throw Error(ErrorKind::numeric, who + ": A has no singular value decomposition");
+    }
+    const arma::uvec seen = arma::find(s_ > 1e-10 * s_.max());
+    U_ = U_.cols(seen);
+    V_ = V_.cols(seen);
+    s_ = s_(seen);
+  }
+  const arma::vec& s() const { return s_; }
+
+  /// V diag(f) U^H r
+  arma::cx_mat from_observation(const arma::cx_mat& r, const arma::vec& f) const {
+    return in_basis(
+        r, arma::cx_mat(V_ * arma::diagmat(arma::conv_to<arma::cx_vec>::from(f)) * U_.t()));
+  }
+  /// V diag(f) V^H e
+  arma::cx_mat of_channels(const arma::cx_mat& e, const arma::vec& f) const {
+    return in_basis(
+        e, arma::cx_mat(V_ * arma::diagmat(arma::conv_to<arma::cx_vec>::from(f)) * V_.t()));
+  }
+
+ private:
+  /// M kron I_{n_rx}, applied.
+  arma::cx_mat in_basis(const arma::cx_mat& x, const arma::cx_mat& M) const {
+    if (n_rx_ == 1) return M * x;
+    arma::cx_mat out(M.n_rows * n_rx_, x.n_cols);
+    for (arma::uword k = 0; k < x.n_cols; ++k) {
+      const arma::cx_mat X(const_cast<arma::cx_double*>(x.colptr(k)), n_rx_, M.n_cols, false, true);
+      out.col(k) = arma::vectorise(X * M.st());
+    }
+    return out;
+  }
+
+  arma::uword n_rx_ = 1;
+  arma::cx_mat U_, V_;
+  arma::vec s_;
+};
+
+/// DDNM+: ProximalOptions::noise_aware.
+class NoiseAwareGuidance final : public GuidanceBase {
+ public:
+  NoiseAwareGuidance(std::shared_ptr<const ObservationOperator> A,
+                     std::shared_ptr<const Denoiser> denoiser)
+      : GuidanceBase("ddnm", std::move(A), std::move(denoiser)), basis_(name_, *A_) {}
+
+  void guide(const arma::cx_mat& z, double tau2, const Observation& observation,
+             Guided& out) const override {
+    denoiser_->denoise(z, tau2, out.D);
+    out.calls = 1;
+    out.push.reset();
+    // As for a step that forgets z and goes nowhere: what is left where no step follows.
+    out.m = corrected(out.D, tau2, observation);
+  }
+
+  bool shapes_noise() const override { return true; }
+  void shape_step(double a, double variance, const Observation& observation, Guided& at,
+                  arma::cx_mat& noise) const override {
+    at.m = corrected(at.D, variance / (a * a), observation);
+    const arma::vec left =
+        variance - a * a * arma::square(weights(variance / (a * a), observation.sigma2)) *
+                       observation.sigma2 / arma::square(basis_.s());
+    const arma::vec gain = arma::sqrt(arma::clamp(left, 0.0, variance) / variance) - 1.0;
+    noise += basis_.of_channels(noise, gain);
+  }
+
+ private:
+  arma::vec weights(double kappa2, double sigma2) const {
+    return arma::clamp(basis_.s() * std::sqrt(kappa2 / sigma2), 0.0, 1.0);
+  }
+  arma::cx_mat corrected(const arma::cx_mat& D, double kappa2,
+                         const Observation& observation) const {
+    return D + basis_.from_observation(residual(observation, D),
+                                       weights(kappa2, observation.sigma2) / basis_.s());
+  }
+
+  SingularBasis basis_;
 };
 
 class ProximalGuidance final : public CovarianceGuidance {
@@ -341,9 +442,7 @@ class SkipGradientGuidance final : public GuidanceBase {
 
 }  // namespace
 
-const char* to_string(VarianceKind kind) {
-  return kind == VarianceKind::full ? "full" : name_of(variance_names, kind);
-}
+const char* to_string(VarianceKind kind) { return name_of(variance_names, kind); }
 
 std::string VarianceModel::why_invalid() const {
   if (!(lambda > 0.0) || !std::isfinite(lambda)) {
@@ -356,11 +455,15 @@ std::string VarianceModel::why_invalid() const {
 }
 
 double Guidance::push_gain(double) const { return 0.0; }
+void Guidance::shape_step(double, double, const Observation&, Guided&, arma::cx_mat&) const {}
 std::string Guidance::warning(double) const { return {}; }
 
 std::unique_ptr<Guidance> make_proximal_guidance(std::shared_ptr<const ObservationOperator> A,
                                                  std::shared_ptr<const Denoiser> denoiser,
                                                  const ProximalOptions& options) {
+  if (options.noise_aware) {
+    return std::make_unique<NoiseAwareGuidance>(std::move(A), std::move(denoiser));
+  }
   return std::make_unique<ProximalGuidance>(std::move(A), std::move(denoiser), options);
 }
 

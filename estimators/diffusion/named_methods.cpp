@@ -56,7 +56,8 @@ std::unique_ptr<Estimator> make_ddnm(OperatorPtr A, DenoiserPtr denoiser,
                                      const DdnmOptions& options) {
   check("ddnm", options);
   ProximalOptions proximal;
-  proximal.noise_free = true;
+  proximal.noise_free = !options.plus;
+  proximal.noise_aware = options.plus;
   return proximal_walk(std::move(A), std::move(denoiser), proximal, options.walk);
 }
 

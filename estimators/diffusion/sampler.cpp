@@ -7,7 +7,9 @@
 #include <chest/angular.hpp>
 #include <chest/covariance.hpp>
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
+#include <chest/random.hpp>
 #include <chest/text.hpp>
 
 #include <chest/estimators/common/column_noise.hpp>
@@ -54,6 +56,9 @@ constexpr auto gibbs_options = options_of<SampleWalk>(
     option("sweeps", &SampleWalk::sweeps, within(0, 100'000), "Langevin steps and level moves")
         .default_is("0: a fifth of the calls"),
     option("size", &SampleWalk::langevin_step, between(0, 1), "of a Langevin step, over tau2"));
+constexpr auto boundary_options =
+    options_of<SampleWalk>(option("candidates", &SampleWalk::n_candidates, within(1, 100'000),
+                                  "starts that are tried beside that without noise"));
 constexpr auto coarse_options = options_of<SampleWalk>(
     option("noise", &SampleWalk::coarse_noise, up_to(0, 1), "1 puts no noise in"),
     option("from", &SampleWalk::tau2_first, at_least(0), "first level, tau2").default_is("0: 4"),
@@ -163,7 +168,11 @@ class WalkSampler : public Sampler {
       for (arma::uword k = 0; k < count; ++k) {
         z.col(k) = prior_.mean.col((samples.first + k) % prior_.mean.n_cols);
       }
-      samples.noise.add_to(z, tau2);
+      if (walk_.n_candidates > 0) {
+        z.each_col() += std::sqrt(tau2) * boundary_;
+      } else {
+        samples.noise.add_to(z, tau2);
+      }
     } else if (U_.is_empty()) {
       samples.noise.add_to(z, 1.0 + tau2);
     } else {
@@ -179,7 +188,8 @@ class WalkSampler : public Sampler {
   SamplePrior prior_;
   arma::uword n_calls_;
   arma::vec l_;
-  arma::cx_mat U_;  ///< C = U diag(l) U^H; empty: not known
+  arma::cx_mat U_;         ///< C = U diag(l) U^H; empty: not known
+  arma::cx_vec boundary_;  ///< e of a start that is searched
 };
 
 /// plain, heun, evodiff and lml: one state, level by level.
@@ -191,9 +201,30 @@ class LevelSampler final : public WalkSampler {
     const arma::uword n = (n_calls + per_step - 1) / per_step;
     levels_ = levels(n, walk.needs_mean ? 1.0 : 400.0);
     n_calls_ = per_step * (n - 1) + 1;
+    if (walk.n_candidates > 0) search_boundary();
   }
 
  private:
+  /// The start of least error on the references.
+  void search_boundary() {
+    constexpr arma::uword most_references = 64;
+    const arma::uword n = std::min({most_references, prior_.reference.n_cols, prior_.mean.n_cols});
+    const arma::cx_mat h = prior_.reference.head_cols(n);
+    Rng rng(1, {Purpose::estimator, 0});
+    double least = arma::datum::inf;
+    arma::cx_vec best(n_h(), arma::fill::zeros);
+    for (arma::uword j = 0; j <= walk_.n_candidates; ++j) {
+      boundary_ =
+          j == 0 ? arma::cx_vec(n_h(), arma::fill::zeros) : arma::cx_vec(rng.cx_normal(n_h(), 1));
+      const double error = squared_norm(draw(1, 0, n, {}) - h);
+      if (error < least) {
+        least = error;
+        best = boundary_;
+      }
+    }
+    boundary_ = best;
+  }
+
   arma::cx_mat walk(SampleBlock& samples) const override {
     const Denoiser& denoiser = *prior_.denoiser;
     const arma::uword n = levels_.n_elem;
@@ -644,6 +675,15 @@ const std::vector<NamedSampler>& samplers() {
               w.needs_mean = true;
             }),
             options_of<SampleWalk>(sde_option, order_option), own_level_options),
+      named("boundary",
+            "one start for all, the best on given pairs, around given channels; then dpm",
+            preset([](SampleWalk& w) {
+              w.order = 3;
+              w.tau2_first = 1.0;
+              w.needs_mean = true;
+              w.n_candidates = 32;
+            }),
+            boundary_options, options_of<SampleWalk>(order_option), own_level_options),
       named("exact", "draws of a mixture itself, without a walk: lmmse and gmm",
             preset([](SampleWalk& w) { w.step = Step::exact; })),
   };
@@ -686,6 +726,11 @@ std::unique_ptr<Sampler> make_sampler(const NamedOptions& spec, SamplePrior prio
   if (walk.needs_mean && prior.mean.n_rows != n_h) {
     refuse(who + ": the channels to start from have " + std::to_string(prior.mean.n_rows) +
            " entries, the prior has " + std::to_string(n_h));
+  }
+  if (walk.n_candidates > 0 && (prior.reference.is_empty() || prior.reference.n_rows != n_h)) {
+    refuse(who +
+           ": the start is searched on pairs of channels, and the channels that the first means "
+           "belong to are not given; name them");
   }
   const Denoiser& denoiser = *prior.denoiser;
   switch (walk.step) {

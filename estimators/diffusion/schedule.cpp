@@ -86,6 +86,19 @@ PredictionGains prediction_gains(Prediction prediction, double sigma2) {
   return {abar, -std::sqrt(1.0 - abar)};
 }
 
+arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSchedule& schedule,
+                             arma::uword i, double floor) {
+  if (i >= schedule.n_steps()) {
+    throw Error(ErrorKind::invalid_argument, "converted variance: the level is " +
+                                                 std::to_string(i) + ", the schedule has " +
+                                                 std::to_string(schedule.n_steps()));
+  }
+  const double before = i == 0 ? 1.0 : schedule.abar()(i - 1);
+  const double share = schedule.betas()(i) / (1.0 - schedule.abar()(i));
+  return arma::clamp((reverse_variance - share * (1.0 - before)) / (share * share * before), floor,
+                     arma::datum::inf);
+}
+
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start) {
   check_level("published chain", "sigma2", sigma2);
   const double snr = 1.0 / sigma2;
@@ -101,6 +114,67 @@ ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool 
     // factor is zero up to rounding, and zero is meant.
     const double keep = i == 0 ? 0.0 : schedule.sigma2(i - 1) / schedule.sigma2(i);
     chain.steps.push_back({schedule.sigma2(i), keep});
+  }
+  return chain;
+}
+
+arma::uvec inference_indices(arma::uword n_levels, arma::uword n, TimestepSpacing spacing,
+                             arma::uword offset) {
+  if (n == 0 || n > n_levels) {
+    throw Error(ErrorKind::invalid_argument, "scheduler: " + std::to_string(n) +
+                                                 " steps; expected 1 to the " +
+                                                 std::to_string(n_levels) + " trained levels");
+  }
+  arma::uvec indices(n);
+  const auto levels = static_cast<double>(n_levels), steps = static_cast<double>(n);
+  for (arma::uword i = 0; i < n; ++i) {
+    const auto k = static_cast<double>(n - 1 - i);  // ascending
+    switch (spacing) {
+      case TimestepSpacing::leading:
+        indices(i) = (n - 1 - i) * (n_levels / n) + offset;
+        break;
+      case TimestepSpacing::trailing:
+        indices(i) = static_cast<arma::uword>(
+            std::nearbyint(levels - static_cast<double>(i) * (levels / steps)) - 1.0);
+        break;
+      case TimestepSpacing::linspace:
+        // One step of numpy.linspace is its first value.
+        indices(i) = static_cast<arma::uword>(
+            n == 1 ? 0.0 : std::nearbyint(k * ((levels - 1.0) / (steps - 1.0))));
+        break;
+    }
+  }
+  if (indices(0) >= n_levels) {
+    throw Error(ErrorKind::invalid_argument,
+                "scheduler: the first of " + std::to_string(n) + " steps has the index " +
+                    std::to_string(indices(0)) + "; the last trained level is " +
+                    std::to_string(n_levels - 1) + " (steps_offset is " + std::to_string(offset) +
+                    ")");
+  }
+  return indices;
+}
+
+ReverseChain scheduler_chain(const NoiseSchedule& schedule, double sigma2,
+                             const arma::uvec& indices) {
+  check_level("scheduler chain", "sigma2", sigma2);
+  const double snr = 1.0 / sigma2;
+  arma::uword nearest = 0, first = 0;
+  for (arma::uword i = 1; i < schedule.n_steps(); ++i) {
+    const auto distance = [&](arma::uword k) { return std::abs(to_db(schedule.snr(k) / snr)); };
+    if (distance(i) < distance(nearest)) nearest = i;
+  }
+  for (arma::uword i = 1; i < indices.n_elem; ++i) {
+    const auto distance = [&](arma::uword k) {
+      return std::abs(static_cast<double>(indices(k)) - static_cast<double>(nearest));
+    };
+    if (distance(i) < distance(first)) first = i;
+  }
+  ReverseChain chain;
+  chain.start_scale = std::sqrt(snr / (1.0 + snr) / schedule.abar()(indices(first)));
+  for (arma::uword i = first; i < indices.n_elem; ++i) {
+    const double level = schedule.sigma2(indices(i));
+    const bool last = i + 1 == indices.n_elem;
+    chain.steps.push_back({level, last ? 0.0 : schedule.sigma2(indices(i + 1)) / level});
   }
   return chain;
 }

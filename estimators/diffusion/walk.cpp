@@ -118,9 +118,26 @@ class WalkEstimator final : public Estimator {
     return at.m;
   }
 
-  void step(arma::cx_mat& z, const Guided& at, double tau2, double next,
-            const Observation& observation, ColumnNoise& noise, arma::uword& n_calls) const {
+  /// The steps ancestral and fresh, z' = a0 z + a m + e, whose m and e the guidance has its say in.
+  void step_with_shaped_noise(arma::cx_mat& z, Guided& at, double tau2, double next,
+                              const Observation& observation, ColumnNoise& noise) const {
+    const bool ancestral = options_.update == WalkUpdate::ancestral;
+    const double keep = next / tau2;
+    const double a0 = ancestral ? keep : std::sqrt((1.0 - options_.zeta) * keep);
+    const double variance = ancestral ? next * (1.0 - keep) : next * options_.zeta;
+    arma::cx_mat e(arma::size(z), arma::fill::zeros);
+    noise.add_to(e, variance);
+    guidance_->shape_step(1.0 - a0, variance, observation, at, e);
+    z = a0 * z + (1.0 - a0) * at.m + e;
+  }
+
+  void step(arma::cx_mat& z, Guided& at, double tau2, double next, const Observation& observation,
+            ColumnNoise& noise, arma::uword& n_calls) const {
     const double keep = next / tau2, root = std::sqrt(keep);
+    if (guidance_->shapes_noise()) {
+      step_with_shaped_noise(z, at, tau2, next, observation, noise);
+      return;
+    }
     switch (options_.update) {
       case WalkUpdate::ancestral:
         z = keep * z + (1.0 - keep) * at.m;
@@ -216,6 +233,11 @@ std::unique_ptr<Estimator> make_walk(std::shared_ptr<const Guidance> guidance,
   if (!guidance) throw Error(ErrorKind::invalid_argument, "walk: the guidance is not given");
   if (const std::string why = options.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, guidance->name() + ": " + why);
+  }
+  const bool puts_in_noise = options.update == WalkUpdate::ancestral ||
+                             (options.update == WalkUpdate::fresh && options.zeta > 0.0);
+  if (guidance->shapes_noise() && !puts_in_noise) {
+    refuse(guidance->name() + ": plus is for walks that put in noise, ancestral and fresh");
   }
   return std::make_unique<WalkEstimator>(std::move(guidance), options);
 }

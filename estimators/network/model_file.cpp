@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <string>
 
 #include <chest/archive.hpp>
@@ -29,8 +30,23 @@ DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
   errors.sigma2 = read_vec(archive, "/errors/sigma2", 10'000);
   errors.mse = read_vec(archive, "/errors/mse", 10'000);
   if (archive.has("/errors/angular")) errors.angular = archive.read_mat("/errors/angular");
+  if (archive.has("/errors/spatial")) errors.spatial = archive.read_mat("/errors/spatial");
+  if (archive.has("/errors/full")) {
+    const arma::uword n = errors.sigma2.n_elem;
+    const std::vector<std::uint64_t> expected{n, n_h, n_h};
+    if (n_h > most_entries_of_full_errors || archive.info("/errors/full").dims != expected) {
+      throw_format(archive.file(), "/errors/full is damaged; calibrate the model again");
+    }
+    const auto values = archive.read_all<std::complex<double>>("/errors/full");
+    for (arma::uword i = 0; i < n; ++i) {
+      errors.full.push_back(arma::cx_mat(values.data() + i * n_h * n_h, n_h, n_h).st());
+    }
+  }
   const std::string why = errors.why_invalid();
-  if (!why.empty() || (!errors.angular.is_empty() && errors.angular.n_rows != n_h)) {
+  const auto fits = [&](const arma::mat& values) {
+    return values.is_empty() || values.n_rows == n_h;
+  };
+  if (!why.empty() || !fits(errors.angular) || !fits(errors.spatial)) {
     throw_format(archive.file(), "/errors is damaged; calibrate the model again");
   }
   return errors;
@@ -108,6 +124,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   write_model_header(archive, "dmse", newest_model_version, header_of(model));
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
+  if (!model.scheduler.empty()) archive.attribute("/", "scheduler", model.scheduler);
   if (!model.tuning_data.empty()) archive.attribute("/", "tuning_data", model.tuning_data);
   write_weights(archive, weights);
   write_vec(archive, "/schedule/betas", model.schedule.betas());
@@ -124,6 +141,16 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
     write_vec(archive, "/errors/sigma2", model.errors.sigma2);
     write_vec(archive, "/errors/mse", model.errors.mse);
     if (!model.errors.angular.is_empty()) archive.write("/errors/angular", model.errors.angular);
+    if (!model.errors.spatial.is_empty()) archive.write("/errors/spatial", model.errors.spatial);
+    if (!model.errors.full.empty()) {
+      const arma::uword n = model.errors.full.size(), n_h = model.n_rx * model.n_tx;
+      std::vector<std::complex<double>> values;
+      for (const arma::cx_mat& each : model.errors.full) {
+        const arma::cx_mat rows = each.st();
+        values.insert(values.end(), rows.begin(), rows.end());
+      }
+      archive.write("/errors/full", {n, n_h, n_h}, values.data());
+    }
   }
   for (std::size_t i = 0; i < model.solvers.choices.size(); ++i) {
     const SolverChoice& choice = model.solvers.choices[i];
@@ -154,6 +181,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   NetworkModel model;
   const ModelHeader header = read_model_header(archive, "dmse", newest_model_version);
   set_header(model, header);
+  model.scheduler = archive.text_attribute("/", "scheduler").value_or("");
   model.tuning_data = archive.text_attribute("/", "tuning_data").value_or("");
   const Settings network(file, "network",
                          required_attribute(archive, "network", "the layers of the network"));

@@ -9,6 +9,7 @@
 #include <chest/archive.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
 
 #include "settings.hpp"
 
@@ -36,6 +37,14 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
 /// @throws Error(format) if they do not lead from 2 planes to 2 planes
 NetworkConfig published_config(const std::filesystem::path& file, const std::vector<int>& pre,
                                const std::vector<int>& post, int kernel, int embedding);
+
+/// Sizes, layers and prediction that the sim_params.json of the code of [Fesl2024a] names; no weights.
+/// @throws Error(format) naming what chest does not run
+NetworkModel published_model(const std::filesystem::path& file, const Settings& params);
+/// The schedule of its betas, or of sim_params where there are none.
+/// @throws Error(format) if the two contradict each other, or neither says it
+void set_published_schedule(NetworkModel& model, const std::filesystem::path& file,
+                            const Settings& params, const arma::vec& betas);
 
 /// The weights below `prefix`, in the order of network_layout() and under its names.
 /// @param published_names  the file has them under the names of the code of [Fesl2024a]

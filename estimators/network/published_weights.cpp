@@ -18,11 +18,7 @@
 namespace chest {
 inline namespace v0 {
 
-NetworkModel import_published_weights(const std::filesystem::path& file) {
-  const ArchiveReader archive(file);
-  const Settings params(
-      file, "sim_params",
-      required_attribute(archive, "sim_params", "the authors' checkpoint converted to HDF5"));
+NetworkModel published_model(const std::filesystem::path& file, const Settings& params) {
   const auto require = [&](const std::string& path, const Json& expected, const std::string& why) {
     if (const Json& found = params.at(path); found != expected) {
       throw_format(file, "sim_params." + path + " is " + found.dump() + "; chest runs only " +
@@ -63,24 +59,42 @@ NetworkModel import_published_weights(const std::filesystem::path& file) {
   }
   model.prediction = objectives.at(objective);
 
+  return model;
+}
+
+void set_published_schedule(NetworkModel& model, const std::filesystem::path& file,
+                            const Settings& params, const arma::vec& betas) {
   const auto n_steps = static_cast<arma::uword>(
       params.count("diff_model_dict.num_timesteps", static_cast<std::int64_t>(most_noise_levels)));
-  const arma::vec betas = read_vec(archive, "/state_dict/betas", most_noise_levels);
-  if (betas.n_elem != n_steps) {
-    throw_format(file, "/state_dict/betas has " + std::to_string(betas.n_elem) +
-                           " values, but sim_params names " + std::to_string(n_steps));
+  if (!betas.is_empty() && betas.n_elem != n_steps) {
+    throw_format(file, "its betas are " + std::to_string(betas.n_elem) + ", but sim_params names " +
+                           std::to_string(n_steps));
   }
-  model.schedule = schedule_from(file, betas);
+  if (!betas.is_empty()) model.schedule = schedule_from(file, betas);
   if (params.get<std::string>("diff_model_dict.which_schedule") == "linear") {
     // The checkpoint holds float32 copies of these.
     const auto linear =
         NoiseSchedule::linear(n_steps, params.get<double>("diff_model_dict.beta_start"),
                               params.get<double>("diff_model_dict.beta_end"));
-    if (arma::abs(linear.betas() - betas).max() > 1e-6) {
-      throw_format(file, "/state_dict/betas is not the linear schedule that sim_params names");
+    if (!betas.is_empty() && arma::abs(linear.betas() - betas).max() > 1e-6) {
+      throw_format(file, "its betas are not the linear schedule that sim_params names");
     }
     model.schedule = linear;
+  } else if (betas.is_empty()) {
+    throw_format(file,
+                 "has no betas, and the schedule that sim_params names is not linear; give "
+                 "that of a scheduler_config.json");
   }
+}
+
+NetworkModel import_published_weights(const std::filesystem::path& file) {
+  const ArchiveReader archive(file);
+  const Settings params(
+      file, "sim_params",
+      required_attribute(archive, "sim_params", "the authors' checkpoint converted to HDF5"));
+  NetworkModel model = published_model(file, params);
+  set_published_schedule(model, file, params,
+                         read_vec(archive, "/state_dict/betas", most_noise_levels));
 
   model.weights = read_network_weights(archive, "/state_dict/model.", model.network, true);
   for (const std::string& name : archive.list("/state_dict")) {

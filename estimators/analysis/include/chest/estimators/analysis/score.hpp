@@ -27,6 +27,11 @@ struct ConservativityReport {
   double circulation = 0.0;
   /// The same predicted from J - J^T at z, by Stokes: a^T (J^T - J) b / sigma2.
   double stokes = 0.0;
+  /// NMSE of D, and of the nearest thing to it that is conservative, the gradient of the potential that f has along
+  /// rays from 0: D_c(z) = int_0^1 D(t z) + t J(t z)^T z dt, which is D where J is symmetric, and (J + J^T) z / 2 of a
+  /// linear D. NaN for a denoiser without gradients.
+  double nmse = 0.0, nmse_conservative = 0.0;
+  double difference = 0.0;  ///< sum ||D_c - D||^2 / sum ||h||^2
 };
 
 /// @param h  channels, [n_h, n]; z = h + noise of the seed

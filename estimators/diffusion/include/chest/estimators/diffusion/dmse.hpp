@@ -17,10 +17,11 @@ inline namespace v0 {
 
 /// Which chain a DMSE estimator runs.
 enum class ReverseRule {
-  calibrated,     ///< log-SNR grid, number of calls from the calibration (3 without one)
-  fixed_steps,    ///< log-SNR grid with n_steps calls
-  published,      ///< the loop of [Fesl2024a]
-  published_full  ///< the loop of [Fesl2024a] with the call at i*
+  calibrated,      ///< log-SNR grid, number of calls from the calibration (3 without one)
+  fixed_steps,     ///< log-SNR grid with n_steps calls
+  published,       ///< the loop of [Fesl2024a]
+  published_full,  ///< the loop of [Fesl2024a] with the call at i*
+  scheduler        ///< the loop of the scheduler in diffusers-dmse, n_steps of them over all levels
 };
 
 inline constexpr std::pair<ReverseRule, const char*> published_rule_names[] = {
@@ -28,7 +29,8 @@ inline constexpr std::pair<ReverseRule, const char*> published_rule_names[] = {
 
 struct DmseOptions {
   ReverseRule rule = ReverseRule::calibrated;
-  arma::uword n_steps = 3;  ///< for fixed_steps, and for calibrated without a calibration; >= 1
+  /// For fixed_steps and scheduler, and for calibrated without a calibration; >= 1.
+  arma::uword n_steps = 3;
   /// Cleanest level of the log-SNR grid: -10 log10 of it is 40 dB, the end of the schedule
   /// of [Fesl2024a].
   double sigma2_end = 1e-4;
@@ -36,8 +38,11 @@ struct DmseOptions {
   /// Random directions for the predicted error of a denoiser that does not predict it
   /// (probed_error()), at n_probes + 1 calls; 0: none, the calibration's mean instead.
   arma::uword n_probes = 0;
-  /// The schedule of the published rules.
+  /// The schedule of the published rules and of the scheduler's.
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
+  /// How the steps of ReverseRule::scheduler lie on it.
+  TimestepSpacing spacing = TimestepSpacing::leading;
+  arma::uword steps_offset = 0;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
@@ -49,6 +54,10 @@ inline constexpr auto dmse_options = options_of<DmseOptions>(
         .default_is("as calibrated"),
     option("published", &DmseOptions::rule, published_rule_names,
            "the loop of the DMSE letter as its code runs it; =full: as its equation reads")
+        .default_is(""),
+    option("scheduler", &DmseOptions::n_steps, within(1, 100'000),
+           "the loop of the scheduler in diffusers-dmse, with so many steps over all levels")
+        .also([](DmseOptions& o) { o.rule = ReverseRule::scheduler; })
         .default_is(""),
     option("probes", &DmseOptions::n_probes, within(0, 10'000),
            "random directions that predict the error of a prior that does not predict it"));

@@ -21,17 +21,18 @@ enum class VarianceKind {
   scaled,          ///< tau2 / lambda I (DiffPIR)
   analytic,        ///< DenoiserErrors::mse I
   angular,         ///< DenoiserErrors::angular, diagonal in the angular domain
+  spatial,         ///< DenoiserErrors::spatial, diagonal over the antennas
   full,            ///< DenoiserErrors::full
   head,            ///< what the denoiser predicts of its own error at z, diagonal in that domain
   tweedie,         ///< tau2 J and tau2 K: exact for the exact D, needs a gradient (TMPD)
   tweedie_proper,  ///< tau2 J alone
 };
 const char* to_string(VarianceKind kind);
-/// Those that a model file can hold what they need for; `full` is for the library alone.
 inline constexpr std::pair<VarianceKind, const char*> variance_names[] = {
     {VarianceKind::zero, "zero"},       {VarianceKind::unit, "unit"},
     {VarianceKind::scaled, "scaled"},   {VarianceKind::analytic, "analytic"},
-    {VarianceKind::angular, "angular"}, {VarianceKind::head, "head"},
+    {VarianceKind::angular, "angular"}, {VarianceKind::spatial, "spatial"},
+    {VarianceKind::full, "full"},       {VarianceKind::head, "head"},
     {VarianceKind::tweedie, "tweedie"}, {VarianceKind::tweedie_proper, "tweedie-proper"}};
 
 struct VarianceModel {
@@ -40,7 +41,7 @@ struct VarianceModel {
   /// Above this tau2 the model is `above` instead ("complete sampling"); infinity: never.
   double switch_tau2 = arma::datum::inf;
   VarianceKind above = VarianceKind::unit;
-  /// Of analytic, angular and full.
+  /// Of analytic, angular, spatial and full.
   DenoiserErrors errors{};
   /// Conjugate-gradient steps where Sigma is not a multiple of I; 0: until the residual is 1e-12.
   arma::uword cg_steps = 0;
@@ -54,6 +55,7 @@ struct Guided {
   arma::cx_mat m;         ///< estimate of E[h | z, y], [n_h, n_samples]
   arma::cx_mat push;      ///< added to the next state, times push_gain(); empty: nothing
   arma::uword calls = 0;  ///< of the network, forward and backward
+  arma::cx_mat D;         ///< of guidance that shapes_noise(): what m was made of
 };
 
 /// How the observation enters a step at z = h + tau e: an estimate of E[h | z, y]. Const, so
@@ -69,6 +71,13 @@ class Guidance {
                      Guided& out) const = 0;
   /// Factor of Guided::push on the way to level tau2_next.
   virtual double push_gain(double tau2_next) const;
+  /// Whether a step puts in less noise where the observation has brought some already.
+  virtual bool shapes_noise() const { return false; }
+  /// Of such guidance: m and noise of the step z' = a0 z + a m + noise.
+  /// @param a      weight of m in the step
+  /// @param noise  white, of this `variance` per entry, and changed
+  virtual void shape_step(double a, double variance, const Observation& observation, Guided& at,
+                          arma::cx_mat& noise) const;
   /// As Estimator::warning().
   virtual std::string warning(double sigma2) const;
   /// Levels that the prior was fitted for; empty when any is exact.
@@ -79,6 +88,11 @@ struct ProximalOptions {
   VarianceModel variance;
   /// The data are taken as exact: m = A^+ y + (I - A^+ A) D (DDNM). Variances play no part.
   bool noise_free = false;
+  /// DDNM+: the data are noisy, and their noise takes the place of the walk's. In the basis of A's singular vectors
+  /// component i of the correction A^+ (y - A D) weighs lambda_i = min(1, s_i kappa / sigma), kappa^2 the variance
+  /// that a step puts in over a^2, a the weight of m in it; and the step puts in a^2 lambda_i^2 sigma2 / s_i^2
+  /// less there. For walks that put in noise.
+  bool noise_aware = false;
   /// > 0: that many conjugate-gradient steps on (I + gamma A^H A) x = D + gamma A^H y from D
   /// (DDS) instead of the closed form, with gamma = r2 / sigma2.
   arma::uword dds_steps = 0;

@@ -37,13 +37,20 @@ std::unique_ptr<Estimator> make_diffpir(std::shared_ptr<const ObservationOperato
                                         std::shared_ptr<const Denoiser> denoiser,
                                         const DiffpirOptions& options = {});
 
-/// DDNM: what the pilots saw replaces the prior's estimate: for data without noise.  Source: [Wang2023]
+/// DDNM: what the pilots saw replaces the prior's estimate: for data without noise.  Source: [Wang2023], also of DDNM+
 struct DdnmOptions {
+  bool plus = false;  ///< DDNM+: for data with noise, on the walks ancestral and fresh
   WalkOptions walk = walk_of(WalkUpdate::mean, 20);
   std::string why_invalid() const;
 };
-inline constexpr auto ddnm_options =
-    options_of<DdnmOptions>(group(&DdnmOptions::walk, walk_options));
+inline constexpr auto ddnm_options = options_of<DdnmOptions>(
+    option("plus", &DdnmOptions::plus, "DDNM+: the noise of the data takes the place of the walk's")
+        .only_if(
+            [](const DdnmOptions& o) {
+              return o.walk.update == WalkUpdate::ancestral || o.walk.update == WalkUpdate::fresh;
+            },
+            "walk=ancestral and walk=fresh"),
+    group(&DdnmOptions::walk, walk_options));
 std::unique_ptr<Estimator> make_ddnm(std::shared_ptr<const ObservationOperator> A,
                                      std::shared_ptr<const Denoiser> denoiser,
                                      const DdnmOptions& options = {});
@@ -120,7 +127,7 @@ struct OpcOptions {
   /// Conjugate-gradient steps where Sigma is not a multiple of I; 0: to the end, or 5 with the
   /// derivative of a fitted prior, which is symmetric to rounding only and costs a pass each.
   arma::uword cg_steps = 0;
-  DenoiserErrors errors{};         ///< of analytic, angular and full
+  DenoiserErrors errors{};         ///< of analytic, angular, spatial and full
   arma::uword n_rx = 0, n_tx = 0;  ///< antennas for angular and head; 0: those of A's pilots
   WalkOptions walk = walk_of(WalkUpdate::mean, 20);
   std::string why_invalid() const;

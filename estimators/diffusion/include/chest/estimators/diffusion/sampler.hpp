@@ -30,6 +30,9 @@ struct SamplePrior {
   std::shared_ptr<const GaussianMixture> mixture;
   /// Sample i of mean-reverting walks starts from column i mod n_cols, [n_h, n]; empty: none given.
   arma::cx_mat mean;
+  /// The channels that the first columns of `mean` are noisy or old versions of, for a start that is searched, [n_h, n];
+  /// empty: none given.
+  arma::cx_mat reference;
 };
 
 /// One walk: z <- step(z, D(z, tau2)) from level to level, last D(z, tau2). r = s / tau from one level to the next.
@@ -62,6 +65,8 @@ struct SampleWalk {
   double coarse_noise = 0.3;    ///< coarse: beta; 1 puts no noise in
   bool needs_C = false;         ///< refuses priors whose covariance is not known
   bool needs_mean = false;      ///< starts at SamplePrior::mean
+  /// > 0: instead of fresh noise every sample starts from mean + tau e with one e, the best of none and so many draws.
+  arma::uword n_candidates = 0;
 
   std::string why_invalid() const;
 };
@@ -75,7 +80,7 @@ struct NamedSampler {
 };
 
 /// All of them: ddpm, ddim, euler, heun, dpm, evodiff, pc, lml, gibbs, coarse-to-fine, shortest-path, teleport, mrs,
-/// exact.
+/// boundary, exact.
 const std::vector<NamedSampler>& samplers();
 /// @throws Error(invalid_argument) suggesting the nearest name
 const NamedSampler& sampler_named(const std::string& name);
@@ -121,8 +126,11 @@ class Sampler {
 ///                    mean power l_n, u from 1 to 0; the prior must be a mixture, whose D is exact in coloured noise
 ///   exact            draws of the prior, which must be a mixture: no call
 ///
+/// With n_candidates the walk is a function of the mean alone: e = argmin over 0 and the candidates of
+/// sum_i ||reference_i - walk(mean_i + tau e)||^2 [Ma2024], found when the sampler is made.
+///
 /// Source: [Ho2020], [Song2021b], [Song2021], [Karras2022], [Lu2022], [Li2025], [Wang2025], [Kim2023], [Kadkhodaie2021], [Das2023],
-/// [Wang2023b], [Li2025b]; docs/sampling.md
+/// [Wang2023b], [Li2025b], [Ma2024]; docs/sampling.md
 /// @throws Error(invalid_argument) if the spec is not known, n_calls is too few for it, sizes differ, or the prior lacks
 ///         what the sampler needs
 std::unique_ptr<Sampler> make_sampler(const NamedOptions& spec, SamplePrior prior,

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/prior/denoiser.hpp>
@@ -46,6 +47,20 @@ struct PredictionGains {
 };
 PredictionGains prediction_gains(Prediction prediction, double sigma2);
 
+/// Var[h | x_i] out of the variance of x_{i-1} given x_i, which networks with learned variances predict: the
+/// posterior variance of the forward process is subtracted, and the square of the weight that h has in its mean
+/// divided out,
+///
+///   v = (v_reverse - beta_i (1 - abar_{i-1}) / (1 - abar_i)) / c^2,   c = sqrt(abar_{i-1}) beta_i / (1 - abar_i)
+///
+/// For DenoiserError::angular of a denoiser around such a network, which opc:variance=head then reads.
+/// @param reverse_variance  E|x - E x|^2 per complex entry; a network of real planes predicts half of it
+/// @return  at least `floor`
+/// @throws Error(invalid_argument) if there is no level i
+/// Source: [Peng2024]
+arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSchedule& schedule,
+                             arma::uword i, double floor = 1e-6);
+
 /// A complete reverse chain: the start scale of the observation and the steps.
 struct ReverseChain {
   double start_scale = 1.0;  ///< z = start_scale * (A^+ y)
@@ -58,6 +73,29 @@ struct ReverseChain {
 /// @param include_start  also call at i*, as the equation there reads
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2,
                              bool include_start = false);
+
+/// How diffusers spreads n inference steps over n_levels trained ones; [Lin2024], table 2.
+enum class TimestepSpacing {
+  leading,   ///< i floor(n_levels / n) + offset
+  trailing,  ///< round(n_levels - i n_levels / n) - 1
+  linspace   ///< round(i (n_levels - 1) / (n - 1))
+};
+inline constexpr std::pair<TimestepSpacing, const char*> timestep_spacing_names[] = {
+    {TimestepSpacing::leading, "leading"},
+    {TimestepSpacing::trailing, "trailing"},
+    {TimestepSpacing::linspace, "linspace"}};
+
+/// The indices of n steps, descending, as set_timesteps(n) of diffusers' DDPM scheduler has them.
+/// @param offset  added to each index with TimestepSpacing::leading
+/// @throws Error(invalid_argument) if n is not 1 .. n_levels or an index lies beyond them
+arma::uvec inference_indices(arma::uword n_levels, arma::uword n, TimestepSpacing spacing,
+                             arma::uword offset);
+
+/// The loop of the scheduler in diffusers-dmse: from the entry of `indices` that is nearest to the trained level
+/// whose SNR in dB is nearest, down to the last. The start is scaled as in published_chain().
+/// @param indices  descending, as inference_indices()
+ReverseChain scheduler_chain(const NoiseSchedule& schedule, double sigma2,
+                             const arma::uvec& indices);
 
 /// n_steps calls at levels uniform in log SNR from sigma2 down to sigma2_end, the last one to zero
 /// noise. One step is Tweedie's formula. When sigma2 <= sigma2_end, one step.

@@ -42,6 +42,8 @@ struct NetworkModel {
   /// Power normalisation of the fitting channels: "none", or "h * factor".
   double channel_scale = 1.0;
   arma::vec train_losses, validation_losses;  ///< per epoch
+  /// JSON: the scheduler_config.json of diffusers that the weights came with; empty: none.
+  std::string scheduler;
   std::string training_data;  ///< JSON: file, dataset, samples, hash; empty for imported weights
   std::string tuning_data;  ///< JSON: a list of the same, of the channels that it was calibrated on
   Provenance provenance;

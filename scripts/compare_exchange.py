@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""chest's exports side by side with the packages that read them, on the same noise: the figures of docs/exchange.md.
+
+    pip install numpy h5py onnx onnxruntime safetensors torch diffusers diffusers-dmse     (chest on PATH)
+    python3 compare_exchange.py MODEL.h5 [MODEL.h5 ...]
+
+For each model of kind dmse: the ONNX denoiser in ONNX Runtime against `dmse:steps=1`, and its predicted error; the safetensors file
+as the package reads it against the model file, bit for bit; DMSEScheduler with the exported scheduler_config.json and the ONNX
+network against `dmse:scheduler=N`. Largest absolute differences; entries of a channel have power 1.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+import onnx
+import onnxruntime
+from safetensors import safe_open
+
+
+def chest(*words):
+    subprocess.run(["chest", *map(str, words), "--quiet", "--force"], check=True, stdout=subprocess.DEVNULL)
+
+
+def planes(h):  # [n, n_rx, n_tx] complex -> [n, 2, n_rx, n_tx]
+    return np.stack([h.real, h.imag], axis=1).astype(np.float32)
+
+
+def complex_of(p):
+    return p[:, 0] + 1j * p[:, 1]
+
+
+def estimate(folder, model, estimator, snr_db):
+    chest("estimate", "--observations", folder / "y.h5", "--snr", snr_db, "--pilots", "identity", "--estimator", estimator,
+          "--model", model, "--out", folder / "h.h5")
+    with h5py.File(folder / "h.h5") as f:
+        error = f["err_var"][:] if "err_var" in f else None
+        h = f["channels"][:]
+    return (h["r"] + 1j * h["i"] if h.dtype.names else h), error
+
+
+def compare(folder, model, snrs=(-20, -10, 0, 10, 20, 40)):
+    with h5py.File(model) as f:
+        n_rx, n_tx = int(f.attrs["n_rx"]), int(f.attrs["n_tx"])
+        is_grid = "plane_step" in f.attrs or any("grid" in name for name in f)
+        weights = {name: f["weights"][name][:] for name in f["weights"]}
+    chest("export", model, "--out", folder / "m.safetensors")
+    with safe_open(folder / "m.safetensors", "np") as f:
+        same = all(np.array_equal(f.get_tensor("weights/" + name), values) for name, values in weights.items())
+        print(f"  safetensors: {len(list(f.keys()))} arrays, weights {'the same bits' if same else 'DIFFER'}")
+    chest("import", folder / "m.safetensors", "--out", folder / "back.h5")
+    chest("export", folder / "back.h5", "--out", folder / "again.safetensors")
+    identical = (folder / "m.safetensors").read_bytes() == (folder / "again.safetensors").read_bytes()
+    print(f"  safetensors -> model -> safetensors: {'the same bytes' if identical else 'DIFFERENT'}")
+
+    chest("export", model, "--out", folder / "m.onnx")
+    onnx.checker.check_model(onnx.load(folder / "m.onnx"), full_check=True)
+    network = onnxruntime.InferenceSession(folder / "m.onnx", providers=["CPUExecutionProvider"])
+    names = [output.name for output in network.get_outputs()]
+    print(f"  ONNX: {(folder / 'm.onnx').stat().st_size} bytes, checked; outputs {', '.join(names)}")
+
+    def denoise(z, sigma2):
+        return dict(zip(names, network.run(None, {"z": planes(z), "sigma2": np.array(sigma2, np.float32)})))
+
+    if is_grid:
+        print("  a model of planes of grids: the program has no estimate of a plane alone to compare with")
+        return
+    rng = np.random.default_rng(1)
+    draw = lambda n: (rng.standard_normal((n, n_rx, n_tx)) + 1j * rng.standard_normal((n, n_rx, n_tx))) / 2**0.5
+    # Channels of few angles, so that the network is where it was fitted.
+    outline = np.where(rng.random((32, n_rx, n_tx)) < 0.1, draw(32), 0)
+    h = np.fft.ifft2(outline, norm="ortho")
+    h /= np.sqrt(np.mean(abs(h) ** 2))
+    for snr_db in snrs:
+        sigma2 = 10 ** (-snr_db / 10)
+        y = (h + sigma2**0.5 * draw(32)).astype(np.complex128)
+        with h5py.File(folder / "y.h5", "w") as f:
+            f["y"] = y
+        ours, error = estimate(folder, model, "dmse:steps=1", snr_db)
+        theirs = denoise(y, sigma2)
+        text = f"  {snr_db:4} dB: ONNX Runtime {np.abs(complex_of(theirs['h']) - ours).max():.1e}"
+        if "error" in theirs and error is not None:
+            # chest multiplies by what its calibration measured: compared up to that factor.
+            ratio = error.reshape(len(error), -1).mean(1) / theirs["error"]
+            text += f", error ratio spread {ratio.std() / ratio.mean():.1e}"
+        text += loop(folder, model, denoise, y, snr_db)
+        print(text, flush=True)
+
+
+def loop(folder, model, denoise, y, snr_db):
+    import torch
+    from diffusers_dmse import DMSEScheduler
+
+    chest("export", model, "--out", folder / "scheduler_config.json")
+    config = json.loads((folder / "scheduler_config.json").read_text())
+    # Not from_config(), which in diffusers-dmse 0.1.0 drops all entries: its __init__ names none.
+    scheduler = DMSEScheduler(**{key: value for key, value in config.items() if not key.startswith("_")})
+    text = ""
+    for n in (len(scheduler.betas), 20):
+        if n > len(scheduler.betas):
+            continue
+        scheduler.set_timesteps(n)
+        _, first = scheduler.init_step(float(snr_db))
+        snr = 10 ** (snr_db / 10)
+        x = torch.from_numpy(planes(y)) * (snr / (1 + snr)) ** 0.5
+        for t in scheduler.timesteps[first:]:
+            abar = float(scheduler.alphas_cumprod[t])
+            z = x.numpy() / abar**0.5
+            h_hat = denoise(complex_of(z), (1 - abar) / abar)["h"]
+            kind = scheduler.config.prediction_type
+            eps = (z - h_hat) * (abar / (1 - abar)) ** 0.5
+            out = {"epsilon": eps, "sample": h_hat, "v_prediction": abar**0.5 * eps - (1 - abar) ** 0.5 * h_hat}[kind]
+            x = scheduler.step(torch.from_numpy(out), t, x).prev_sample
+        ours, _ = estimate(folder, model, f"dmse:scheduler={n}", snr_db)
+        text += f"; DMSEScheduler {n} steps {np.abs(complex_of(x.numpy()) - ours).max():.1e}"
+    return text
+
+
+for name in sys.argv[1:]:
+    print(name)
+    with tempfile.TemporaryDirectory() as folder:
+        compare(pathlib.Path(folder), pathlib.Path(name).resolve())
