@@ -16,8 +16,8 @@ namespace {
 /// Of a symbol of which nothing is known.
 constexpr double unknown_variance = 1e12;
 constexpr arma::uword most_survivors = 256, most_rounds = 20;
-/// LLR of a bit that no survivor contradicts, at most.
-constexpr double most_llr_of_list = 8.0;
+/// LLR of a bit that is the same in all survivors.
+constexpr double llr_of_missing = 4.0;
 /// Of expectation propagation: least variance of a symbol, and the part of a round's prior that is taken.
 constexpr double least_symbol_variance = 1e-3, damping = 0.7;
 
@@ -392,12 +392,8 @@ void LayerDetector::llrs(const std::complex<double>* G, const std::complex<doubl
     }
   }
 
-  double best = std::numeric_limits<double>::infinity(), worst = 0.0;
-  for (const Survivor& survivor : survivors_) {
-    best = std::min(best, survivor.metric);
-    worst = std::max(worst, survivor.metric);
-  }
-  const double missing = std::max(std::min(worst - best, most_llr_of_list), 1e-6);
+  double best = std::numeric_limits<double>::infinity();
+  for (const Survivor& survivor : survivors_) best = std::min(best, survivor.metric);
   for (arma::uword i = 0; i < L; ++i) {
     for (unsigned bit = 0; bit < 2 * n_bits_; ++bit) {
       // Even bits are of the real axis.
@@ -412,9 +408,9 @@ void LayerDetector::llrs(const std::complex<double>* G, const std::complex<doubl
       }
       double llr = 0.0;
       if (std::isinf(found[0])) {
-        llr = -missing;
+        llr = -llr_of_missing;
       } else if (std::isinf(found[1])) {
-        llr = missing;
+        llr = llr_of_missing;
       } else if (demapper_ == DemapperKind::max_log) {
         llr = found[1] - found[0];
       } else {

@@ -56,8 +56,7 @@ void detect_layers(DetectorKind kind, const std::complex<double>* G, const std::
 ///
 /// k_best: the n_survivors best partial vectors, layer by layer, of |Q^H y - R s|^2 with columns sorted for weak layers to
 /// come last, real and imaginary part in turn; LLRs from the vectors that are left, over their best (max-log) or all (log-map).
-/// A bit that is the same in all of them has an LLR as if the other value stood at the distance of the worst, or at most 8
-/// in the exponent beyond the best.
+/// A bit that is the same in all of them has the LLR 4, measured to lose the fewest blocks.
 /// With as many survivors as there are vectors, both are those of maximum likelihood.
 /// Source: [Cespedes2014] for ep; [Guo2006] for k_best, [Wuebben2001] for the order of columns
 class LayerDetector {
