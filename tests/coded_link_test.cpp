@@ -442,6 +442,17 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
   EXPECT_EQ(lines[0].rfind("estimator,pilots,n_pilots,snr_db,", 0), 0u);
   EXPECT_NE(sends.out().find("n_blocks"), std::string::npos) << sends.out();
 
+  Program more(link(grids, with_pilots({"--detector", "ep:2", "--interference", "3", "--beside",
+                                        "data1", "--stop-errors", "1", "--csv", csv, "--force"})));
+  ASSERT_EQ(more.status(), 0) << more.err();
+  EXPECT_NE(text_of(csv).find("\nls+data1,"), std::string::npos);
+  const std::string dump = (folder / "block.h5").string();
+  Program replays(link(grids, with_pilots({"--replay", "-20:lost", "--dump", dump})));
+  ASSERT_EQ(replays.status(), 0) << replays.err();
+  EXPECT_EQ(replays.out().rfind("block 0 at -20 dB, sample 0, 288 bits\nls: lost, ", 0), 0u)
+      << replays.out();
+  EXPECT_EQ(ArchiveReader(dump).number_attribute("/", "block"), 0.0);
+
   const auto says = [](const std::vector<std::string>& words, const std::string& text) {
     Program wrong(words);
     EXPECT_EQ(wrong.status(), 2);
@@ -456,7 +467,17 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
   says(link(grids, with_pilots({"--mcs", "1:2:3"})), "expected a row, or a table and a row");
   says(link(grids, with_pilots({"--mcs", "40"})), "expected 0 .. 28");
   says(link(grids, with_pilots({"--layers", "2"})), "2 layers are more than the 1 transmit");
+  says(link(grids, with_pilots({"--replay", "4:0"})), "--replay and --dump go together");
+  says(link(grids, with_pilots({"--replay", "4:0", "--dump", dump})), "exists");
+  says(link(grids, with_pilots({"--replay", "4:0", "--dump", dump, "--force", "--csv", csv})),
+       "--csv is of a whole run");
+  says(link(grids, with_pilots({"--replay", "4:24", "--dump", dump, "--force"})),
+       "there is no block 24, the run has 24");
+  says(link(grids, with_pilots({"--interference", "loud"})), "interference");
+  says(link(grids, with_pilots({"--detector", "k-best:300"})), "k-best:1 .. k-best:256");
+  says(link(grids, with_pilots({"--beside", "whites"})), "did you mean white");
   says(link(matrices, {"--mcs", "4"}), "these channels are matrices");
+  says(link(matrices, {"--interference", "4"}), "these channels are matrices");
   says(link(matrices, {"--harq", "4"}), "these channels are matrices");
 }
 
