@@ -14,7 +14,9 @@ std::shared_ptr<const Estimator> make_for(const Catalog& catalog, const NamedOpt
 sim::EstimatorFactory estimator_factory(const Catalog& catalog, const EstimatorContext& known) {
   return [&catalog, known](const std::string& spec,
                            const std::shared_ptr<const ObservationOperator>& A) {
-    return make_for(catalog, parse_named_options(spec), known, A);
+    EstimatorContext here = known;
+    if (A->pattern()) here.n_tx = A->pattern()->n_tx();
+    return make_for(catalog, parse_named_options(spec), here, A);
   };
 }
 

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <optional>
+#include <ostream>
 
+#include <chest/error.hpp>
+#include <chest/file.hpp>
 #include <chest/sim/coded_link.hpp>
 #include <chest/text.hpp>
 
@@ -31,14 +35,12 @@ int link(const Args& args, Context& context) {
   sim::CodedLinkOptions coded;
   ReceiverFlags receiver;
   std::string modulations = "qpsk";
-  std::string mcs;
+  std::string mcs, interference, beside, replay, dump;
   CommandLine line(
-      "link",
-      "--channels FILE --estimators LIST [--modulation LIST] [--model FILE ...] "
-      "[--snr RANGE] [--pilots LIST] --out FILE [options]",
-      "Data over the same channels after the pilots, detected with the estimates and their error "
-      "variances: over matrices uncoded streams (SER, BER, rate), over grids 5G transport blocks "
-      "(BLER, throughput; docs/link.md). The last row of every point knows the channel.");
+      "link", "--channels FILE --estimators LIST [--snr RANGE] [--pilots LIST] [options]",
+      "Data over the same channels after the pilots, detected with the estimates: uncoded streams "
+      "over matrices, 5G transport blocks over grids (docs/link.md). The last row knows the "
+      "channel.");
   line.section("link");
   line.flag("modulation", &modulations, "LIST", "of qpsk, 16qam, 64qam and 256qam; on grids one");
   line.flag("n-data", &options.n_data, "N", "data symbol vectors per channel; matrices only");
@@ -54,6 +56,18 @@ int link(const Args& args, Context& context) {
   line.flag("harq", &coded.pusch.n_transmissions, "N",
             "transmissions of a block at most, each over a sample");
   receiver.add(line);
+  line.flag("interference", &interference, "DB[:RANK]",
+            "another user, over the noise, with so many antennas")
+      .default_text = "";
+  line.flag("beside", &beside, "LIST",
+            "further rows of each estimator: white, untold, data1 .. (docs/link.md)")
+      .default_text = "";
+  line.flag("stop-errors", &flags.options.stop_errors, "N",
+            "block errors of every row that end a point; 0: none");
+  line.flag("replay", &replay, "SNR:BLOCK",
+            "looks at one block: its number, or lost, the first that is")
+      .default_text = "";
+  line.output("dump", &dump, "the block: channels, received signals, estimates, LLRs, bits (HDF5)");
   flags.add(line);
   if (!line.parse(args, context)) return 0;
   options.modulations = split(modulations, ',');
@@ -67,17 +81,27 @@ int link(const Args& args, Context& context) {
     coded.pusch.mcs = to_count(parts.back(), "row of --mcs");
   }
   receiver.fill(line, coded.pusch);
+  if (!interference.empty()) coded.interference = sim::parse_interference(interference);
+  if (!beside.empty()) coded.beside = sim::parse_beside(beside);
+  if (dump.empty() != replay.empty())
+    refuse("--replay and --dump go together: which block, and the file for it");
+  if (!replay.empty()) {
+    refuse_flags(line, {"out", "csv", "plot", "shard", "stop-rel", "stop-errors"},
+                 "is of a whole run; --replay is of one block");
+    check_output(dump, flags.options.force);
+  }
   return execute(
       line, flags, context,
       [&](const SampleReader& samples, const sim::CovarianceReader& covariances,
           const sim::EstimatorFactory& make, const sim::SweepOptions& run,
-          const RunControl& control) {
+          const RunControl& control) -> std::optional<sim::Results> {
         if (!samples.grid.is_grid()) {
-          refuse_flags(line,
-                       {"code-rate", "mcs", "info-bits", "layers", "harq", "detector", "demapper",
-                        "decoder", "schedule", "precision", "iterations"},
-                       "is of transport blocks, which are sent over grids; these channels are "
-                       "matrices");
+          refuse_flags(
+              line,
+              {"code-rate", "mcs", "info-bits", "layers", "harq", "detector", "demapper", "decoder",
+               "schedule", "precision", "iterations", "interference", "beside", "stop-errors"},
+              "is of transport blocks, which are sent over grids; these channels are "
+              "matrices");
           options.run = run;
           return sim::run_link(samples, covariances, make, options, control);
         }
@@ -90,7 +114,16 @@ int link(const Args& args, Context& context) {
                  " modulations, transport blocks have one");
         coded.pusch.modulation = options.modulations.front();
         coded.run = run;
-        return sim::run_coded_link(samples, covariances, make, coded, control);
+        if (replay.empty()) return sim::run_coded_link(samples, covariances, make, coded, control);
+        const sim::ReplayedBlock block = sim::replay_coded_link(samples, covariances, make, coded,
+                                                                sim::parse_replay(replay), control);
+        Provenance provenance;
+        provenance.seed = run.seed;
+        provenance.command_line = run.command_line;
+        provenance.options = run.inputs;
+        sim::save(dump, block, provenance);
+        context.out << sim::to_text(block);
+        return {};
       });
 }
 

@@ -5,7 +5,7 @@ inline namespace v0 {
 namespace cli {
 
 void ReceiverFlags::add(CommandLine& line) {
-  line.flag("detector", &detector, "lmmse|zf", "of the layers");
+  line.flag("detector", &detector, "NAME", "zf, lmmse, lmmse-irc, k-best[:N] or ep[:N]");
   line.flag("demapper", &demapper, "log-map|max-log", "LLRs from all symbols, or the nearest");
   line.flag("decoder", &decoder, "bp|min-sum|offset-min-sum", "what checks tell bits");
   line.flag("schedule", &schedule, "flooding|layered", "of the decoder");
@@ -15,7 +15,7 @@ void ReceiverFlags::add(CommandLine& line) {
 }
 
 void ReceiverFlags::fill(const CommandLine& line, sim::PuschOptions& options) const {
-  options.detector = sim::detector_kind_from_string(detector);
+  options.detector = sim::parse_detector(detector);
   options.demapper = sim::demapper_kind_from_string(demapper);
   options.decoder.kind = sim::decoder_kind_from_string(decoder);
   options.decoder.schedule = sim::decoder_schedule_from_string(schedule);

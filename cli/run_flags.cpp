@@ -201,22 +201,19 @@ void RunFlags::add(CommandLine& line) {
   channels.add(line);
   line.section("what is run");
   line.flag("estimators", &estimators, "ESTIMATORS",
-            "a list as in ls,lmmse,dmse:steps=1,dmse@other_model.h5; chest estimators lists them, "
-            "chest estimators NAME shows the options of one");
+            "as in ls,dmse:steps=1,dmse@other.h5; chest estimators lists them");
   line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
   line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
   line.flag(
       "pilots", &pilots, "PILOTS",
-      "of identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]; on a grid of "
-      "comb:K, block, dmrs, file=.. (docs/grid.md)");
+      "identity, dft:N, hadamard:N, zadoff-chu:N, qpsk:N, file=P.h5[:DATASET]; grids: comb:K, "
+      "block, dmrs, file=..");
   line.flag("pilot-power", &options.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("stop-rel", &options.stop_rel, "X",
-            "stops a point when the 95 % interval of the " + stops_at +
-                " of every estimator is within +- this part of it; 0: uses all samples");
+            "ends points whose " + stops_at + " is known to +- this part (95 %); 0: none")
+      .default_text = "";
   line.flag("shard", &shard, "I/N|auto",
-            "the I-th of N parts of the run; auto: that of this task of Slurm or mpirun, with "
-            "{shard} in the names "
-            "of outputs; chest merge puts them together");
+            "a part of the run, for chest merge; auto: as Slurm or mpirun say");
   line.section("output");
   line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
   line.output("csv", &csv, "also the results as CSV");
@@ -229,9 +226,9 @@ void RunFlags::add(CommandLine& line) {
 }
 
 int execute(const CommandLine& line, RunFlags& flags, Context& context,
-            const std::function<sim::Results(const SampleReader&, const sim::CovarianceReader&,
-                                             const sim::EstimatorFactory&, const sim::SweepOptions&,
-                                             const RunControl&)>& run) {
+            const std::function<std::optional<sim::Results>(
+                const SampleReader&, const sim::CovarianceReader&, const sim::EstimatorFactory&,
+                const sim::SweepOptions&, const RunControl&)>& run) {
   line.require("channels", "the file with the channels");
   sim::SweepOptions& options = flags.options;
   fill_options(flags, line, context.catalog);
@@ -253,14 +250,16 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
       return dataset.read_covariances(first, count);
     };
 
-  sim::Results results;
+  std::optional<sim::Results> found;
   {
     const TerminalControl terminal(context.quiet);
     RunControl control = terminal.control();
     control.on_warning = &warn;
-    results = run(dataset.samples(), covariances, estimator_factory(context.catalog, known),
-                  options, control);
+    found = run(dataset.samples(), covariances, estimator_factory(context.catalog, known), options,
+                control);
   }
+  if (!found) return 0;
+  const sim::Results& results = *found;
   write_csv_and_plot(results, flags.csv, draws && results.finished() ? flags.plot : "");
   context.out << sim::to_table(results);
   if (results.finished()) return 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,12 +29,12 @@ struct RunFlags {
 
 /// Opens the channels, runs, and hands out the results: table on stdout, CSV and plot where asked
 /// for.
-/// @param run  run_sweep() or run_link() with everything but the options bound
+/// @param run  run_sweep() or run_link() with everything but the options bound; empty: it showed what it found itself
 /// @return the exit status
 int execute(const CommandLine& line, RunFlags& flags, Context& context,
-            const std::function<sim::Results(const SampleReader&, const sim::CovarianceReader&,
-                                             const sim::EstimatorFactory&, const sim::SweepOptions&,
-                                             const RunControl&)>& run);
+            const std::function<std::optional<sim::Results>(
+                const SampleReader&, const sim::CovarianceReader&, const sim::EstimatorFactory&,
+                const sim::SweepOptions&, const RunControl&)>& run);
 
 /// Writes CSV and plot of results; empty names are left out.
 void write_csv_and_plot(const sim::Results& results, const std::string& csv,

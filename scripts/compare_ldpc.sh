@@ -1,9 +1,9 @@
 #!/bin/sh
 # Block error rates of chest code beside published ones: a table as Markdown on stdout.
 #
-#   scripts/compare_ldpc.sh build/release/cli/chest [ERRORS [LONGEST]]
+#   scripts/compare_ldpc.sh build/release/cli/chest [ERRORS [LONGEST [SHORTEST]]]
 #
-# ERRORS block errors per point (default 500), codes up to LONGEST sent bits (default 2000). Needs python3.
+# ERRORS block errors per point (default 500), codes of SHORTEST (default 0) to LONGEST sent bits (default 2000). Needs python3.
 # References: Sionna v1.2.1, notebook "5G Channel Coding", BP with 20 iterations, 500 errors (64, 128: 1000); AFF3CT 8fa65a3,
 # error_rate_references of Wi-Fi (layered, 40 iterations; min-sum: 10) and WiMAX (flooding, 100 iterations).
 set -eu
@@ -11,7 +11,7 @@ if [ $# -lt 1 ]; then
   sed -n '2,8p' "$0" | cut -c3-
   exit 2
 fi
-chest=$1 errors=${2:-500} longest=${3:-2000}
+chest=$1 errors=${2:-500} longest=${3:-2000} shortest=${4:-0}
 here=$(dirname "$0")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -41,7 +41,7 @@ PY
 }
 nr() {
   k=$1 n=$2 points=$3 reference_errors=$4
-  [ "$n" -gt "$longest" ] || rows "NR ($k, $n)" "$points" "$reference_errors" --k "$k" --n "$n" --modulation qpsk --iterations 20
+  [ "$n" -gt "$longest" ] || [ "$n" -lt "$shortest" ] || rows "NR ($k, $n)" "$points" "$reference_errors" --k "$k" --n "$n" --modulation qpsk --iterations 20
 }
 nr 64 128 "0.5:.712 1.0:.503 1.5:.303 2.0:.155 2.5:.0687 3.0:.0225 3.5:5.84e-3" 1000
 nr 128 256 "0.5:.749 1.0:.488 1.25:.363 1.5:.234 1.75:.137 2.0:.0858 2.5:.0181 3.0:.0030" 500
@@ -51,6 +51,7 @@ nr 1000 2000 "0.5:.970 1.0:.469 1.25:.147 1.5:.0245 1.75:2.18e-3" 500
 nr 2000 4000 "1.0:.537 1.25:.104 1.5:4.91e-3" 500
 nr 4000 8000 "1.0:.415 1.25:.0191" 500
 nr 8000 16000 "1.0:.454 1.25:3.92e-3" 500
+[ "$shortest" -le 648 ] || exit 0
 python3 "$here/standard_alist.py" wifi-648-540 > "$work/wifi.alist"
 python3 "$here/standard_alist.py" wimax-576-288 > "$work/wimax.alist"
 rows "Wi-Fi (648, 540), layered, 40 it." "3.0:.421 3.25:.195 3.5:.0653 3.75:.0196 4.0:4.39e-3" 100 \

@@ -5,6 +5,8 @@
 #   scripts/compare_link.sh FOLDER [SAMPLES]
 #
 # FOLDER gets channels, models and results; CHEST is the program. SAMPLES (default 4000) transport blocks at an SNR; some minutes.
+# Then what remains beside perfect knowledge: errors of the estimates as white ones, error variances that are not told, one and
+# two rounds of estimation with decoded data.
 set -euo pipefail
 folder=${1:?a folder for channels and results}
 samples=${2:-4000}
@@ -28,3 +30,8 @@ draw "cdlc_$samples.h5" 1 "$samples"
   --info-bits 1376 --decoder bp --schedule flooding --iterations 20 --model cdlc_lmmse.h5 \
   --estimators ls:interpolation=nearest,time=nearest,ls,lmmse --snr=-2.5:0.5:3 --threads "$threads" --force \
   --out "cdlc_$samples.results.h5" --csv cdlc.csv --plot cdlc.svg
+
+"$chest" link --channels "cdlc_$samples.h5" --normalise sample --pilots comb:1,symbols=2-11 --modulation qpsk --code-rate 0.5 \
+  --info-bits 1376 --decoder bp --schedule flooding --iterations 20 --model cdlc_lmmse.h5 --model "$here/models/tdl_pusch.h5" \
+  --estimators lmmse,dmse --beside white,untold,data1,data2 --snr=-2.25:0.25:-1 --threads "$threads" --force \
+  --out "cdlc_beside_$samples.results.h5" --csv cdlc_beside.csv

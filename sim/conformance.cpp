@@ -201,8 +201,8 @@ class CellSimulator {
     Rng(scene_.seed, {Purpose::data_noise, 0, sample(block, transmission)})
         .fill_cx_normal(noise_.memptr(), noise_.n_elem);
     chain_.transmit(coded_, h_.colptr(k), noise_.memptr(), sigma2, received_.memptr());
-    return chain_.receive(estimate_, k, sigma2, received_.memptr(), transmission, bits, coded_,
-                          buffer, sums);
+    return chain_.receive(estimate_, k, {received_.memptr(), observation_.y.colptr(k), sigma2},
+                          transmission, bits, coded_, buffer, sums);
   }
 
   const CellScene& scene_;

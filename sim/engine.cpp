@@ -27,6 +27,19 @@ double seconds_now(bool wall_clock) {
   return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
 }
 
+double Meter::disturb(const Scene&, arma::cx_mat&) { return 0.0; }
+
+DerivedRow perfect_row() {
+  DerivedRow row;
+  row.name = "perfect";
+  row.make = [](const Scene& scene, const Estimate&, Estimate& out) {
+    out = {};
+    out.h = scene.h;
+    out.mse.zeros(scene.h.n_cols);
+  };
+  return row;
+}
+
 namespace {
 
 /// A block of channels with what all points need of it.
@@ -135,6 +148,7 @@ std::string identity_of(const Results& results, const SweepOptions& options,
   json["pilot_power"] = options.pilot_power;
   json["block"] = results.block;
   json["stop_rel"] = options.stop_rel;
+  if (options.stop_errors > 0) json["stop_errors"] = options.stop_errors;
   json.update(parse_object(experiment.options, "options"));
   return json.dump();
 }
@@ -210,21 +224,29 @@ class Run {
     const Scene scene{
         h,      observation, *observations_[i_pilots], results_.n_rx, results_.n_tx, options_.seed,
         stream, i_pilots};
-    if (space.meter) space.meter->begin(scene);
-    for (std::size_t i = 0; i < estimators_[i_pilots].size(); ++i) {
+    if (space.meter) {
+      // Told on top of what the noise has.
+      observation.sigma2 += space.meter->disturb(scene, observation.y);
+      space.meter->begin(scene);
+    }
+    const std::size_t n_estimators = estimators_[i_pilots].size();
+    for (std::size_t i = 0; i < space.estimates.size(); ++i) {
       Estimate& estimate = space.estimates[i];
       space.seconds[i] = 0.0;
-      if (const Estimator* estimator = estimators_[i_pilots][i].get()) {
+      bool refines = false;
+      if (i < n_estimators) {
         const double start = seconds_now(options_.wall_clock);
-        estimator->estimate(observation, estimate);
+        estimators_[i_pilots][i]->estimate(observation, estimate);
         space.seconds[i] = seconds_now(options_.wall_clock) - start;
       } else {
-        estimate.h = h;
-        estimate.mse.zeros(h.n_cols);
+        const DerivedRow& row = experiment_.derived[i - n_estimators];
+        static const Estimate nothing;
+        row.make(scene, row.of ? space.estimates[*row.of] : nothing, estimate);
+        refines = row.refines;
       }
 
       ErrorSums sums;
-      const arma::vec e = squared_errors(estimate.h, h);
+      arma::vec e = squared_errors(estimate.h, h);
       for (arma::uword k = 0; k < e.n_elem; ++k)
         if (!std::isfinite(e(k)))
           throw Error(ErrorKind::numeric, "estimator '" + results_.estimators[i] +
@@ -232,6 +254,10 @@ class Run {
                                               std::to_string(observation.sample(k)) +
                                               " with pilots " + results_.pilots[i_pilots].name +
                                               " at " + number_text(snr_db) + " dB");
+      const arma::uword n_modulations = results_.n_modulations();
+      double* row = space.sums.data() + i * n_modulations * results_.n_sums;
+      if (space.meter) space.meter->measure(scene, i, estimate, row);
+      if (refines) e = squared_errors(estimate.h, h);
       add_errors(e, channels.p, sums);
       sums.signal = signal;
       sums.noise = noise;
@@ -242,10 +268,7 @@ class Run {
       }
       sums.nfe = double(estimate.nfe) * double(h.n_cols);
       sums.n_reset = double(estimate.n_reset);
-      const arma::uword n_modulations = results_.n_modulations();
-      double* row = space.sums.data() + i * n_modulations * results_.n_sums;
       for (arma::uword m = 0; m < n_modulations; ++m) sums.write(row + m * results_.n_sums);
-      if (space.meter) space.meter->measure(scene, estimate, row);
     }
   }
 
@@ -316,8 +339,9 @@ std::string SweepOptions::why_invalid() const {
   if (shard.count == 0 || shard.index == 0 || shard.index > shard.count)
     return "shard is " + std::to_string(shard.index) + "/" + std::to_string(shard.count) +
            ", expected i/n with i = 1 .. n";
-  if (stop_rel > 0.0 && shard.count > 1)
-    return "stop_rel does not go with shards, because a shard does not know when the blocks of all "
+  if ((stop_rel > 0.0 || stop_errors > 0) && shard.count > 1)
+    return std::string(stop_rel > 0.0 ? "stop_rel" : "stop_errors") +
+           " does not go with shards, because a shard does not know when the blocks of all "
            "are enough; give a number of samples instead";
   return {};
 }
@@ -327,6 +351,8 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
                        const Experiment& experiment, const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty())
     throw Error(ErrorKind::invalid_argument, "sweep: " + why);
+  if (options.stop_errors > 0 && !experiment.n_errors)
+    refuse("sweep: stop_errors is for links of transport blocks, stop_rel for all");
   const OneBlasThread one_blas_thread;
 
   Results results;
@@ -334,7 +360,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   results.snr_db = options.snr_db;
   for (double& snr : results.snr_db) snr += 0.0;  // no negative zero
   results.estimators = options.estimators;
-  if (experiment.with_perfect) results.estimators.emplace_back("perfect");
+  for (const DerivedRow& row : experiment.derived) results.estimators.push_back(row.name);
   results.modulations = experiment.modulations;
   results.n_rx = samples.n_rx;
   results.n_tx = samples.n_tx;
@@ -393,7 +419,15 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
           control.on_warning(warning);
       }
     }
-    if (experiment.with_perfect) estimators.back().push_back(nullptr);
+    for (std::size_t i = 0; i < experiment.derived.size(); ++i) {
+      const std::optional<arma::uword> of = experiment.derived[i].of;
+      if (!of) continue;
+      for (std::size_t j = 0; j < results.snr_db.size(); ++j) {
+        const arma::uword at =
+            ((estimators.size() - 1) * results.snr_db.size() + j) * results.estimators.size();
+        results.methods[at + options.estimators.size() + i] = results.methods[at + *of];
+      }
+    }
   }
   if (results.finished()) return results;
 

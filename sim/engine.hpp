@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,13 +33,29 @@ struct Scene {
 class Meter {
  public:
   virtual ~Meter() = default;
+  /// Called first: adds what else the pilots receive.
+  /// @param y  received pilots with their noise, [n_obs, n]
+  /// @return   the variance per entry that receivers are told on top of the noise's
+  virtual double disturb(const Scene& scene, arma::cx_mat& y);
   /// Called once per block, before its estimates.
   virtual void begin(const Scene& scene) = 0;
-  /// Adds what follows from one estimator's estimates.
-  /// @param sums  [n_modulations, n_sums]; the first ErrorSums::count of each row are filled
-  /// already
-  virtual void measure(const Scene& scene, const Estimate& estimate, double* sums) = 0;
+  /// Adds what follows from the estimates of one row.
+  /// @param i_row     of Results::estimators
+  /// @param estimate  changed only in rows that refine
+  /// @param sums      [n_modulations, n_sums]; behind the first ErrorSums::count of each
+  virtual void measure(const Scene& scene, arma::uword i_row, Estimate& estimate, double* sums) = 0;
 };
+
+/// A row beside those of the estimators.
+struct DerivedRow {
+  std::string name;
+  std::optional<arma::uword> of;  ///< the estimator whose estimates it is made from; empty: none
+  /// Fills `out` from the channels and what the estimator found (for none: nothing).
+  std::function<void(const Scene&, const Estimate& found, Estimate& out)> make;
+  bool refines = false;  ///< Meter::measure() improves its estimates
+};
+/// "perfect", h_hat = h.
+DerivedRow perfect_row();
 
 /// What distinguishes one kind of run from another.
 struct Experiment {
@@ -46,12 +63,14 @@ struct Experiment {
   std::vector<std::string> modulations;
   arma::uword n_data = 0;
   arma::uword n_sums = ErrorSums::count;
-  bool with_perfect = false;  ///< adds the estimator "perfect", h_hat = h
-  bool per_element = false;   ///< asks for Estimate::element_mse
-  std::string options;        ///< JSON object: further options that the numbers depend on
+  std::vector<DerivedRow> derived;  ///< behind the estimators
+  bool per_element = false;         ///< asks for Estimate::element_mse
+  std::string options;              ///< JSON object: further options that the numbers depend on
   std::function<std::unique_ptr<Meter>()> make_meter;  ///< empty: errors only
   /// Half the width of the interval over the value, from the sums of one series.
   std::function<double(const double*)> relative_half_width;
+  /// Errors of the kind that SweepOptions::stop_errors counts, from the sums of one series.
+  std::function<double(const double*)> n_errors;
 };
 
 /// The block loop that every Monte Carlo run shares: see run_sweep().

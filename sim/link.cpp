@@ -48,7 +48,7 @@ class LinkMeter : public Meter {
     }
   }
 
-  void measure(const Scene& scene, const Estimate& estimate, double* sums) override {
+  void measure(const Scene& scene, arma::uword, Estimate& estimate, double* sums) override {
     const arma::uword n_tx = scene.n_tx, n_data = options_.n_data;
     const arma::uword n_sums = LinkSums::count(n_tx);
     for (arma::uword k = 0; k < scene.h.n_cols; ++k) {
@@ -188,7 +188,7 @@ Results run_link(const SampleReader& samples, const CovarianceReader& covariance
   experiment.modulations = options.modulations;
   experiment.n_data = options.n_data;
   experiment.n_sums = LinkSums::count(samples.n_tx);
-  experiment.with_perfect = true;
+  experiment.derived = {perfect_row()};
   nlohmann::ordered_json json;
   json["modulations"] = options.modulations;
   json["n_data"] = options.n_data;

@@ -17,110 +17,10 @@ namespace {
 constexpr arma::uword most_layers = 4;
 constexpr arma::uword most_symbols = 14;
 constexpr arma::uword block_subcarriers = 12;
-/// Of a symbol of which nothing is known.
-constexpr double unknown_variance = 1e12;
 
 /// The product, without the standard's treatment of infinities.
-std::complex<double> times(std::complex<double> a, std::complex<double> b) {
+std::complex<double> multiplied(std::complex<double> a, std::complex<double> b) {
   return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-}
-/// conj(a) b
-std::complex<double> conj_times(std::complex<double> a, std::complex<double> b) {
-  return {a.real() * b.real() + a.imag() * b.imag(), a.real() * b.imag() - a.imag() * b.real()};
-}
-
-/// One layer: the maximum ratio.
-void detect_one(DetectorKind, const std::complex<double>* g, const std::complex<double>* y,
-                arma::uword n_rx, double s2, std::complex<double>* s_hat, double* variance) {
-  double gain = 0.0, re = 0.0, im = 0.0;
-  for (arma::uword r = 0; r < n_rx; ++r) {
-    gain += std::norm(g[r]);
-    const std::complex<double> m = conj_times(g[r], y[r]);
-    re += m.real();
-    im += m.imag();
-  }
-  if (!(gain > s2 / unknown_variance)) {
-    *s_hat = 0.0;
-    *variance = unknown_variance;
-    return;
-  }
-  *s_hat = {re / gain, im / gain};
-  *variance = s2 / gain;
-}
-
-/// L layers by a Cholesky factor of G^H G (/ s2 + I).
-template <arma::uword L>
-void detect_some(DetectorKind kind, const std::complex<double>* G, const std::complex<double>* y,
-                 arma::uword n_rx, double s2, std::complex<double>* s_hat, double* variance) {
-  std::complex<double> A[L][L], b[L];
-  double largest = 0.0;
-  for (arma::uword i = 0; i < L; ++i) {
-    b[i] = 0.0;
-    for (arma::uword r = 0; r < n_rx; ++r) b[i] += conj_times(G[i * n_rx + r], y[r]);
-    for (arma::uword j = 0; j <= i; ++j) {
-      A[i][j] = 0.0;
-      for (arma::uword r = 0; r < n_rx; ++r)
-        A[i][j] += conj_times(G[i * n_rx + r], G[j * n_rx + r]);
-    }
-    largest = std::max(largest, A[i][i].real());
-  }
-  // In units where the noise has power 1; zero forcing has no identity but a bound on the condition.
-  const double scale = 1.0 / s2;
-  const double loading =
-      kind == DetectorKind::lmmse ? 1.0 : std::max(largest * scale, 1e-300) * 1e-12;
-  for (arma::uword i = 0; i < L; ++i) {
-    b[i] *= scale;
-    for (arma::uword j = 0; j <= i; ++j) A[i][j] *= scale;
-    A[i][i] += loading;
-  }
-  double inverse_diagonal[L];
-  for (arma::uword i = 0; i < L; ++i) {
-    for (arma::uword j = 0; j <= i; ++j) {
-      std::complex<double> sum = A[i][j];
-      for (arma::uword k = 0; k < j; ++k) sum -= times(A[i][k], std::conj(A[j][k]));
-      if (i == j) {
-        inverse_diagonal[i] = 1.0 / std::sqrt(std::max(sum.real(), 1e-300));
-      } else {
-        A[i][j] = sum * inverse_diagonal[j];
-      }
-    }
-  }
-  // The inverse W of the factor, below; diag (W^H W) is the diagonal of the inverse.
-  std::complex<double> W[L][L];
-  for (arma::uword j = 0; j < L; ++j) {
-    W[j][j] = inverse_diagonal[j];
-    for (arma::uword i = j + 1; i < L; ++i) {
-      std::complex<double> sum = 0.0;
-      for (arma::uword k = j; k < i; ++k) sum -= times(A[i][k], W[k][j]);
-      W[i][j] = sum * inverse_diagonal[i];
-    }
-  }
-  std::complex<double> x[L];
-  for (arma::uword i = 0; i < L; ++i) {
-    x[i] = 0.0;
-    for (arma::uword k = 0; k <= i; ++k) x[i] += times(W[i][k], b[k]);
-  }
-  for (arma::uword i = 0; i < L; ++i) {
-    std::complex<double> s = 0.0;
-    double c = 0.0;
-    for (arma::uword k = i; k < L; ++k) {
-      s += conj_times(W[k][i], x[k]);
-      c += std::norm(W[k][i]);
-    }
-    if (kind == DetectorKind::zf) {
-      s_hat[i] = s;
-      variance[i] = std::min(c, unknown_variance);
-      continue;
-    }
-    const double bias = 1.0 - c;
-    if (bias > 1.0 / unknown_variance) {
-      s_hat[i] = s / bias;
-      variance[i] = c / bias;
-    } else {
-      s_hat[i] = 0.0;
-      variance[i] = unknown_variance;
-    }
-  }
 }
 
 TransportConfig transport_of(const PuschOptions& options, const Mcs& mcs, arma::uword n_data,
@@ -142,12 +42,6 @@ TransportConfig transport_of(const PuschOptions& options, const Mcs& mcs, arma::
 }
 
 }  // namespace
-
-DetectorKind detector_kind_from_string(const std::string& name) {
-  if (name == "lmmse") return DetectorKind::lmmse;
-  if (name == "zf") return DetectorKind::zf;
-  refuse("detector is '" + name + "'" + did_you_mean(name, {"lmmse", "zf"}));
-}
 
 DemapperKind demapper_kind_from_string(const std::string& name) {
   if (name == "log-map") return DemapperKind::log_map;
@@ -216,6 +110,7 @@ PuschAllocation make_allocation(const PuschOptions& options, const Pilots& pilot
   } else {
     out.mcs = {Modulation(options.modulation).bits_per_symbol(), options.code_rate};
   }
+  out.pattern = pilots.pattern;
   out.elements = data_elements(pilots);
   if (out.elements.is_empty())
     refuse("link: pilots " + pilots.name + " leave no element of the grid of " + grid.text() +
@@ -229,23 +124,6 @@ PuschAllocation make_allocation(const PuschOptions& options, const Pilots& pilot
   return out;
 }
 
-void detect_layers(DetectorKind kind, const std::complex<double>* G, const std::complex<double>* y,
-                   arma::uword n_rx, arma::uword n_layers, double s2, std::complex<double>* s_hat,
-                   double* variance) {
-  switch (n_layers) {
-    case 1:
-      return detect_one(kind, G, y, n_rx, s2, s_hat, variance);
-    case 2:
-      return detect_some<2>(kind, G, y, n_rx, s2, s_hat, variance);
-    case 3:
-      return detect_some<3>(kind, G, y, n_rx, s2, s_hat, variance);
-    case 4:
-      return detect_some<4>(kind, G, y, n_rx, s2, s_hat, variance);
-    default:
-      refuse("link: n_layers is " + std::to_string(n_layers) + ", expected 1 .. 4");
-  }
-}
-
 PuschChain::PuschChain(const PuschOptions& options, const PuschAllocation& allocation,
                        arma::uword n_rx, arma::uword n_tx)
     : options_(options),
@@ -253,6 +131,7 @@ PuschChain::PuschChain(const PuschOptions& options, const PuschAllocation& alloc
       n_rx_(n_rx),
       n_tx_(n_tx),
       qam_(allocation.mcs.bits_per_symbol),
+      detector_(options.detector, allocation.mcs.bits_per_symbol, options.demapper),
       block_(allocation.transport, options.decoder),
       scrambling_(gold_sequence(scrambling_init(1, 0), allocation.n_coded_bits())),
       symbols_(allocation.elements.n_elem * allocation.n_layers),
@@ -285,7 +164,7 @@ void PuschChain::transmit(const Bits& coded, const std::complex<double>* h,
     const std::complex<double>* H = h + element * n_rx_ * n_tx_;
     for (arma::uword r = 0; r < n_rx_; ++r) y[r] = 0.0;
     for (arma::uword t = 0; t < L; ++t) {
-      for (arma::uword r = 0; r < n_rx_; ++r) y[r] += times(H[t * n_rx_ + r], s[t]);
+      for (arma::uword r = 0; r < n_rx_; ++r) y[r] += multiplied(H[t * n_rx_ + r], s[t]);
     }
     for (arma::uword r = 0; r < n_rx_; ++r) y[r] = data * y[r] + amplitude * noise[r];
     y += n_rx_;
@@ -296,50 +175,80 @@ void PuschChain::transmit(const Bits& coded, const std::complex<double>* h,
 
 const std::vector<float>& PuschChain::detect(const std::complex<double>* h_hat,
                                              const double* err_var, double err_var_mean,
-                                             double sigma2, const std::complex<double>* y) {
+                                             const ReceivedSlot& received) {
   const arma::uword L = allocation_.n_layers;
+  const bool whitens = options_.detector.kind == DetectorKind::lmmse_irc;
+  if (whitens) {
+    if (!received.pilots) refuse("link: the detector lmmse-irc needs the received pilots");
+    interference_.fit(*allocation_.pattern, n_rx_, h_hat, err_var, err_var_mean, received.pilots,
+                      received.sigma2);
+  }
   // The symbols have the power 1 / L; detection is in units where it is 1.
-  const double noise = sigma2 * double(L);
+  const double noise = received.sigma2 * double(L);
+  const std::complex<double>* y = received.data;
   std::complex<double>* s = symbols_.data();
   double* variance = variances_.data();
-  std::vector<std::complex<double>> scaled(n_rx_);
+  float* llr = llrs_.data();
+  std::vector<std::complex<double>> scaled(n_rx_), white(n_rx_ * (L + 1));
   const double root = std::sqrt(double(L));
+  const arma::uword n_subcarriers = allocation_.pattern->grid.n_subcarriers;
   for (const arma::uword element : allocation_.elements) {
-    double s2 = noise;
+    double extra = 0.0;
     if (options_.error_variance) {
       for (arma::uword t = 0; t < L; ++t) {
         const double e = err_var ? err_var[element * n_tx_ + t] : err_var_mean;
-        if (std::isfinite(e) && e > 0.0) s2 += e;  // one that is not known counts as none
+        if (std::isfinite(e) && e > 0.0) extra += e;  // one that is not known counts as none
       }
     }
     for (arma::uword r = 0; r < n_rx_; ++r) scaled[r] = root * y[r];
-    detect_layers(options_.detector, h_hat + element * n_rx_ * n_tx_, scaled.data(), n_rx_, L, s2,
-                  s, variance);
+    const std::complex<double>* G = h_hat + element * n_rx_ * n_tx_;
+    const std::complex<double>* seen = scaled.data();
+    double s2 = noise + extra;
+    if (whitens) {
+      const arma::uword f = element % n_subcarriers;
+      interference_.whiten(f, double(L), extra, G, L, white.data());
+      interference_.whiten(f, double(L), extra, seen, 1, white.data() + L * n_rx_);
+      G = white.data();
+      seen = G + L * n_rx_;
+      s2 = 1.0;
+    }
+    if (detector_.gives_llrs()) {
+      detector_.llrs(G, seen, n_rx_, L, s2, llr);
+      llr += L * qam_.bits_per_symbol();
+    } else {
+      detector_.symbols(G, seen, n_rx_, L, s2, s, variance);
+      s += L;
+      variance += L;
+    }
     y += n_rx_;
-    s += L;
-    variance += L;
   }
-  qam_.demap(symbols_.data(), variances_.data(), symbols_.size(), options_.demapper, llrs_.data());
+  if (!detector_.gives_llrs())
+    qam_.demap(symbols_.data(), variances_.data(), symbols_.size(), options_.demapper,
+               llrs_.data());
   return llrs_;
 }
 
-TransportBlock::Decoded PuschChain::decode(arma::uword transmission, SoftBuffer& buffer) {
+TransportBlock::Decoded PuschChain::decode(arma::uword transmission, SoftBuffer& buffer,
+                                           float* coded_llrs) {
   descramble(scrambling_, llrs_.data());
-  return block_.decode(llrs_.data(), redundancy_version(transmission), buffer);
+  const TransportBlock::Decoded decoded =
+      block_.decode(llrs_.data(), redundancy_version(transmission), buffer, coded_llrs);
+  if (coded_llrs) descramble(scrambling_, coded_llrs);
+  return decoded;
 }
 
-bool PuschChain::receive(const Estimate& estimate, arma::uword k, double sigma2,
-                         const std::complex<double>* y, arma::uword transmission, const Bits& bits,
-                         const Bits& coded, SoftBuffer& buffer, BlockSums& sums) {
+bool PuschChain::receive(const Estimate& estimate, arma::uword k, const ReceivedSlot& received,
+                         arma::uword transmission, const Bits& bits, const Bits& coded,
+                         SoftBuffer& buffer, BlockSums& sums, float* coded_llrs) {
   const double* err_var =
       estimate.element_mse.is_empty() ? nullptr : estimate.element_mse.colptr(k);
   const double mean = estimate.mse.is_empty() ? 0.0 : estimate.mse(k) / double(estimate.h.n_rows);
-  detect(estimate.h.colptr(k), err_var, mean, sigma2, y);
+  detect(estimate.h.colptr(k), err_var, mean, received);
   for (std::size_t b = 0; b < llrs_.size(); ++b)
     sums.coded_bit_errors += (llrs_[b] < 0.0f) != (coded[b] != 0);
   sums.coded_bits += double(llrs_.size());
   const double start = seconds_now(false);
-  const TransportBlock::Decoded decoded = decode(transmission, buffer);
+  const TransportBlock::Decoded decoded = decode(transmission, buffer, coded_llrs);
   decoding_seconds_ += seconds_now(false) - start;
   sums.iterations += decoded.iterations;
   sums.n_decoded += decoded.n_decoded;

@@ -97,18 +97,19 @@ void Schedule::advance(arma::uword i_point) {
   if (results_.used[i_point] != 0) return;
   Prefix& prefix = prefix_[i_point];
   const arma::uword n_blocks = results_.n_blocks();
+  const bool stops = options_.stop_rel > 0.0 || options_.stop_errors > 0;
   while (prefix.n_blocks < n_blocks) {
     const arma::uword b = prefix.n_blocks;
     if (results_.in_shard(b)) {
       if (!results_.done[i_point * n_blocks + b]) return;
       ++prefix.n_own;
-      if (options_.stop_rel > 0.0) {
+      if (stops) {
         const double* sums = results_.sums_of(i_point, b, 0);
         for (std::size_t i = 0; i < prefix.sums.size(); ++i) prefix.sums[i] += sums[i];
       }
     }
     ++prefix.n_blocks;
-    if (options_.stop_rel > 0.0 && prefix.n_own >= 4 && narrow(prefix)) break;
+    if (stops && prefix.n_own >= 4 && is_enough(prefix)) break;
   }
   results_.used[i_point] = std::uint32_t(prefix.n_blocks);
   // Blocks that other workers did beyond the end are not part of the point.
@@ -123,12 +124,19 @@ void Schedule::advance(arma::uword i_point) {
   }
 }
 
-bool Schedule::narrow(const Prefix& prefix) const {
-  for (arma::uword s = 0; s < n_series_; ++s)
-    if (!(experiment_.relative_half_width(prefix.sums.data() + s * results_.n_sums) <=
-          options_.stop_rel))
-      return false;
-  return true;
+bool Schedule::is_enough(const Prefix& prefix) const {
+  const auto all = [&](const auto& is_met) {
+    for (arma::uword s = 0; s < n_series_; ++s)
+      if (!is_met(prefix.sums.data() + s * results_.n_sums)) return false;
+    return true;
+  };
+  if (options_.stop_rel > 0.0 && all([&](const double* sums) {
+        return experiment_.relative_half_width(sums) <= options_.stop_rel;
+      }))
+    return true;
+  return options_.stop_errors > 0 && all([&](const double* sums) {
+           return experiment_.n_errors(sums) >= double(options_.stop_errors);
+         });
 }
 
 void Schedule::report(arma::uword i_point) {

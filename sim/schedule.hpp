@@ -53,7 +53,8 @@ class Schedule {
   /// Extends the leading blocks of a point and decides whether it is finished. Looks at them in
   /// order, so that the decision is that of a run with one thread.
   void advance(arma::uword i_point);
-  bool narrow(const Prefix& prefix) const;
+  /// Every series is known well enough, or has errors enough.
+  bool is_enough(const Prefix& prefix) const;
   void report(arma::uword i_point);
   /// A finished point is written at once, unless points finish so fast that writing would take more
   /// than a twentieth of the time; an unfinished one twice a minute.

@@ -18,7 +18,7 @@ class PilotMeter final : public Meter {
  public:
   void begin(const Scene&) override {}
 
-  void measure(const Scene& scene, const Estimate& estimate, double* sums) override {
+  void measure(const Scene& scene, arma::uword, Estimate& estimate, double* sums) override {
     const PilotPattern& pattern = *scene.A.pattern();
     PilotSums found;
     for (arma::uword p = 0; p < pattern.n(); ++p) {

@@ -1,15 +1,20 @@
 // Transport blocks over channels on grids, estimated by every kind of estimator: run_coded_link().
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <complex>
 #include <filesystem>
 #include <memory>
 
+#include <chest/archive.hpp>
 #include <chest/channels/generator.hpp>
+#include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/grid_ls.hpp>
 #include <chest/ofdm.hpp>
 #include <chest/sim/coded_link.hpp>
 #include <chest/sim/plot.hpp>
+#include <chest/sim/statistics.hpp>
 #include <chest/text.hpp>
 
 #include "tests/support/grid_channels.hpp"
@@ -152,7 +157,7 @@ TEST(CodedLink, ZeroForcingIsLinearMmseForOneLayerAndWorseForMore) {
   CodedLinkOptions options = small_link();
   options.run.snr_db = {4.0};
   CodedLinkOptions forcing = options;
-  forcing.pusch.detector = DetectorKind::zf;
+  forcing.pusch.detector.kind = DetectorKind::zf;
   EXPECT_EQ(rows(run(one, forcing)).back().coded_ber, rows(run(one, options)).back().coded_ber);
   EXPECT_GT(rows(run(two, forcing)).back().bler, rows(run(two, options)).back().bler);
 }
@@ -224,6 +229,187 @@ TEST(CodedLink, BlockErrorRatesAreInterpolatedOnTheirLogarithm) {
   EXPECT_TRUE(std::isnan(snr_at_bler({}, 0.1)));
 }
 
+TEST(CodedLink, APointEndsWithEnoughBlockErrorsOfEveryRow) {
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {0.0};
+  options.run.stop_errors = 30;
+  const Results results = run(slots(160), options);
+  const std::vector<Row> all = rows(results);
+  EXPECT_LT(all.front().n_blocks, 160.0);
+  double least = 1e9;
+  for (const Row& one : all) least = std::min(least, one.bler * one.n_blocks);
+  EXPECT_GE(least, 30.0 - 1e-9);
+  // A block of the run less would not have been enough.
+  std::vector<double> before(all.size(), 0.0);
+  for (arma::uword b = 0; b + 1 < results.used[0]; ++b)
+    for (std::size_t i = 0; i < all.size(); ++i)
+      before[i] += BlockSums::read(results.sums_of(0, b, i) + ErrorSums::count).errors;
+  EXPECT_LT(*std::min_element(before.begin(), before.end()), 30.0);
+  options.run.shard = {1, 2};
+  EXPECT_TRUE(refused([&] { run(slots(160), options); }, "stop_errors does not go with shards"));
+}
+
+TEST(CodedLink, RowsBesideSayWhatErrorsAreWorth) {
+  CodedLinkOptions options = small_link();
+  options.beside = parse_beside("white,untold");
+  const Results results = run(slots(240), options);
+  ASSERT_EQ(results.estimators,
+            (std::vector<std::string>{"ls", "ls+untold", "ls+white", "perfect"}));
+  const std::vector<Row> all = rows(results);
+  for (const double snr : {0.0, 6.0}) {
+    const Row &ls = row(all, "ls", snr), &white = row(all, "ls+white", snr);
+    EXPECT_EQ(row(all, "ls+untold", snr).nmse, ls.nmse);
+    // White errors have the power of those of ls: known to 1 / sqrt(240 * 24 * 14 * 2), 0.25 %.
+    EXPECT_NEAR(white.nmse, ls.nmse, 0.02 * ls.nmse);
+    EXPECT_GT(white.coded_ber, row(all, "perfect", snr).coded_ber);
+  }
+  // Where interpolation leaves errors of 1 to 5 times the noise, trusting all elements alike costs blocks.
+  EXPECT_GE(row(all, "ls+untold", 6.0).bler, row(all, "ls", 6.0).bler);
+
+  // Without a row beside it, an estimator has the same figures; --no-error-variance is untold.
+  CodedLinkOptions alone = small_link();
+  const std::vector<Row> plain = rows(run(slots(240), alone));
+  EXPECT_EQ(row(plain, "ls", 6.0).coded_ber, row(all, "ls", 6.0).coded_ber);
+  alone.pusch.error_variance = false;
+  EXPECT_EQ(row(rows(run(slots(240), alone)), "ls", 6.0).bler, row(all, "ls+untold", 6.0).bler);
+  EXPECT_TRUE(refused([] { parse_beside("whyte"); }, "did you mean white"));
+  EXPECT_TRUE(refused([] { parse_beside("data0"); }, "did you mean data1"));
+}
+
+TEST(CodedLink, InterferenceIsWhatItsRatioSays) {
+  const SampleReader samples = slots(80, 4, 2);
+  CodedLinkOptions options = small_link();
+  options.pusch.n_layers = 1;
+  options.run.snr_db = {0.0};
+  options.run.estimators = {"ls:time=average"};
+  // An interferer of -50 dB changes next to nothing, one of 10 dB is like 10.4 dB less SNR or more.
+  const double alone = rows(run(samples, options)).back().coded_ber;
+  options.interference = Interference{-50.0, 1};
+  EXPECT_NEAR(rows(run(samples, options)).back().coded_ber, alone, 1e-3);
+  options.interference = Interference{10.0, 2};
+  const Results with = run(samples, options);
+  EXPECT_GT(rows(with).back().coded_ber, alone + 0.05);
+  // LS at the pilots, averaged over two symbols: its error grows by the power of noise and interference, 11-fold;
+  // 80 fading interferers know it to about 15 %.
+  CodedLinkOptions quiet = options;
+  quiet.interference.reset();
+  const double ratio = rows(with).front().nmse / rows(run(samples, quiet)).front().nmse;
+  EXPECT_GT(ratio, 6.0);
+  EXPECT_LT(ratio, 16.0);
+  options.run.n_threads = 2;
+  options.run.block = 16;
+  EXPECT_EQ(rows(run(samples, options)).back().coded_ber, rows(with).back().coded_ber);
+
+  options.interference = Interference{10.0, 3};
+  EXPECT_TRUE(refused([&] { run(samples, options); }, "an interferer of rank 3 needs as many"));
+  EXPECT_TRUE(refused([] { parse_interference("10:1:2"); }, "as in 10:2"));
+  options.interference = Interference{60.0, 1};
+  EXPECT_TRUE(refused([&] { run(samples, options); }, "interference is 60, expected -50 .. 50 dB"));
+}
+
+TEST(CodedLink, KnowingTheCovarianceOfInterferenceNullsIt) {
+  // One interferer 15 dB above the noise on four antennas: with its covariance three dimensions are left.
+  const SampleReader samples = slots(60, 4, 1);
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {5.0};
+  options.run.estimators = {"ls:time=average"};
+  options.interference = Interference{15.0, 1};
+  const Row lmmse = rows(run(samples, options)).back();
+  options.pusch.detector.kind = DetectorKind::lmmse_irc;
+  const Row irc = rows(run(samples, options)).back();
+  EXPECT_GT(lmmse.bler, 0.5);
+  EXPECT_LT(irc.bler, 0.1);
+  // Without interference it costs little.
+  options.interference.reset();
+  options.run.snr_db = {-3.0};
+  const Row with = rows(run(samples, options)).back();
+  options.pusch.detector.kind = DetectorKind::lmmse;
+  EXPECT_NEAR(with.coded_ber, rows(run(samples, options)).back().coded_ber, 0.02);
+}
+
+TEST(CodedLink, AReplayedBlockIsThatOfTheRun) {
+  const TemporaryFolder folder;
+  const SampleReader samples = slots(40);
+  CodedLinkOptions options = small_link();
+  options.run.snr_db = {2.0, 0.0};
+  options.run.estimators = {"ls:time=average", "ls"};
+  options.pusch.n_transmissions = 2;
+  options.interference = Interference{0.0, 1};
+  options.beside = parse_beside("untold,data1");
+  const Results whole = run(samples, options);
+  // Block 6 of the run stands in its second block of samples: the sums of all blocks of that are those of the four replays.
+  std::vector<BlockSums> sums(whole.estimators.size());
+  for (arma::uword i = 4; i < 8; ++i) {
+    const ReplayedBlock block = replay_coded_link(samples, {}, grid_estimators, options, {0.0, i});
+    ASSERT_EQ(block.rows.size(), sums.size());
+    EXPECT_EQ(block.transmissions.front().sample, 2 * i);
+    for (std::size_t row = 0; row < sums.size(); ++row) {
+      EXPECT_EQ(block.rows[row].name, whole.estimators[row]);
+      EXPECT_EQ(block.rows[row].delivered, block.rows[row].found == block.bits);
+      sums[row].add(block.rows[row].sums);
+    }
+  }
+  for (std::size_t row = 0; row < sums.size(); ++row) {
+    double values[BlockSums::count];
+    sums[row].write(values);
+    const double* there = whole.sums_of(1, 1, row) + ErrorSums::count;
+    for (std::size_t i = 0; i < BlockSums::count; ++i) EXPECT_EQ(values[i], there[i]) << row << i;
+  }
+  const ReplayedBlock lost = replay_coded_link(samples, {}, grid_estimators, options, {-4.0, {}});
+  EXPECT_FALSE(lost.rows.front().delivered);
+  EXPECT_TRUE(refused(
+      [&] {
+        replay_coded_link(samples, {}, grid_estimators, options, {40.0, {}});
+      },
+      "ls:time=average loses none of the 20 blocks at 40 dB"));
+  EXPECT_TRUE(refused(
+      [&] {
+        replay_coded_link(samples, {}, grid_estimators, options, {0.0, arma::uword{20}});
+      },
+      "no block 20, the run has 20, counted from 0"));
+  EXPECT_TRUE(refused([] { parse_replay("4"); }, "4:17, 4:lost"));
+  EXPECT_FALSE(parse_replay("-4:lost").block);
+
+  // What the file holds decodes to what was found: LLRs of the first transmission have its wrong coded bits.
+  save(folder / "block.h5", lost, {});
+  const ArchiveReader file(folder / "block.h5");
+  const auto bits = file.read_all<std::uint32_t>("/bits");
+  EXPECT_TRUE(std::equal(bits.begin(), bits.end(), lost.bits.begin(), lost.bits.end()));
+  const auto h_hat = file.read_all<std::complex<double>>("/rows/0/0/h_hat");
+  EXPECT_EQ(h_hat.size(), lost.transmissions[0].h.n_elem);
+  EXPECT_EQ(h_hat[5], lost.rows[0].receptions[0].h_hat(5));
+  EXPECT_EQ(file.info("/rows/0/0/h_hat").dims, (std::vector<std::uint64_t>{14, 24, 1, 2}));
+  EXPECT_EQ(file.info("/transmissions/1/y_data").dims,
+            (std::vector<std::uint64_t>{2, lost.allocation.elements.n_elem}));
+  EXPECT_EQ(file.text_attribute("/rows/0", "estimator"), "ls:time=average");
+  const auto llrs = file.read_all<float>("/rows/0/0/llrs");
+  EXPECT_EQ(llrs.size(), lost.allocation.n_coded_bits());
+  EXPECT_NE(to_text(lost).find("ls:time=average: lost, "), std::string::npos) << to_text(lost);
+}
+
+TEST(CodedLink, DecodedDataArePilots) {
+  // Pilots in one symbol alone and noise as strong as they are; the estimator averages over all symbols that it is given.
+  const SampleReader samples = slots(160);
+  CodedLinkOptions options = small_link();
+  options.run.pilots = {parse_pilots("comb:1,symbols=2")};
+  options.run.estimators = {"lmmse"};
+  options.run.snr_db = {-1.0};
+  options.beside = parse_beside("data1,data2");
+  const auto make = [](const std::string&, const std::shared_ptr<const ObservationOperator>& A) {
+    GridLmmseOptions known;
+    known.pdp = "TDLA30-10";
+    return make_grid_lmmse(A, known_covariances(known, A->pattern()->grid));
+  };
+  const std::vector<Row> all = rows(run_coded_link(samples, {}, make, options));
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_LT(all[1].bler, all[0].bler);
+  EXPECT_LE(all[2].bler, all[1].bler);
+  EXPECT_LT(all[1].nmse, all[0].nmse);
+  EXPECT_LT(all[2].nmse, all[1].nmse);
+  EXPECT_EQ(all[1].transmissions, 1.0);
+  EXPECT_EQ(all[1].n_blocks, 160.0);
+}
+
 TEST(CodedLink, MatricesAreRefused) {
   EXPECT_TRUE(refused([] { run(rayleigh_samples(2, 1, 8), small_link()); }, "are matrices"));
 }
@@ -256,6 +442,17 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
   EXPECT_EQ(lines[0].rfind("estimator,pilots,n_pilots,snr_db,", 0), 0u);
   EXPECT_NE(sends.out().find("n_blocks"), std::string::npos) << sends.out();
 
+  Program more(link(grids, with_pilots({"--detector", "ep:2", "--interference", "3", "--beside",
+                                        "data1", "--stop-errors", "1", "--csv", csv, "--force"})));
+  ASSERT_EQ(more.status(), 0) << more.err();
+  EXPECT_NE(text_of(csv).find("\nls+data1,"), std::string::npos);
+  const std::string dump = (folder / "block.h5").string();
+  Program replays(link(grids, with_pilots({"--replay", "-20:lost", "--dump", dump})));
+  ASSERT_EQ(replays.status(), 0) << replays.err();
+  EXPECT_EQ(replays.out().rfind("block 0 at -20 dB, sample 0, 288 bits\nls: lost, ", 0), 0u)
+      << replays.out();
+  EXPECT_EQ(ArchiveReader(dump).number_attribute("/", "block"), 0.0);
+
   const auto says = [](const std::vector<std::string>& words, const std::string& text) {
     Program wrong(words);
     EXPECT_EQ(wrong.status(), 2);
@@ -270,7 +467,17 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
   says(link(grids, with_pilots({"--mcs", "1:2:3"})), "expected a row, or a table and a row");
   says(link(grids, with_pilots({"--mcs", "40"})), "expected 0 .. 28");
   says(link(grids, with_pilots({"--layers", "2"})), "2 layers are more than the 1 transmit");
+  says(link(grids, with_pilots({"--replay", "4:0"})), "--replay and --dump go together");
+  says(link(grids, with_pilots({"--replay", "4:0", "--dump", dump})), "exists");
+  says(link(grids, with_pilots({"--replay", "4:0", "--dump", dump, "--force", "--csv", csv})),
+       "--csv is of a whole run");
+  says(link(grids, with_pilots({"--replay", "4:24", "--dump", dump, "--force"})),
+       "there is no block 24, the run has 24");
+  says(link(grids, with_pilots({"--interference", "loud"})), "interference");
+  says(link(grids, with_pilots({"--detector", "k-best:300"})), "k-best:1 .. k-best:256");
+  says(link(grids, with_pilots({"--beside", "whites"})), "did you mean white");
   says(link(matrices, {"--mcs", "4"}), "these channels are matrices");
+  says(link(matrices, {"--interference", "4"}), "these channels are matrices");
   says(link(matrices, {"--harq", "4"}), "these channels are matrices");
 }
 

@@ -85,7 +85,7 @@ TEST(Pusch, RefusesWhatCannotBeSent) {
   };
   EXPECT_TRUE(refused([&] { on_grid(24, 28); }, "1 .. 14"));
   EXPECT_TRUE(refused([&] { on_grid(8, 14); }, "12 or more"));
-  EXPECT_TRUE(refused([] { detector_kind_from_string("lmmsee"); }, "did you mean lmmse"));
+  EXPECT_TRUE(refused([] { parse_detector("lmmsee"); }, "did you mean lmmse"));
   EXPECT_TRUE(refused([] { demapper_kind_from_string("maxlog"); }, "did you mean max-log"));
 }
 
@@ -171,7 +171,7 @@ double awgn_coded_ber(const std::string& modulation, double snr_db, unsigned n_b
     const arma::cx_vec noise = rng.cx_normal(y.n_elem, 1);
     chain.transmit(coded, h.memptr(), noise.memptr(), from_db(-snr_db), y.memptr());
     const std::vector<float>& llrs =
-        chain.detect(h.memptr(), nullptr, 0.0, from_db(-snr_db), y.memptr());
+        chain.detect(h.memptr(), nullptr, 0.0, {y.memptr(), nullptr, from_db(-snr_db)});
     for (std::size_t b = 0; b < llrs.size(); ++b) wrong += (llrs[b] < 0) != (coded[b] != 0);
     all += double(llrs.size());
   }
@@ -210,7 +210,7 @@ TEST(Pusch, WithoutNoiseEveryLayerCountAndSchemeIsDecoded) {
         chain.draw_bits(rng, bits);
         chain.encode(bits, 0, coded);
         chain.transmit(coded, h.memptr(), noise.memptr(), 1e-8, y.memptr());
-        chain.detect(h.memptr(), nullptr, 0.0, 1e-8, y.memptr());
+        chain.detect(h.memptr(), nullptr, 0.0, {y.memptr(), nullptr, 1e-8});
         SoftBuffer buffer = chain.make_buffer();
         buffer.clear();
         EXPECT_TRUE(chain.decode(0, buffer).crc_ok)
@@ -242,7 +242,7 @@ TEST(Pusch, RetransmissionsBringWhatWasMissing) {
       chain.encode(bits, i, coded);
       const arma::cx_vec noise = rng.cx_normal(y.n_elem, 1);
       chain.transmit(coded, h.memptr(), noise.memptr(), sigma2, y.memptr());
-      chain.detect(h.memptr(), nullptr, 0.0, sigma2, y.memptr());
+      chain.detect(h.memptr(), nullptr, 0.0, {y.memptr(), nullptr, sigma2});
       decoded[i] += chain.decode(i, buffer).crc_ok;
     }
   }
@@ -258,14 +258,14 @@ TEST(Pusch, TheErrorVarianceLowersTheTrustInSymbols) {
   const arma::cx_vec h(24 * 14, arma::fill::ones);
   const arma::cx_vec y(chain.n_received(), arma::fill::ones);
   const arma::vec err_var(24 * 14, arma::fill::value(0.3));
-  const float exact = chain.detect(h.memptr(), nullptr, 0.0, 0.1, y.memptr())[0];
+  const ReceivedSlot slot{y.memptr(), nullptr, 0.1};
+  const float exact = chain.detect(h.memptr(), nullptr, 0.0, slot)[0];
   // LLRs of QPSK are proportional to 1 over the variance: 0.1 against 0.1 + 0.3.
-  EXPECT_NEAR(chain.detect(h.memptr(), nullptr, 0.3, 0.1, y.memptr())[0], exact / 4.0, 1e-4);
-  EXPECT_NEAR(chain.detect(h.memptr(), err_var.memptr(), 0.0, 0.1, y.memptr())[0], exact / 4.0,
-              1e-4);
+  EXPECT_NEAR(chain.detect(h.memptr(), nullptr, 0.3, slot)[0], exact / 4.0, 1e-4);
+  EXPECT_NEAR(chain.detect(h.memptr(), err_var.memptr(), 0.0, slot)[0], exact / 4.0, 1e-4);
   options.error_variance = false;
   PuschChain trusting(options, allocation, 1, 1);
-  EXPECT_EQ(trusting.detect(h.memptr(), err_var.memptr(), 0.3, 0.1, y.memptr())[0], exact);
+  EXPECT_EQ(trusting.detect(h.memptr(), err_var.memptr(), 0.3, slot)[0], exact);
 }
 
 TEST(Pusch, TheErrorOfTheThroughputIsThatOfTheJackknife) {

@@ -3,6 +3,7 @@
 #include <armadillo>
 #include <complex>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,16 +12,13 @@
 #include <chest/random.hpp>
 #include <chest/sim/coding/qam.hpp>
 #include <chest/sim/coding/transport.hpp>
+#include <chest/sim/detection.hpp>
 #include <chest/sim/pilots.hpp>
 
 namespace chest {
 inline namespace v0 {
 namespace sim {
 
-/// What finds the layers in what the antennas received.
-enum class DetectorKind { lmmse, zf };
-/// "lmmse", "zf".  @throws Error(invalid_argument) naming those that there are
-DetectorKind detector_kind_from_string(const std::string& name);
 /// "log-map", "max-log".  @throws Error(invalid_argument) naming those that there are
 DemapperKind demapper_kind_from_string(const std::string& name);
 
@@ -36,7 +34,7 @@ struct PuschOptions {
   std::size_t n_info_bits = 0;      ///< of a transport block; 0: as transport_block_size()
   arma::uword n_layers = 0;         ///< transmit antennas that send data, the first; 0: all. 1 .. 4
   arma::uword n_transmissions = 1;  ///< of a block, at most: redundancy versions 0, 2, 3, 1. 1 .. 4
-  DetectorKind detector = DetectorKind::lmmse;
+  DetectorOptions detector;
   DemapperKind demapper = DemapperKind::log_map;
   bool error_variance = true;  ///< the detector is told err_var
   DecoderOptions decoder = link_decoder();
@@ -51,6 +49,7 @@ struct PuschAllocation {
   arma::uword n_layers = 0;
   Mcs mcs{};
   TransportConfig transport;
+  std::shared_ptr<const PilotPattern> pattern;  ///< the pilots beside which the data stands
   std::size_t n_coded_bits() const { return transport.n_coded_bits; }
 };
 
@@ -64,20 +63,6 @@ arma::uvec data_elements(const Pilots& pilots);
 ///         no element is left for data, there are more layers than antennas on either side, or the block does not fit
 PuschAllocation make_allocation(const PuschOptions& options, const Pilots& pilots, arma::uword n_rx,
                                 arma::uword n_tx);
-
-/// Linear detection of layers with the channel as the receiver believes it is.
-///
-///   y = G s + n,   cov n = s2 I,   unit-power symbols
-///   lmmse   s_hat = D (G^H G / s2 + I)^-1 G^H y / s2, unbiased by D;  variance c / (1 - c), c the diagonal of the inverse
-///   zf      s_hat = (G^H G)^-1 G^H y;                                variance s2 c, c the diagonal of the inverse
-///
-/// @param G         [n_rx, n_layers], columns
-/// @param s2        > 0
-/// @param s_hat     [n_layers]
-/// @param variance  [n_layers]; 1e12 where nothing can be known
-void detect_layers(DetectorKind kind, const std::complex<double>* G, const std::complex<double>* y,
-                   arma::uword n_rx, arma::uword n_layers, double s2, std::complex<double>* s_hat,
-                   double* variance);
 
 /// Sums over transport blocks, as doubles in this order.
 struct BlockSums {
@@ -109,6 +94,13 @@ struct BlockSums {
   double throughput_error() const;
 };
 
+/// What the antennas received of one slot.
+struct ReceivedSlot {
+  const std::complex<double>* data = nullptr;    ///< [n_rx, n_data]
+  const std::complex<double>* pilots = nullptr;  ///< [n_rx, n_pilots]; lmmse-irc reads them
+  double sigma2 = 0.0;  ///< variance of noise, and interference, as the receiver is told
+};
+
 /// Sender and receiver of transport blocks: CRC, segmentation, LDPC, rate matching, scrambling, mapping onto symbols, layers and
 /// elements; detection, LLRs, descrambling, soft buffer, decoding. One object serves one thread at a time.
 ///
@@ -133,18 +125,23 @@ class PuschChain {
                 double sigma2, std::complex<double>* y);
   /// LLRs of the scrambled coded bits, [n_coded_bits].
   /// @param err_var  error variance of an entry of h_hat for every port and element, [n_tx, n_elements]; null: `err_var_mean`
+  /// @throws Error(invalid_argument) if the detector is lmmse_irc and there are no pilots
   const std::vector<float>& detect(const std::complex<double>* h_hat, const double* err_var,
-                                   double err_var_mean, double sigma2,
-                                   const std::complex<double>* y);
+                                   double err_var_mean, const ReceivedSlot& received);
   /// Descrambles what detect() found and decodes it with what the buffer holds.
-  TransportBlock::Decoded decode(arma::uword transmission, SoftBuffer& buffer);
+  /// @param coded_llrs  what is believed of the scrambled coded bits after decoding, [n_coded_bits]; may be null
+  TransportBlock::Decoded decode(arma::uword transmission, SoftBuffer& buffer,
+                                 float* coded_llrs = nullptr);
+  /// LLRs of the coded bits that the last decode() took, descrambled.
+  const std::vector<float>& llrs() const { return llrs_; }
   /// The receiver of one transmission: detect(), decode(), and what they add to the sums of its block.
   /// @param k      column of `estimate`, whose error variances are used where they are known
   /// @param coded  what encode() made of the bits
+  /// @param coded_llrs  as of decode()
   /// @return whether the block is delivered: its CRC holds and its bits are right
-  bool receive(const Estimate& estimate, arma::uword k, double sigma2,
-               const std::complex<double>* y, arma::uword transmission, const Bits& bits,
-               const Bits& coded, SoftBuffer& buffer, BlockSums& sums);
+  bool receive(const Estimate& estimate, arma::uword k, const ReceivedSlot& received,
+               arma::uword transmission, const Bits& bits, const Bits& coded, SoftBuffer& buffer,
+               BlockSums& sums, float* coded_llrs = nullptr);
   /// Thread CPU time that receive() spent in decoders.
   double decoding_seconds() const { return decoding_seconds_; }
   SoftBuffer make_buffer() const { return block_.make_buffer(); }
@@ -154,6 +151,8 @@ class PuschChain {
   PuschAllocation allocation_;
   arma::uword n_rx_, n_tx_;
   NrQam qam_;
+  LayerDetector detector_;
+  InterferenceCovariance interference_;
   TransportBlock block_;
   Bits scrambling_;
   std::vector<std::complex<double>> symbols_;

@@ -38,6 +38,9 @@ struct SweepOptions {
   /// estimator is narrower than +- this part of its value; 0: never. Not with shards, which do not
   /// know each other's blocks.
   double stop_rel = 0.0;
+  /// The same after the first block with which every row has so many block errors; 0: never. Of links of transport
+  /// blocks alone.
+  arma::uword stop_errors = 0;
   Shard shard;
   unsigned n_threads = 1;  ///< 0: all processors
   /// Channels are kept in memory up to this size; longer ranges are read again for each point.
