@@ -151,12 +151,24 @@ py::array_t<std::complex<float>> array_of(const arma::cx_mat& h, arma::uword n_r
 
 // ---- models
 
+std::uint32_t precision_flag(const std::string& precision) {
+  if (precision == "auto") return 0;
+  if (precision == "float32") return CHEST_FLOAT32;
+  if (precision == "bfloat16") return CHEST_BFLOAT16;
+  if (precision == "int8") return CHEST_INT8;
+  throw Error(ErrorKind::invalid_argument,
+              "precision is '" + precision + "'; expected auto, float32, bfloat16 or int8");
+}
+
 /// Sessions of a model that nobody uses at the moment, by their pilots.
 class Model {
  public:
-  explicit Model(const std::string& path) : path_(path) {
+  Model(const std::string& path, const std::string& precision) : path_(path) {
+    chest_options options{};
+    options.struct_size = sizeof options;
+    options.flags = precision_flag(precision);
     chest_model* opened = nullptr;
-    check(chest_model_open(path.c_str(), nullptr, &opened), chest_last_error());
+    check(chest_model_open(path.c_str(), &options, &opened), chest_last_error());
     model_.reset(opened);
     info_.struct_size = sizeof info_;
     check(chest_model_info(opened, &info_), chest_last_error());
@@ -638,17 +650,7 @@ chest::PilotPattern pattern_of(const py::array_t<std::complex<double>, py::array
       }
     }
   }
-  const arma::uvec used = arma::find(arma::sum(arma::abs(x), 0) > 0.0);
-  chest::PilotPattern pattern;
-  pattern.grid = grid;
-  pattern.symbol = used / grid.n_subcarriers;
-  pattern.subcarrier = used - pattern.symbol * grid.n_subcarriers;
-  pattern.group.set_size(used.n_elem);
-  for (arma::uword i = 0; i < used.n_elem; ++i) pattern.group(i) = i;
-  pattern.x = x.cols(used);
-  if (const std::string why = pattern.why_invalid(); !why.empty())
-    throw Error(ErrorKind::invalid_argument, "pilots: " + why);
-  return pattern;
+  return chest::sent_pattern(x, grid);
 }
 
 /// An estimator of one pilot pattern on a grid, made once.
@@ -843,7 +845,8 @@ PYBIND11_MODULE(_chest, m) {
   });
 
   py::class_<Model>(m, "Model")
-      .def(py::init<const std::string&>(), py::arg("path"))
+      .def(py::init<const std::string&, const std::string&>(), py::arg("path"),
+           py::arg("precision"))
       .def("estimate", &Model::estimate, py::arg("y"), py::arg("noise_var"), py::arg("pilots"),
            py::arg("power_scale"), py::arg("threads"))
       .def_property_readonly("path", &Model::path)

@@ -105,13 +105,18 @@ def test_noise_of_each_item_and_unknown(y):
 
 
 def test_pilots(h):
-    model = chest.Model(MODEL)
+    model = chest.Model(MODEL, precision="float32")
     dft = np.fft.fft(np.eye(4))
     noise = chest.noise(h.shape, 0.4, seed=3)
     orthogonal, _ = model.estimate(h @ dft + noise, 0.4, dft)
     direct, _ = model.estimate(h + noise @ dft.conj().T / 4, 0.1)
-    # In bfloat16, where the processor is fast with it.
-    assert np.abs(orthogonal - direct).max() < 5e-3
+    assert np.abs(orthogonal - direct).max() < 1e-5
+    assert model.info["engine"] == "onednn float32"
+    half = chest.Model(MODEL, precision="bfloat16")
+    assert half.info["engine"] == "onednn bfloat16"
+    assert 0 < np.abs(half.estimate(h, 0.1)[0] - model.estimate(h, 0.1)[0]).max() < 0.02
+    with pytest.raises(chest.ArgumentError, match="float16"):
+        chest.Model(MODEL, precision="float16")
     few = dft[:, :2]
     y = h @ few + chest.noise((60, 16, 2), 0.1)
     h_hat, _ = model.estimate(y, 0.1, few)
