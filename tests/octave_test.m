@@ -48,6 +48,11 @@ Z = zeros(n_rx, 4, n);
 for k = 1:n, Z(:, :, k) = Y(:, :, k) * P; end
 G = chest_estimate(model, Z, 0.4, P);
 check(max(abs(G(:) - H_hat(:))) < 1e-5, 'orthogonal pilots');
+check(isequal(chest_estimate(model, Z, 0.4, P), G), 'the same pilots again');
+order = [2 1 4 3];
+G2 = chest_estimate(model, Z(:, order, :), 0.4, P(:, order));
+check(max(abs(G2(:) - G(:))) < 1e-5, 'other pilots of the same size');
+check(isequal(chest_estimate(model, Z, 0.4, P), G), 'the first pilots again');
 check(isequal(chest_estimate(model, Y, 0.1), H_hat), 'pilots stay');
 
 refused('chest:file', 'no_such_model.h5', Y, 0.1);

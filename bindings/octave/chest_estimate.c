@@ -2,20 +2,25 @@
 #include <chest.h>
 #include <mex.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef MX_HAS_INTERLEAVED_COMPLEX
 #define MX_HAS_INTERLEAVED_COMPLEX 0
 #endif
 
-/* The model and session of the last call stay open: a loop over slots pays for them once. */
+/* The model, session and pilots of the last call stay: a loop over slots pays for them once. */
 static char path_[4096];
 static chest_model *model_;
 static chest_session *session_;
+static double *pilots_; /* NULL: the identity */
+static size_t pilots_rows_, pilots_columns_;
 
 static void close_model(void) {
   chest_session_destroy(session_);
   chest_model_close(model_);
+  free(pilots_);
+  pilots_ = NULL;
   session_ = NULL;
   model_ = NULL;
   path_[0] = '\0';
@@ -125,13 +130,26 @@ void mexFunction(int n_out, mxArray *out[], int n_in, const mxArray *in[]) {
   double *y = complex_values(in[1], "y");
 
   if (n_in == 4 && !mxIsEmpty(in[3])) {
-    chest_tensor p = view(complex_values(in[3], "P"), (int64_t)mxGetM(in[3]), (int64_t)mxGetN(in[3]), 1);
-    p.rank = 2;
-    p.dim[0] = p.dim[1], p.dim[1] = p.dim[2];
-    p.stride[0] = p.stride[1], p.stride[1] = p.stride[2];
-    check(chest_session_pilots(session_, &p), chest_session_error(session_));
-  } else {
+    const size_t rows = mxGetM(in[3]), columns = mxGetN(in[3]), size = 2 * rows * columns * sizeof(double);
+    double *values = complex_values(in[3], "P");
+    if (!pilots_ || rows != pilots_rows_ || columns != pilots_columns_ || memcmp(values, pilots_, size) != 0) {
+      chest_tensor p = view(values, (int64_t)rows, (int64_t)columns, 1);
+      p.rank = 2;
+      p.dim[0] = p.dim[1], p.dim[1] = p.dim[2];
+      p.stride[0] = p.stride[1], p.stride[1] = p.stride[2];
+      check(chest_session_pilots(session_, &p), chest_session_error(session_));
+      double *kept = realloc(pilots_, size);
+      if (!kept) {
+        close_model();
+        mexErrMsgIdAndTxt("chest:state", "chest_estimate: memory ran out");
+      }
+      memcpy(kept, values, size);
+      pilots_ = kept, pilots_rows_ = rows, pilots_columns_ = columns;
+    }
+  } else if (pilots_) {
     check(chest_session_pilots(session_, NULL), chest_session_error(session_));
+    free(pilots_);
+    pilots_ = NULL;
   }
 
   chest_tensor noise;
