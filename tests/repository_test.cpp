@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <string>
 #include <vector>
@@ -88,7 +89,8 @@ TEST(Repository, HasOneVersion) {
   EXPECT_EQ(find("CHANGELOG.md", "^## ([0-9.]+)"), version);
   // Debian's may have a revision behind it.
   EXPECT_EQ(find("debian/changelog", R"(^chest \(([0-9.]+)[^)]*\))"), version);
-  EXPECT_EQ(find("bindings/c/chest.h", "chest_version[(]void[)]; /[*] \"([0-9.]+)\" [*]/"), version);
+  EXPECT_EQ(find("bindings/c/chest.h", "chest_version[(]void[)]; /[*] \"([0-9.]+)\" [*]/"),
+            version);
   // pyproject.toml reads CMakeLists.txt itself.
   EXPECT_EQ(find("pyproject.toml", "^(version) *="), "none in pyproject.toml");
   EXPECT_EQ(find("pyproject.toml", "^input = \"(.*)\""), "CMakeLists.txt");
@@ -152,6 +154,30 @@ TEST(PublicHeaders, IncludeTheStandardNamesTheyUse) {
       }
     }
   }
+}
+
+// All public headers fit into one source: no two of them give one name to two types.
+TEST(PublicHeaders, NameEachTypeOnce) {
+  const std::regex opens_namespace("namespace (sim|cli|contract|detail) \\{");
+  const std::regex defines(
+      "^(struct|class|enum class) (\\w+)\\b(?!<)[^;]*\\{");  // no specialisation
+  std::map<std::string, fs::path> homes;
+  for (const char* folder : {"src", "channels", "estimators", "sim", "cli", "testing"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+      if (entry.path().generic_string().find("/include/chest/") == std::string::npos) continue;
+      if (entry.path().extension() != ".hpp") continue;
+      std::string inner;
+      for (const std::string& line : lines_of(entry.path())) {
+        std::smatch found;
+        if (std::regex_match(line, found, opens_namespace)) inner = found.str(1) + "::";
+        if (!std::regex_search(line, found, defines)) continue;
+        const auto [home, is_new] = homes.emplace(inner + found.str(2), entry.path());
+        EXPECT_TRUE(is_new) << found.str(2) << " is defined in " << home->second << " and in "
+                            << entry.path();
+      }
+    }
+  }
+  EXPECT_GT(homes.size(), 100u);
 }
 
 }  // namespace
