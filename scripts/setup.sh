@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config
-  libarmadillo-dev libopenblas-dev libhdf5-dev libtorch-dev
+  libarmadillo-dev libopenblas-dev libhdf5-dev libtorch-dev libgloo-dev
   zlib1g-dev libzip-dev libboost-program-options-dev nlohmann-json3-dev librandom123-dev libxxhash-dev
   libhwy-dev
   abigail-tools libgtest-dev libgmock-dev libbenchmark-dev

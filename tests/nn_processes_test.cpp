@@ -252,14 +252,8 @@ TEST(FitProcesses, FitWithTheProgramAndTheFirstWritesTheModel) {
   const std::string port = std::to_string(free_port());
   std::vector<std::unique_ptr<Program>> two;
   for (const char* rank : {"0", "1"}) {
-    two.push_back(
-        std::make_unique<Program>(fit_words(folder / "h.h5", folder / "two.h5", "dmse"), [&] {
-          setenv("WORLD_SIZE", "2", 1);
-          setenv("RANK", rank, 1);
-          setenv("LOCAL_RANK", rank, 1);
-          setenv("MASTER_ADDR", "127.0.0.1", 1);
-          setenv("MASTER_PORT", port.c_str(), 1);
-        }));
+    two.push_back(std::make_unique<Program>(fit_words(folder / "h.h5", folder / "two.h5", "dmse"),
+                                            [&] { become_process(rank, port); }));
   }
   for (const auto& each : two) EXPECT_EQ(each->status(), 0) << each->err();
   EXPECT_EQ(one.status(), 0) << one.err();
