@@ -7,7 +7,7 @@
 # FOLDER gets channels and results; CHEST is the program. SAMPLES (default 250) slots of four transport blocks at an SNR.
 #
 # 2.6 GHz, 100 ns, 15 kHz, 60 of 72 subcarriers, here side by side; QPSK, rate 1/2, belief propagation with 20 iterations; each
-# channel at power 1. Each layer has a quarter of our SNR and the power 1 there, and N0 holds prefix and pilots:
+# channel at power 1, pilots at energy 1. Each layer has a quarter of our SNR and the power 1 there, and N0 holds prefix and pilots:
 #   SNR = Eb/N0 + 10 log10(4 n_layers / (14 (1 + CP / 72) / n_data_symbols))
 set -euo pipefail
 folder=${1:?a folder for channels and results}
@@ -22,10 +22,10 @@ cd "$folder"
 rung() {
   local name=$1 file=cdl_$2_$3.h5
   [ -e "$file" ] || "$chest" generate cdl --profile "$2" --delay-spread 100 --speed "$3" --carrier 2.6 --rx-panel 1x4x2 \
-    --tx-panel 1x2x2 --grid 60x14@15 --n-samples "$samples" --seed 1 --threads "$threads" --out "$file" --quiet > /dev/null
+    --tx-panel 1x2x2:directional --grid 60x14@15 --n-samples "$samples" --seed 1 --threads "$threads" --out "$file" --quiet > /dev/null
   local snr="" eb
   for eb in $7; do snr=$snr,$(awk "BEGIN { print $eb + $6 }"); done
-  "$chest" link --channels "$file" --normalise sample --pilots "comb:4,symbols=$4" --pilot-power 4 --layer-codes --modulation qpsk \
+  "$chest" link --channels "$file" --normalise sample --pilots "comb:4,symbols=$4" --pilot-power 1 --layer-codes --modulation qpsk \
     --code-rate 0.5 --info-bits "$5" --decoder bp --schedule flooding --iterations 20 --estimators "$8" --snr="${snr#,}" \
     --threads "$threads" --force --quiet --csv "$name.csv" > /dev/null
   python3 - "$name" "$6" <<'PY'
