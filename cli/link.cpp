@@ -53,6 +53,7 @@ int link(const Args& args, Context& context) {
             "of a transport block; 0: the size of 38.214");
   line.flag("layers", &coded.pusch.n_layers, "N",
             "transmit antennas that send data, 1 .. 4; 0: all");
+  line.flag("layer-codes", &coded.pusch.layer_codes, "a transport block of its own for each layer");
   line.flag("harq", &coded.pusch.n_transmissions, "N",
             "transmissions of a block at most, each over a sample");
   receiver.add(line);
@@ -96,12 +97,12 @@ int link(const Args& args, Context& context) {
           const sim::EstimatorFactory& make, const sim::SweepOptions& run,
           const RunControl& control) -> std::optional<sim::Results> {
         if (!samples.grid.is_grid()) {
-          refuse_flags(
-              line,
-              {"code-rate", "mcs", "info-bits", "layers", "harq", "detector", "demapper", "decoder",
-               "schedule", "precision", "iterations", "interference", "beside", "stop-errors"},
-              "is of transport blocks, which are sent over grids; these channels are "
-              "matrices");
+          refuse_flags(line,
+                       {"code-rate", "mcs", "info-bits", "layers", "layer-codes", "harq",
+                        "detector", "demapper", "decoder", "schedule", "precision", "iterations",
+                        "interference", "beside", "stop-errors"},
+                       "is of transport blocks, which are sent over grids; these channels are "
+                       "matrices");
           options.run = run;
           return sim::run_link(samples, covariances, make, options, control);
         }

@@ -213,7 +213,7 @@ void RunFlags::add(CommandLine& line) {
             "ends points whose " + stops_at + " is known to +- this part (95 %); 0: none")
       .default_text = "";
   line.flag("shard", &shard, "I/N|auto",
-            "a part of the run, for chest merge; auto: as Slurm or mpirun say");
+            "a part of the run for chest merge; auto: by Slurm or mpirun");
   line.section("output");
   line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
   line.output("csv", &csv, "also the results as CSV");

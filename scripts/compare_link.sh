@@ -19,7 +19,7 @@ cd "$folder"
 # 3.5 GHz, 100 ns, 10 m/s; 128 subcarriers of 30 kHz without guards and zero frequency, here side by side.
 draw() {  # FILE SEED SAMPLES
   [ -e "$1" ] || "$chest" generate cdl --profile C --delay-spread 100 --speed 36 --carrier 3.5 --rx-panel 1x1x2 \
-    --tx-panel 1x1x1 --grid 116x14@30 --n-samples "$3" --seed "$2" --threads "$threads" --out "$1"
+    --tx-panel 1x1x1:directional --grid 116x14@30 --n-samples "$3" --seed "$2" --threads "$threads" --out "$1"
 }
 draw cdlc_fit.h5 2 4000
 draw "cdlc_$samples.h5" 1 "$samples"

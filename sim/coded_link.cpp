@@ -174,10 +174,10 @@ class TransportMeter final : public Meter {
           replayed->receptions.push_back(std::move(reception));
         }
       }
-      one.finish(!is_lost, bits_[block], buffer.bits());
+      one.finish(chain.n_lost(), chain.allocation().n_codewords, bits_[block], chain.found());
       found.add(one);
       if (replayed) {
-        replayed->found = buffer.bits();
+        replayed->found = chain.found();
         replayed->delivered = !is_lost;
         replayed->sums = one;
       }
@@ -347,6 +347,7 @@ nlohmann::ordered_json described(const CodedLinkOptions& all,
   json["detector"] = options.detector.text();
   json["demapper"] = options.demapper == DemapperKind::max_log ? "max-log" : "log-map";
   json["error_variance"] = options.error_variance;
+  if (options.layer_codes) json["layer_codes"] = true;
   const DecoderOptions& decoder = options.decoder;
   json["decoder"] = {{"kind", int(decoder.kind)},
                      {"schedule", int(decoder.schedule)},

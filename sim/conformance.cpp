@@ -151,7 +151,7 @@ class CellSimulator {
     std::vector<bool> lost(count, false);
     for (const arma::uword b : waiting) lost[b] = true;
     for (arma::uword b = 0; b < count; ++b) {
-      blocks[b].finish(!lost[b], bits[b], buffers[b].bits());
+      blocks[b].finish(lost[b] ? 1 : 0, 1, bits[b], buffers[b].bits());
       sums.add(blocks[b]);
     }
     seconds_ += seconds_now(false) - start;

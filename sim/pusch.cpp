@@ -64,6 +64,8 @@ std::string PuschOptions::why_invalid() const {
   if (n_layers > most_layers) return out_of_range("n_layers", double(n_layers), "1 .. 4");
   if (n_transmissions < 1 || n_transmissions > 4)
     return out_of_range("n_transmissions", double(n_transmissions), "1 .. 4");
+  if (layer_codes && n_transmissions > 1)
+    return out_of_range("n_transmissions", double(n_transmissions), "1 with codes of layers");
   return decoder.why_invalid();
 }
 
@@ -115,7 +117,9 @@ PuschAllocation make_allocation(const PuschOptions& options, const Pilots& pilot
   if (out.elements.is_empty())
     refuse("link: pilots " + pilots.name + " leave no element of the grid of " + grid.text() +
            " for data");
-  out.transport = transport_of(options, out.mcs, out.elements.n_elem, out.n_layers, grid);
+  out.n_codewords = options.layer_codes ? out.n_layers : 1;
+  out.transport = transport_of(options, out.mcs, out.elements.n_elem,
+                               options.layer_codes ? 1 : out.n_layers, grid);
   if (out.transport.n_info_bits >= out.transport.n_coded_bits)
     refuse("link: a transport block of " + std::to_string(out.transport.n_info_bits) +
            " bits does not fit the " + std::to_string(out.transport.n_coded_bits) +
@@ -136,7 +140,8 @@ PuschChain::PuschChain(const PuschOptions& options, const PuschAllocation& alloc
       scrambling_(gold_sequence(scrambling_init(1, 0), allocation.n_coded_bits())),
       symbols_(allocation.elements.n_elem * allocation.n_layers),
       variances_(symbols_.size()),
-      llrs_(allocation.n_coded_bits()) {}
+      llrs_(allocation.n_coded_bits()),
+      once_(block_.make_buffer()) {}
 
 unsigned PuschChain::redundancy_version(arma::uword transmission) {
   constexpr unsigned versions[] = {0, 2, 3, 1};
@@ -144,12 +149,24 @@ unsigned PuschChain::redundancy_version(arma::uword transmission) {
 }
 
 void PuschChain::draw_bits(Rng& rng, Bits& bits) const {
-  bits.resize(allocation_.transport.n_info_bits);
+  bits.resize(allocation_.n_info_bits());
   fill_random(rng, bits);
 }
 
 void PuschChain::encode(const Bits& bits, arma::uword transmission, Bits& coded) {
-  block_.encode(bits, redundancy_version(transmission), coded);
+  const unsigned rv = redundancy_version(transmission);
+  if (allocation_.n_codewords == 1) {
+    block_.encode(bits, rv, coded);
+  } else {
+    coded.resize(allocation_.n_coded_bits());
+    const auto n = static_cast<std::ptrdiff_t>(allocation_.transport.n_info_bits);
+    for (arma::uword w = 0; w < allocation_.n_codewords; ++w) {
+      const auto first = bits.begin() + std::ptrdiff_t(w) * n;
+      block_bits_.assign(first, first + n);
+      block_.encode(block_bits_, rv, block_coded_);
+      each_bit_of(w, [&](std::size_t i, std::size_t j) { coded[i] = block_coded_[j]; });
+    }
+  }
   scramble(scrambling_, coded.data());
 }
 
@@ -231,8 +248,31 @@ const std::vector<float>& PuschChain::detect(const std::complex<double>* h_hat,
 TransportBlock::Decoded PuschChain::decode(arma::uword transmission, SoftBuffer& buffer,
                                            float* coded_llrs) {
   descramble(scrambling_, llrs_.data());
-  const TransportBlock::Decoded decoded =
-      block_.decode(llrs_.data(), redundancy_version(transmission), buffer, coded_llrs);
+  const unsigned rv = redundancy_version(transmission);
+  TransportBlock::Decoded decoded{true, 0, 0};
+  passed_.assign(allocation_.n_codewords, false);
+  if (allocation_.n_codewords == 1) {
+    decoded = block_.decode(llrs_.data(), rv, buffer, coded_llrs);
+    found_ = buffer.bits();
+    passed_[0] = decoded.crc_ok;
+  } else {
+    found_.clear();
+    block_llrs_.resize(allocation_.transport.n_coded_bits);
+    block_believed_.resize(block_llrs_.size());
+    for (arma::uword w = 0; w < allocation_.n_codewords; ++w) {
+      each_bit_of(w, [&](std::size_t i, std::size_t j) { block_llrs_[j] = llrs_[i]; });
+      once_.clear();
+      const TransportBlock::Decoded one = block_.decode(
+          block_llrs_.data(), rv, once_, coded_llrs ? block_believed_.data() : nullptr);
+      if (coded_llrs)
+        each_bit_of(w, [&](std::size_t i, std::size_t j) { coded_llrs[i] = block_believed_[j]; });
+      found_.insert(found_.end(), once_.bits().begin(), once_.bits().end());
+      passed_[w] = one.crc_ok;
+      decoded.crc_ok = decoded.crc_ok && one.crc_ok;
+      decoded.iterations += one.iterations;
+      decoded.n_decoded += one.n_decoded;
+    }
+  }
   if (coded_llrs) descramble(scrambling_, coded_llrs);
   return decoded;
 }
@@ -252,17 +292,26 @@ bool PuschChain::receive(const Estimate& estimate, arma::uword k, const Received
   decoding_seconds_ += seconds_now(false) - start;
   sums.iterations += decoded.iterations;
   sums.n_decoded += decoded.n_decoded;
-  sums.sent += 1.0;
-  const bool delivered = decoded.crc_ok && buffer.bits() == bits;
-  if (transmission == 0) sums.first_errors = delivered ? 0.0 : 1.0;
-  return delivered;
+  sums.sent += double(allocation_.n_codewords);
+  n_lost_ = 0;
+  const auto n = static_cast<std::ptrdiff_t>(allocation_.transport.n_info_bits);
+  for (std::size_t w = 0; w < passed_.size(); ++w) {
+    const auto first = std::ptrdiff_t(w) * n;
+    const bool is_right =
+        std::equal(bits.begin() + first, bits.begin() + first + n, found_.begin() + first);
+    n_lost_ += !(passed_[w] && is_right);
+  }
+  if (transmission == 0) sums.first_errors = double(n_lost_);
+  return n_lost_ == 0;
 }
 
-void BlockSums::finish(bool delivered, const Bits& sent_bits, const Bits& found) {
-  n = 1.0;
-  errors = delivered ? 0.0 : 1.0;
-  sent_squared = sent * sent;
-  sent_delivered = delivered ? sent : 0.0;
+void BlockSums::finish(arma::uword n_lost, arma::uword n_blocks, const Bits& sent_bits,
+                       const Bits& found) {
+  n = double(n_blocks);
+  errors = double(n_lost);
+  const double each = sent / n;
+  sent_squared = n * each * each;
+  sent_delivered = (n - errors) * each;
   bits = double(sent_bits.size());
   for (std::size_t i = 0; i < sent_bits.size(); ++i) bit_errors += found[i] != sent_bits[i];
 }

@@ -1,6 +1,7 @@
 // Transport blocks over the elements of a grid: allocation, detection, the way there and back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -219,6 +220,47 @@ TEST(Pusch, WithoutNoiseEveryLayerCountAndSchemeIsDecoded) {
       }
     }
   }
+}
+
+TEST(Pusch, LayersWithCodesOfTheirOwnAreLostOneByOne) {
+  Rng rng(8, {Purpose::test});
+  PuschOptions options;
+  options.layer_codes = true;
+  const PuschAllocation allocation = make_allocation(options, pilots_of("dmrs:symbols=2", 3), 4, 3);
+  EXPECT_EQ(allocation.n_codewords, 3u);
+  PuschOptions alone = options;
+  alone.n_layers = 1;
+  EXPECT_EQ(allocation.transport.n_info_bits,
+            make_allocation(alone, pilots_of("dmrs:symbols=2", 3), 4, 3).transport.n_info_bits);
+  PuschChain chain(options, allocation, 4, 3);
+  arma::cx_mat h = rng.cx_normal(4 * 3, 24 * 14);
+  h.rows(4, 7).zeros();  // nobody hears the second layer
+  const arma::cx_vec noise = rng.cx_normal(chain.n_received(), 1);
+  arma::cx_vec y(noise.n_elem);
+  Bits bits, coded;
+  chain.draw_bits(rng, bits);
+  chain.encode(bits, 0, coded);
+  EXPECT_EQ(coded.size(), 3 * allocation.transport.n_coded_bits);
+  chain.transmit(coded, h.memptr(), noise.memptr(), 1e-8, y.memptr());
+  Estimate estimate;
+  estimate.h = arma::vectorise(h);
+  SoftBuffer buffer = chain.make_buffer();
+  BlockSums sums;
+  EXPECT_FALSE(
+      chain.receive(estimate, 0, {y.memptr(), nullptr, 1e-8}, 0, bits, coded, buffer, sums));
+  EXPECT_EQ(chain.n_lost(), 1u);
+  const auto n = std::ptrdiff_t(allocation.transport.n_info_bits);
+  const Bits& found = chain.found();
+  EXPECT_TRUE(std::equal(bits.begin(), bits.begin() + n, found.begin()));
+  EXPECT_FALSE(std::equal(bits.begin() + n, bits.begin() + 2 * n, found.begin() + n));
+  EXPECT_TRUE(std::equal(bits.begin() + 2 * n, bits.end(), found.begin() + 2 * n));
+  sums.finish(chain.n_lost(), allocation.n_codewords, bits, found);
+  EXPECT_EQ(sums.n, 3.0);
+  EXPECT_EQ(sums.errors, 1.0);
+  EXPECT_DOUBLE_EQ(sums.throughput(), 2.0 / 3.0);
+  options.n_transmissions = 2;
+  EXPECT_TRUE(refused([&] { make_allocation(options, pilots_of("dmrs:symbols=2", 3), 4, 3); },
+                      "n_transmissions is 2, expected 1 with codes of layers"));
 }
 
 TEST(Pusch, RetransmissionsBringWhatWasMissing) {

@@ -37,6 +37,7 @@ struct PuschOptions {
   DetectorOptions detector;
   DemapperKind demapper = DemapperKind::log_map;
   bool error_variance = true;  ///< the detector is told err_var
+  bool layer_codes = false;    ///< a transport block of its own for each layer, sent once
   DecoderOptions decoder = link_decoder();
 
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
@@ -48,9 +49,11 @@ struct PuschAllocation {
   arma::uvec elements;  ///< s n_subcarriers + f of those that carry data, ascending
   arma::uword n_layers = 0;
   Mcs mcs{};
-  TransportConfig transport;
+  TransportConfig transport;    ///< of each block
+  arma::uword n_codewords = 1;  ///< blocks that are sent together: 1, or one for each layer
   std::shared_ptr<const PilotPattern> pattern;  ///< the pilots beside which the data stands
-  std::size_t n_coded_bits() const { return transport.n_coded_bits; }
+  std::size_t n_coded_bits() const { return n_codewords * transport.n_coded_bits; }
+  std::size_t n_info_bits() const { return n_codewords * transport.n_info_bits; }
 };
 
 /// Elements of the grid that carry data, s n_subcarriers + f, ascending: those without pilots of any port, and
@@ -83,8 +86,8 @@ struct BlockSums {
   static BlockSums read(const double* values);
   void write(double* values) const;
   void add(const BlockSums& other);
-  /// Completes the sums of one block after its last transmission.
-  void finish(bool delivered, const Bits& sent_bits, const Bits& found);
+  /// Completes the sums of blocks that were sent together after their last transmission.
+  void finish(arma::uword n_lost, arma::uword n_blocks, const Bits& sent_bits, const Bits& found);
 
   double bler() const { return errors / n; }
   double ber() const { return bit_errors / bits; }
@@ -114,7 +117,7 @@ class PuschChain {
   std::size_t n_received() const { return n_rx_ * allocation_.elements.n_elem; }
   static unsigned redundancy_version(arma::uword transmission);
 
-  /// A new transport block of random bits.
+  /// New transport blocks of random bits, one after the other.
   void draw_bits(Rng& rng, Bits& bits) const;
   /// Transmission 0, 1 .. of a block: its scrambled coded bits, [n_coded_bits].
   void encode(const Bits& bits, arma::uword transmission, Bits& coded);
@@ -130,15 +133,19 @@ class PuschChain {
                                    double err_var_mean, const ReceivedSlot& received);
   /// Descrambles what detect() found and decodes it with what the buffer holds.
   /// @param coded_llrs  what is believed of the scrambled coded bits after decoding, [n_coded_bits]; may be null
+  /// With layer codes the buffer is not used.
   TransportBlock::Decoded decode(arma::uword transmission, SoftBuffer& buffer,
                                  float* coded_llrs = nullptr);
+  /// Bits of all blocks that the last decode() found, and how many of these receive() found lost.
+  const Bits& found() const { return found_; }
+  arma::uword n_lost() const { return n_lost_; }
   /// LLRs of the coded bits that the last decode() took, descrambled.
   const std::vector<float>& llrs() const { return llrs_; }
   /// The receiver of one transmission: detect(), decode(), and what they add to the sums of its block.
   /// @param k      column of `estimate`, whose error variances are used where they are known
   /// @param coded  what encode() made of the bits
   /// @param coded_llrs  as of decode()
-  /// @return whether the block is delivered: its CRC holds and its bits are right
+  /// @return whether all blocks are delivered: their CRC holds and their bits are right
   bool receive(const Estimate& estimate, arma::uword k, const ReceivedSlot& received,
                arma::uword transmission, const Bits& bits, const Bits& coded, SoftBuffer& buffer,
                BlockSums& sums, float* coded_llrs = nullptr);
@@ -150,6 +157,14 @@ class PuschChain {
   PuschOptions options_;
   PuschAllocation allocation_;
   arma::uword n_rx_, n_tx_;
+  /// visit(i, j): bit i of the coded bits is bit j of block w.
+  template <class Visit>
+  void each_bit_of(arma::uword w, const Visit& visit) const {
+    const std::size_t qm = qam_.bits_per_symbol(), L = allocation_.n_layers;
+    for (std::size_t j = 0; j < allocation_.transport.n_coded_bits; ++j)
+      visit((j / qm * L + w) * qm + j % qm, j);
+  }
+
   NrQam qam_;
   LayerDetector detector_;
   InterferenceCovariance interference_;
@@ -158,6 +173,11 @@ class PuschChain {
   std::vector<std::complex<double>> symbols_;
   std::vector<double> variances_;
   std::vector<float> llrs_;
+  Bits found_, block_bits_, block_coded_;  // of all blocks; of one
+  std::vector<bool> passed_;               // the check of each
+  arma::uword n_lost_ = 0;
+  std::vector<float> block_llrs_, block_believed_;
+  SoftBuffer once_;
   double decoding_seconds_ = 0.0;
 };
 
