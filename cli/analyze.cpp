@@ -397,23 +397,44 @@ NetworkFitOptions recipe_of(const NetworkModel& model) {
   return fit;
 }
 
-/// Steps of the optimiser that a network's own fit had at most; 0: its file does not tell.
-double own_steps(const NetworkModel& model, const NetworkFitOptions& fit) {
+/// Channels that a network was fitted on; 0: its file does not tell.
+arma::uword n_fitted_on(const NetworkModel& model) {
   const auto told = nlohmann::json::parse(model.training_data, nullptr, false);
-  if (!told.is_object() || !told.contains("samples") || !told["samples"].is_string()) return 0.0;
+  if (!told.is_object() || !told.contains("samples") || !told["samples"].is_string()) return 0;
   const std::vector<std::string> ends = split(told["samples"].get<std::string>(), ':');
-  if (ends.size() != 2) return 0.0;
-  const double n = to_number(ends[1], "samples") - to_number(ends[0], "samples");
-  return double(fit.max_epochs) * std::floor(n / double(fit.batch));
+  if (ends.size() != 2) return 0;
+  return to_count(ends[1], "samples") - to_count(ends[0], "samples");
 }
 
-/// Epochs, and patience in proportion, for as many steps on n channels.
-void run_for_steps(NetworkFitOptions& fit, double steps, arma::uword n) {
-  const double per_epoch = std::max(std::floor(double(n) / double(fit.batch)), 1.0);
-  const double epochs = std::max(std::ceil(steps / per_epoch), 1.0);
-  fit.patience =
-      arma::uword(std::ceil(std::max(epochs * double(fit.patience) / double(fit.max_epochs), 1.0)));
-  fit.max_epochs = arma::uword(epochs);
+/// The same channels again and again.
+SampleReader repeated(const SampleReader& channels, arma::uword n_samples) {
+  SampleReader out = channels;
+  out.n_samples = n_samples;
+  out.read = [channels](arma::uword first, arma::uword count) {
+    arma::cx_mat h(channels.n_h(), count);
+    for (arma::uword done = 0; done < count;) {
+      const arma::uword at = (first + done) % channels.n_samples;
+      const arma::uword n = std::min(channels.n_samples - at, count - done);
+      h.cols(done, done + n - 1) = channels.read(at, n);
+      done += n;
+    }
+    return h;
+  };
+  return out;
+}
+
+/// As many steps of the optimiser as MODEL's own fit had, or `steps` of them. An epoch has as many channels as there, few
+/// ones several times, so that validations are as rare.
+SampleReader for_steps(const SampleReader& channels, const NetworkModel& model, arma::uword steps,
+                       NetworkFitOptions& fit) {
+  constexpr arma::uword of_a_usual_fit = 4096;
+  const arma::uword told = n_fitted_on(model);
+  if (told == 0 && steps == 0) return channels;
+  arma::uword n = std::max({told, of_a_usual_fit, channels.n_samples});
+  const arma::uword total = steps > 0 ? steps * fit.batch : fit.max_epochs * told;
+  n = std::max(std::min(n, total), fit.batch);
+  fit.max_epochs = std::max<arma::uword>((total + n / 2) / n, 1);
+  return repeated(channels, n);
 }
 
 std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& channels,
@@ -442,12 +463,9 @@ std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& 
   const arma::uword n_validation = std::max<arma::uword>(channels.n_samples / 20, 1);
   const arma::uword n_fit = channels.n_samples - n_validation;
   if (n_fit == 0) refuse("one channel cannot be split into fitting and validation channels");
-  const double steps =
-      in.flags.fit_steps > 0 ? double(in.flags.fit_steps) : own_steps(*prior.network, fit);
-  if (steps > 0.0) run_for_steps(fit, steps, n_fit);
   const NetworkModel model =
-      fit_network(subrange(channels, 0, n_fit), subrange(channels, n_fit, n_validation), fit,
-                  in.terminal.control());
+      fit_network(for_steps(subrange(channels, 0, n_fit), *prior.network, in.flags.fit_steps, fit),
+                  subrange(channels, n_fit, n_validation), fit, in.terminal.control());
   return make_network_denoiser(model, in.flags.common.network_run());
 }
 
