@@ -72,8 +72,14 @@ NetworkModel full_model(const NetworkConfig& config) {
   return model;
 }
 
+/// Whether this build reads .pt files, which takes libzip.
+bool reads_torch_files() {
+  return !says(error_of([] { import_network(golden("checkpoint.pt")); }), "built without");
+}
+
 // A checkpoint is a dictionary of the epoch, the optimiser and the state dictionary, whose names begin with "model.".
 TEST(Exchange, TorchAndSafetensorsHoldTheSameNetwork) {
+  if (!reads_torch_files()) GTEST_SKIP() << "built without libzip";
   const NetworkModel model = import_network(golden("checkpoint.pt"));
   EXPECT_EQ(model.n_rx, 4u);
   EXPECT_EQ(model.n_tx, 3u);
@@ -261,6 +267,7 @@ TEST(Exchange, ConfigurationsThatCannotBeFollowedAreRefusedOrDoubted) {
 }
 
 TEST(Exchange, FilesThatAreSomethingElseAreRefused) {
+  if (!reads_torch_files()) GTEST_SKIP() << "built without libzip";
   const TemporaryFolder folder;
   const auto file = folder / "weights";
   const auto refusal = [&] {
@@ -296,6 +303,7 @@ TEST(Exchange, FilesThatAreSomethingElseAreRefused) {
 
 // Each copy is refused with a sentence or read, and nothing else happens.
 TEST(Exchange, DamagedFilesAreRefusedOrRead) {
+  if (!reads_torch_files()) GTEST_SKIP() << "built without libzip";
   const TemporaryFolder folder;
   save(folder / "m.h5", full_model(NetworkConfig{}));
   save_safetensors(folder / "m.safetensors", folder / "m.h5");
@@ -401,6 +409,7 @@ TEST(Exchange, OnnxIsAGraphThatHoldsTogether) {
 }
 
 TEST(Exchange, TheProgramExportsAndImports) {
+  if (!reads_torch_files()) GTEST_SKIP() << "built without libzip";
   const TemporaryFolder folder;
   const auto path = [&](const std::string& name) { return (folder / name).string(); };
   const auto run = [](const std::vector<std::string>& words) {

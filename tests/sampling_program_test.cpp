@@ -120,7 +120,8 @@ TEST_F(SamplingProgram, SampleRefusesWhatHasNoMeaning) {
       holds(refused({"sample", "--out", file("none.h5")}), "the word after sample is missing"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "dpn"})), "did you mean dpm"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "ddim:order=2"})), "there is no option 'order'"));
-  EXPECT_TRUE(holds(refused(with({"--mean", file("h.h5")})), "--mean is for the samplers mrs and boundary"));
+  EXPECT_TRUE(holds(refused(with({"--mean", file("h.h5")})),
+                    "--mean is for the samplers mrs and boundary"));
   EXPECT_TRUE(holds(refused(with({"--sampler", "mrs"})), "no channels to start from"));
   EXPECT_TRUE(holds(refused(with({"--samples", "0:5"})), "--n-samples says how many"));
   EXPECT_TRUE(holds(refused(with({"--calls", "0"})), "0 calls"));
