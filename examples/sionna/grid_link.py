@@ -58,7 +58,7 @@ CARRIER_HZ, SPACING_HZ, N_SYMBOLS = 3.5e9, 30e3, 14
 
 
 class Simo:
-    axis, points, batch = "ebn0_db", [-2.25, -2, -1.75, -1.5, -1.25, 1.5, 2, 2.5], 50
+    axis, points, batch = "ebn0_db", [-2.25, -2, -1.75, -1.5, 2, 2.5], 50
 
     def __init__(self, args):
         self.grid = ResourceGrid(N_SYMBOLS, 128, SPACING_HZ, num_guard_carriers=(5, 6), dc_null=True,
@@ -83,7 +83,7 @@ class Simo:
 
 
 class Cell:
-    axis, points, batch = "snr_db", [-9.5, -9, -8.5, -8, -7.5, -6, -5], 2
+    axis, points, batch = "snr_db", [-9.5, -9, -8.5, -8, -5, -4], 2
     users = 4
 
     def __init__(self, args):
