@@ -216,7 +216,7 @@ TEST(Conservativity, TheConservativePartOfALinearFieldIsItsSymmetricPart) {
   Rng rng = test_rng(16);
   const arma::mat M = 0.2 * random_real(12, rng);
   const arma::cx_mat h = rng.cx_normal(6, 5);
-  const ScoreOptions options;
+  const ScoreCheckOptions options;
   const ConservativityReport report =
       measure_conservativity(DifferentiableLinear(M), h, 0.5, options);
   const arma::cx_mat z = h + report_noise(6, 5, 0.5, options);
