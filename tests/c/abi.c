@@ -17,6 +17,9 @@ chest_status chest_session_create(const chest_model *model, const chest_options 
 chest_status chest_session_pilots(chest_session *session, const chest_tensor *p) {
   return (void)session, (void)p, CHEST_OK;
 }
+chest_status chest_session_grid(chest_session *session, const chest_grid *grid, const chest_tensor *x) {
+  return (void)session, (void)grid, (void)x, CHEST_OK;
+}
 chest_status chest_estimate(chest_session *session, const chest_tensor *y, const chest_tensor *noise_var,
                             chest_tensor *h_hat, chest_tensor *err_var, void *cuda_stream) {
   return (void)session, (void)y, (void)noise_var, (void)h_hat, (void)err_var, (void)cuda_stream, CHEST_OK;
