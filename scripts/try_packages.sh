@@ -104,6 +104,7 @@ within "cmake -S . -B cpp -DCOMPONENTS=estimators,sim,cli,testing > /dev/null &&
   cpp/calls_estimators && cpp/uses_sim && cpp/uses_cli --version && cpp/uses_testing | tail -n 1"
 say "removed again"
 within "apt-get purge -y -qq chest chest-models libchest0 libchest-dev octave-chest python3-chest" >> "$work/log" 2>&1
-left=$(find "$root/usr" "$root/etc" "$root/var" -path "*chest*" ! -path "*/var/cache/*" | head)
+left=$(find "$root/usr" "$root/etc" "$root/var" ! -path "*/var/cache/*" \
+  \( -name "chest*" -o -name "libchest*" -o -name "python3-chest*" -o -name "octave-chest*" \) | head)
 [ -z "$left" ] || { echo "left behind: $left" >&2; exit 1; }
 echo "all of it worked"
