@@ -9,10 +9,13 @@ macro(chest_find)
   endif()
 endmacro()
 
-enable_language(C)  # CMake's HDF5 module compiles a test program in C
-chest_find(Threads)
-chest_find(Armadillo)
-chest_find(HDF5 COMPONENTS C)
+# The C interface alone needs nothing.
+if("core" IN_LIST CHEST_FIND_FOR)
+  enable_language(C)  # CMake's HDF5 module compiles a test program in C
+  chest_find(Threads)
+  chest_find(Armadillo)
+  chest_find(HDF5 COMPONENTS C)
+endif()
 if(NOT DEFINED CMAKE_FIND_PACKAGE_NAME)
   chest_find(nlohmann_json)  # in sources alone
 endif()
@@ -28,12 +31,12 @@ endif()
 
 # Armadillo, HDF5 and LibTorch come with find modules that set variables: targets, so that an exported
 # package names them and no path of the machine it was built on.
-if(NOT TARGET chest_dep_armadillo)
+if("core" IN_LIST CHEST_FIND_FOR AND NOT TARGET chest_dep_armadillo)
   add_library(chest_dep_armadillo INTERFACE IMPORTED)
   target_include_directories(chest_dep_armadillo SYSTEM INTERFACE ${ARMADILLO_INCLUDE_DIRS})
   target_link_libraries(chest_dep_armadillo INTERFACE ${ARMADILLO_LIBRARIES})
 endif()
-if(NOT TARGET chest_dep_hdf5)
+if("core" IN_LIST CHEST_FIND_FOR AND NOT TARGET chest_dep_hdf5)
   add_library(chest_dep_hdf5 INTERFACE IMPORTED)
   target_include_directories(chest_dep_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
   target_link_libraries(chest_dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})

@@ -54,7 +54,7 @@ cp "$work"/*.deb "$root/packages/"
 cp tests/package/CMakeLists.txt tests/package/*.cpp "$root/try/"
 within() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 sh -ec "cd /try; $1"; }
 within "apt-get update -qq" >> "$work/log" 2>&1
-du -sm "$root" | awk '{print $1 " MB"}'
+du -smx "$root" | awk '{print $1 " MB"}'
 
 say "from apt-get install to a first curve"
 start=$(seconds)
@@ -65,7 +65,7 @@ within "chest generate scm --n-rx 16 --n-tx 4 --n-samples 1000 --seed 3 --out sc
   chest sweep --channels scm.h5 --model /usr/share/chest/models/scm_16x4.h5 --estimators ls,genie,dmse --snr=-10:5:20 \
     --out results.h5 --plot curve.png --quiet"
 echo "first curve: $(since "$start")"
-du -sm "$root" | awk '{print $1 " MB"}'
+du -smx "$root" | awk '{print $1 " MB"}'
 within "chest --version; test -s /usr/share/man/man1/chest-sweep.1.gz; test -s curve.png"
 ldd_of() { chroot "$root" ldd "$1" | grep -q "libtorch" && echo "with LibTorch" || echo "without LibTorch"; }
 echo "chest $(ldd_of /usr/bin/chest); libchest.so.0 $(ldd_of "$(cd "$root" && ls usr/lib/*/libchest.so.0)")"
@@ -85,7 +85,7 @@ H = (randn(16, 1, 200) + 1i * randn(16, 1, 200)) .* ones(1, 4) / sqrt(2);
 Y = H + sqrt(0.05) * (randn(size(H)) + 1i * randn(size(H)));
 H_hat = chest_estimate(\"/usr/share/chest/models/scm_16x4.h5\", Y, 0.1);
 assert(size(H_hat), [16 4 200]);
-assert(max(abs(chest_estimate(\"ls:16x4\", Y, 0.1)(:) - Y(:))) < 1e-12);
+assert(max(abs(chest_estimate(\"ls:16x4\", Y, 0.1)(:) - Y(:))) < 1e-5);
 assert(! isempty(strfind(help(\"chest_estimate\"), \"NOISE_VAR\")));
 printf(\"chest_estimate: LS %.2f dB, dmse %.2f dB\\n\", 10 * log10(sumsq(abs((Y - H)(:))) / sumsq(abs(H(:)))), ...
   10 * log10(sumsq(abs((H_hat - H)(:))) / sumsq(abs(H(:)))));
@@ -104,6 +104,7 @@ within "cmake -S . -B cpp -DCOMPONENTS=estimators,sim,cli,testing > /dev/null &&
   cpp/calls_estimators && cpp/uses_sim && cpp/uses_cli --version && cpp/uses_testing | tail -n 1"
 say "removed again"
 within "apt-get purge -y -qq chest chest-models libchest0 libchest-dev octave-chest python3-chest" >> "$work/log" 2>&1
-left=$(find "$root/usr" "$root/etc" "$root/var" -path "*chest*" ! -path "*/var/cache/*" | head)
+left=$(find "$root/usr" "$root/etc" "$root/var" ! -path "*/var/cache/*" \
+  \( -name "chest*" -o -name "libchest*" -o -name "python3-chest*" -o -name "octave-chest*" \) | head)
 [ -z "$left" ] || { echo "left behind: $left" >&2; exit 1; }
 echo "all of it worked"

@@ -73,6 +73,26 @@ TEST(Documents, BlocksOfCppAreQuotedFromExamples) {
   EXPECT_GE(n_blocks, 2u);
 }
 
+// Links between pages work in the repository; the site (scripts/build_docs.sh) is made of the same pages.
+TEST(Documents, LinksLeadToFiles) {
+  const std::regex link("\\]\\(([^)#:]+)(#[^)]*)?\\)");
+  std::size_t n_links = 0;
+  for (const char* folder : {".", "docs", "docs/site", "models"}) {
+    for (const auto& entry : fs::directory_iterator(root / folder)) {
+      if (entry.path().extension() != ".md") continue;
+      for (const std::string& line : lines_of(entry.path())) {
+        if (line.rfind("    ", 0) == 0) continue;  // code
+        for (std::sregex_iterator it(line.begin(), line.end(), link), end; it != end; ++it) {
+          ++n_links;
+          EXPECT_TRUE(fs::exists(entry.path().parent_path() / it->str(1)))
+              << entry.path() << ": " << it->str(1);
+        }
+      }
+    }
+  }
+  EXPECT_GT(n_links, 100u);
+}
+
 // The version stands in CMakeLists.txt; what cannot read it there says the same.
 TEST(Repository, HasOneVersion) {
   const auto find = [](const char* file, const char* pattern) {

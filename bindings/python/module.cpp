@@ -839,7 +839,7 @@ PYBIND11_MODULE(_chest, m) {
           PyErr_SetString(of_file.ptr(), error.what());
           break;
         default:
-          base(error.what());
+          PyErr_SetString(base.ptr(), error.what());
       }
     }
   });

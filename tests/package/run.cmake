@@ -68,7 +68,8 @@ foreach(file IN ITEMS man/man1/chest.1 man/man1/chest-sweep.1 bash-completion/co
 endforeach()
 
 # The C interface: by CMake, and by a C compiler and pkg-config alone. The header for C++ is C++11.
-run(${configure} -B ${WORK}/c -DCOMPONENTS=c ${without})
+run(${configure} -B ${WORK}/c -DCOMPONENTS=c ${without} -DCMAKE_DISABLE_FIND_PACKAGE_Armadillo=ON
+  -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON)
 run(${CMAKE_COMMAND} --build ${WORK}/c)
 run(${WORK}/c/uses_c)
 find_program(CC cc REQUIRED)

@@ -82,7 +82,7 @@ class Model:
 class Channels:
     """Channels in a file, read a block at a time, or an array [n, n_rx, n_tx]. See `read_channels`."""
 
-    def __init__(self, channels: Any):
+    def __init__(self, channels: _chest.Channels):
         self._channels = channels
         for text in channels.warnings:
             warnings.warn(text, stacklevel=3)
@@ -155,7 +155,7 @@ def read_channels(
     )
 
 
-def _channels(channels: ChannelsLike) -> Any:
+def _channels(channels: ChannelsLike) -> _chest.Channels:
     if isinstance(channels, Channels):
         return channels._channels
     if isinstance(channels, (str, os.PathLike)):
@@ -302,7 +302,7 @@ def fit_gmm(
 class Results:
     """What a sweep found: rows of (estimator, pilots, SNR)."""
 
-    def __init__(self, results: Any):
+    def __init__(self, results: _chest.Results):
         self._results = results
 
     @property
