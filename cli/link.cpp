@@ -68,7 +68,7 @@ int link(const Args& args, Context& context) {
   line.flag("replay", &replay, "SNR:BLOCK",
             "looks at one block: its number, or lost, the first that is")
       .default_text = "";
-  line.output("dump", &dump, "the block: channels, received signals, estimates, LLRs, bits (HDF5)");
+  line.output("dump", &dump, "where it is written: channels, received, estimates, LLRs, bits");
   flags.add(line);
   if (!line.parse(args, context)) return 0;
   options.modulations = split(modulations, ',');

@@ -92,7 +92,7 @@ TEST_F(Options, OutsideTheirRangeAreRefused) {
   expect_refusal("ep:prior=gmm,damping=0", "damping is 0, it must be > 0 and <= 1");
   expect_refusal("diffpir:prior=gmm,walk=run", "walk is 'run', there are mean, ancestral");
   expect_refusal("diffpir:prior=gmm,walk=langevin", "walk=langevin is the method score");
-  expect_refusal("opc:prior=gmm,variance=full", "variance is 'full', there are zero");
+  expect_refusal("opc:prior=gmm,variance=fall", "variance is 'fall', there are zero");
   expect_refusal("opc:prior=gmm,variance=head", "does not predict its error per angle");
   expect_refusal("diffpir:prior=gmm,start=diffpir", "diffpir cannot be used by diffpir");
   expect_refusal("diffpir:prior=gmm,start=omq", "estimator 'omq' is unknown; did you mean omp?");
