@@ -49,8 +49,6 @@ constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 constexpr double most_planned_bytes = 1024.0 * 1024.0 * 1024.0;
 /// Noise outside this range, over the power of a channel's entry, counts as its ends.
 constexpr double least_sigma2 = 1e-12, most_sigma2 = 1e12;
-/// Of an item: squares of what is larger do not fit into float32.
-constexpr double most_power = 1e36;
 constexpr std::size_t text_length = 512;
 
 thread_local char last_error[text_length] = "";
@@ -454,7 +452,7 @@ chest_status estimate_all(chest_session& session, const View& y, const View* noi
         noise ? scale * scale * real_at(*noise, noise->rank == 1 ? k * noise->stride[0] : 0)
               : unknown;
     PlannedEstimator::Outcome outcome{unknown, unknown, 0};
-    bool good = power > 0.0 && power < most_power;
+    bool good = can_be_estimated(power);
     if (good) {
       if (!std::isnan(sigma2)) sigma2 = std::clamp(sigma2, least_sigma2, most_sigma2);
       outcome = planned.estimate(session.y.data(), sigma2, *session.work, session.h.data());

@@ -150,9 +150,8 @@ GridOutcome GridSession::estimate(const chest_tensor& y, const chest_tensor* noi
           power += std::norm(*column++);
         }
       }
-      constexpr double most_power = 1e36;
-      good[static_cast<std::size_t>(k - first)] = power > 0.0 && power < most_power;
-      if (!(power > 0.0 && power < most_power)) {
+      good[static_cast<std::size_t>(k - first)] = chest_views::can_be_estimated(power);
+      if (!chest_views::can_be_estimated(power)) {
         observation_.y.col(static_cast<arma::uword>(k - first)).ones();
       }
     }

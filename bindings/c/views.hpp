@@ -13,6 +13,13 @@
 
 namespace chest_views {
 
+/// Whether an item with this sum of squares is one: squares of what is larger do not fit into float32, zero and
+/// NaN are none.
+inline bool can_be_estimated(double power) {
+  constexpr double most = 1e36;
+  return power > 0.0 && power < most;
+}
+
 inline bool is_complex(std::uint16_t type) { return type <= CHEST_CBF16; }
 inline bool is_real(std::uint16_t type) { return type == CHEST_F32 || type == CHEST_F64; }
 
