@@ -412,42 +412,39 @@ TEST(Exchange, TheProgramExportsAndImports) {
   if (!reads_torch_files()) GTEST_SKIP() << "built without libzip";
   const TemporaryFolder folder;
   const auto path = [&](const std::string& name) { return (folder / name).string(); };
-  const auto run = [](const std::vector<std::string>& words) {
-    Program program(words);
-    const int status = program.status();
-    return std::to_string(status) + " " + program.out() + program.err();
-  };
-  EXPECT_TRUE(says(run({"import", golden("checkpoint.pt"), "--out", path("m.h5")}), "0 "));
-  EXPECT_TRUE(says(run({"export", path("m.h5"), "--out", path("m.safetensors")}), "0 "));
-  EXPECT_TRUE(says(run({"export", path("m.h5"), "--out", path("m.onnx")}), "dmse, 4x3"));
-  EXPECT_TRUE(says(run({"export", path("m.h5"), "--out", path("s.json")}), "0 "));
-  EXPECT_TRUE(says(run({"import", path("m.safetensors"), "--out", path("b.h5")}),
+  EXPECT_TRUE(says(answer_of({"import", golden("checkpoint.pt"), "--out", path("m.h5")}), "0 "));
+  EXPECT_TRUE(says(answer_of({"export", path("m.h5"), "--out", path("m.safetensors")}), "0 "));
+  EXPECT_TRUE(says(answer_of({"export", path("m.h5"), "--out", path("m.onnx")}), "dmse, 4x3"));
+  EXPECT_TRUE(says(answer_of({"export", path("m.h5"), "--out", path("s.json")}), "0 "));
+  EXPECT_TRUE(says(answer_of({"import", path("m.safetensors"), "--out", path("b.h5")}),
                    "b.h5: dmse, 4x3, as it was exported"));
   EXPECT_EQ(content_without_timings(path("b.h5")), content_without_timings(path("m.h5")));
   EXPECT_TRUE(says(
-      run({"import", path("m.h5"), "--scheduler", path("s.json"), "--out", path("n.h5")}), "0 "));
+      answer_of({"import", path("m.h5"), "--scheduler", path("s.json"), "--out", path("n.h5")}),
+      "0 "));
   EXPECT_FALSE(load_network_model(path("n.h5")).scheduler.empty());
   // Refusals, with nothing written.
-  EXPECT_TRUE(says(run({"export", path("m.h5"), "--out", path("m.onnx")}), "--force"));
-  EXPECT_TRUE(says(run({"export", path("m.h5"), "--out", path("m.pt")}),
+  EXPECT_TRUE(says(answer_of({"export", path("m.h5"), "--out", path("m.onnx")}), "--force"));
+  EXPECT_TRUE(says(answer_of({"export", path("m.h5"), "--out", path("m.pt")}),
                    "expected an ending of .onnx, .safetensors or .json"));
-  EXPECT_TRUE(says(run({"export", golden("checkpoint.pt"), "--out", path("x.onnx")}), "HDF5"));
+  EXPECT_TRUE(
+      says(answer_of({"export", golden("checkpoint.pt"), "--out", path("x.onnx")}), "HDF5"));
   LmmseModel lmmse;
   lmmse.n_rx = lmmse.n_tx = 2;
   lmmse.C = arma::cx_mat(4, 4, arma::fill::eye);
   save(path("l.h5"), lmmse);
-  EXPECT_TRUE(says(run({"export", path("l.h5"), "--out", path("l.onnx")}),
+  EXPECT_TRUE(says(answer_of({"export", path("l.h5"), "--out", path("l.onnx")}),
                    "is a model of kind lmmse; .onnx is for networks"));
   EXPECT_FALSE(std::filesystem::exists(path("x.onnx")) || std::filesystem::exists(path("l.onnx")));
   // The scheduler's loop, by its own spacing.
-  EXPECT_TRUE(says(run({"generate", "rayleigh", "--n-rx", "4", "--n-tx", "3", "--n-samples", "20",
-                        "--out", path("h.h5")}),
+  EXPECT_TRUE(says(answer_of({"generate", "rayleigh", "--n-rx", "4", "--n-tx", "3", "--n-samples",
+                              "20", "--out", path("h.h5")}),
                    "0 "));
-  EXPECT_TRUE(says(run({"sweep", "--channels", path("h.h5"), "--model", path("n.h5"), "--snr", "0",
-                        "--estimators", "dmse:scheduler=5", "--quiet"}),
+  EXPECT_TRUE(says(answer_of({"sweep", "--channels", path("h.h5"), "--model", path("n.h5"), "--snr",
+                              "0", "--estimators", "dmse:scheduler=5", "--quiet"}),
                    "dmse:scheduler=5"));
-  EXPECT_TRUE(says(run({"sweep", "--channels", path("h.h5"), "--model", path("n.h5"), "--snr", "0",
-                        "--estimators", "dmse:scheduler=11", "--quiet"}),
+  EXPECT_TRUE(says(answer_of({"sweep", "--channels", path("h.h5"), "--model", path("n.h5"), "--snr",
+                              "0", "--estimators", "dmse:scheduler=11", "--quiet"}),
                    "11 steps; expected 1 to the 10 trained levels"));
 }
 

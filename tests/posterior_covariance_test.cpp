@@ -201,17 +201,12 @@ TEST(FullErrors, AreKeptInTheModelFileAndLimited) {
 TEST(FullErrors, ServeTheProgram) {
   const TemporaryFolder folder;
   const auto path = [&](const std::string& name) { return (folder / name).string(); };
-  const auto run = [](const std::vector<std::string>& words) {
-    Program program(words);
-    const int status = program.status();
-    return std::to_string(status) + " " + program.out() + program.err();
-  };
   const auto says = [](const std::string& message, const std::string& text) {
     return message.find(text) != std::string::npos;
   };
   save(path("m.h5"), random_network_model(4, 2));
-  run({"generate", "scm", "--n-rx", "4", "--n-tx", "2", "--n-samples", "400", "--out",
-       path("h.h5")});
+  answer_of({"generate", "scm", "--n-rx", "4", "--n-tx", "2", "--n-samples", "400", "--out",
+             path("h.h5")});
   const std::vector<std::string> sweep{"sweep",
                                        "--channels",
                                        path("h.h5"),
@@ -226,23 +221,23 @@ TEST(FullErrors, ServeTheProgram) {
                                        "--quiet",
                                        "--samples",
                                        "0:20"};
-  EXPECT_TRUE(says(run(sweep), "the model does not know the covariances of its errors"));
-  EXPECT_TRUE(says(run({"calibrate", path("m.h5"), "--channels", path("h.h5"), "--pilots", "none",
-                        "--full", "--quiet"}),
+  EXPECT_TRUE(says(answer_of(sweep), "the model does not know the covariances of its errors"));
+  EXPECT_TRUE(says(answer_of({"calibrate", path("m.h5"), "--channels", path("h.h5"), "--pilots",
+                              "none", "--full", "--quiet"}),
                    "0 "));
   const NetworkModel model = load_network_model(path("m.h5"));
   ASSERT_FALSE(model.errors.full.empty());
   EXPECT_NEAR(arma::trace(model.errors.full[0]).real() / 8.0, model.errors.mse(0), 1e-9);
-  EXPECT_TRUE(says(run(sweep), "opc:variance=full"));
+  EXPECT_TRUE(says(answer_of(sweep), "opc:variance=full"));
   save(path("large.h5"), random_network_model(32, 16));
-  EXPECT_TRUE(says(run({"calibrate", path("large.h5"), "--channels", path("h.h5"), "--full"}),
+  EXPECT_TRUE(says(answer_of({"calibrate", path("large.h5"), "--channels", path("h.h5"), "--full"}),
                    "--full is for matrices of at most 256 entries, the model is for 32x16"));
   // An exact prior measures them when it is asked to. From far away h is known by its covariance alone, so that one level is
   // LMMSE, up to the 1000 channels that the covariance is measured on.
-  run({"fit", "lmmse", "--channels", path("h.h5"), "--out", path("l.h5")});
-  run({"sweep", "--channels", path("h.h5"), "--snr", "10", "--pilots", "dft:1", "--model",
-       path("l.h5"), "--estimators", "lmmse,opc(prior=lmmse,variance=full,levels=1)", "--csv",
-       path("both.csv")});
+  answer_of({"fit", "lmmse", "--channels", path("h.h5"), "--out", path("l.h5")});
+  answer_of({"sweep", "--channels", path("h.h5"), "--snr", "10", "--pilots", "dft:1", "--model",
+             path("l.h5"), "--estimators", "lmmse,opc(prior=lmmse,variance=full,levels=1)", "--csv",
+             path("both.csv")});
   std::vector<double> nmse_db;
   for (const std::string& line : split(text_of(path("both.csv")), '\n')) {
     // Names with commas stand in quotes: counted from behind, where there are none.

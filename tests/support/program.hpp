@@ -83,4 +83,11 @@ class Program {
   int status_ = 0;
 };
 
+/// Its status, and all that it says: "0 m.h5: dmse, 4x3".
+inline std::string answer_of(const std::vector<std::string>& words) {
+  Program program(words);
+  const int status = program.status();
+  return std::to_string(status) + " " + program.out() + program.err();
+}
+
 }  // namespace chest
