@@ -114,6 +114,51 @@ void by_numbers(const TileConvolution& c, std::size_t begin, std::size_t end) {
   }
 }
 
+void correlate_by_numbers(const TileCorrelation& c) {
+  for (std::size_t t = 0; t < c.n_taps; ++t) {
+    for (std::size_t p = 0; p < c.n_entries; ++p) {
+      const std::uint16_t* pair = c.out + p / 2 * 2 * c.n_out + p % 2;
+      for (std::size_t i = 0; i < c.n_in; ++i) {
+        const float x =
+            from_bfloat16(c.in[static_cast<std::ptrdiff_t>(i * c.in_plane + p) + c.taps[t]]);
+        float* sums = c.sums + (t * c.n_in + i) * c.n_out;
+        for (std::size_t o = 0; o < c.n_out; ++o) sums[o] += x * from_bfloat16(pair[2 * o]);
+      }
+    }
+  }
+}
+
+void transpose_by_numbers(const std::uint16_t* entries, std::size_t stride, std::size_t n_entries,
+                          std::size_t n_channels, std::uint16_t* planes, std::size_t plane) {
+  for (std::size_t p = 0; p < n_entries; ++p) {
+    for (std::size_t c = 0; c < n_channels; ++c) planes[c * plane + p] = entries[p * stride + c];
+  }
+}
+
+void pair_by_numbers(const std::uint16_t* entries, std::size_t n_entries, std::size_t n_channels,
+                     std::uint16_t* pairs) {
+  for (std::size_t p = 0; p < n_entries; ++p) {
+    for (std::size_t c = 0; c < n_channels; ++c) {
+      pairs[(p / 2 * n_channels + c) * 2 + p % 2] = entries[p * n_channels + c];
+    }
+  }
+}
+
+void mask_by_numbers(const std::uint16_t* values, std::size_t n, std::uint16_t* gradients) {
+  for (std::size_t k = 0; k < n; ++k) {
+    if (static_cast<std::int16_t>(values[k]) <= 0) gradients[k] = 0;
+  }
+}
+
+void add_up_by_numbers(const std::uint16_t* entries, std::size_t n_entries, std::size_t n_channels,
+                       float* sums) {
+  for (std::size_t p = 0; p < n_entries; ++p) {
+    for (std::size_t c = 0; c < n_channels; ++c) {
+      sums[c] += from_bfloat16(entries[p * n_channels + c]);
+    }
+  }
+}
+
 #ifdef CHEST_WITH_AMX
 
 #define CHEST_AMX_CODE \
@@ -265,6 +310,148 @@ CHEST_AMX_CODE void by_tiles(const TileConvolution& c, std::size_t begin, std::s
   _tile_release();
 }
 
+/// n_in times 16 inputs by n_out times 16 outputs: sums in tiles 0 to 3, inputs in 4 and 5, outputs in 6 and 7.
+template <int n_in, int n_out>
+CHEST_AMX_CODE inline void correlate_tiles(const TileCorrelation& c, std::size_t i, std::size_t o) {
+  constexpr std::size_t step = 32;
+  const std::size_t row = c.n_out * sizeof(float);
+  for (std::size_t t = 0; t < c.n_taps; ++t) {
+    const std::uint16_t* x = c.in + i * c.in_plane + c.taps[t];
+    const std::uint16_t* x1 = x + tile_entries * c.in_plane;
+    const std::uint16_t* y = c.out + 2 * o;
+    float* sums = c.sums + (t * c.n_in + i) * c.n_out + o;
+    float* sums1 = sums + tile_entries * c.n_out;
+    _tile_loadd(0, sums, row);
+    if (n_out == 2) _tile_loadd(1, sums + tile_outputs, row);
+    if (n_in == 2) _tile_loadd(2, sums1, row);
+    if (n_in == 2 && n_out == 2) _tile_loadd(3, sums1 + tile_outputs, row);
+    for (std::size_t p = 0; p < c.n_entries;
+         p += step, x += step, x1 += step, y += step * c.n_out) {
+      _tile_loadd(4, x, c.in_plane * sizeof(std::uint16_t));
+      _tile_loadd(6, y, row);
+      _tile_dpbf16ps(0, 4, 6);
+      if (n_out == 2) _tile_loadd(7, y + 2 * tile_outputs, row);
+      if (n_out == 2) _tile_dpbf16ps(1, 4, 7);
+      if (n_in == 2) _tile_loadd(5, x1, c.in_plane * sizeof(std::uint16_t));
+      if (n_in == 2) _tile_dpbf16ps(2, 5, 6);
+      if (n_in == 2 && n_out == 2) _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sums, row);
+    if (n_out == 2) _tile_stored(1, sums + tile_outputs, row);
+    if (n_in == 2) _tile_stored(2, sums1, row);
+    if (n_in == 2 && n_out == 2) _tile_stored(3, sums1 + tile_outputs, row);
+  }
+}
+
+CHEST_AMX_CODE void correlate_by_tiles(const TileCorrelation& c) {
+  TileShapes shapes;
+  for (int t = 0; t < 8; ++t) {
+    shapes.row_bytes[t] = tile_bytes;
+    shapes.n_rows[t] = tile_entries;
+  }
+  _tile_loadconfig(&shapes);
+  constexpr std::size_t two = 2 * tile_entries;
+  for (std::size_t i = 0; i < c.n_in; i += two) {
+    for (std::size_t o = 0; o < c.n_out; o += two) {
+      const bool wide_in = i + two <= c.n_in, wide_out = o + two <= c.n_out;
+      if (wide_in && wide_out) {
+        correlate_tiles<2, 2>(c, i, o);
+      } else if (wide_in) {
+        correlate_tiles<2, 1>(c, i, o);
+      } else if (wide_out) {
+        correlate_tiles<1, 2>(c, i, o);
+      } else {
+        correlate_tiles<1, 1>(c, i, o);
+      }
+    }
+  }
+  _tile_release();
+}
+
+/// 16 channels of entries p and p + 1, side by side: what one pair of pair_entries() holds of them.
+CHEST_AMX_CODE inline __m512i pair_of(const std::uint16_t* entry, const std::uint16_t* next) {
+  const __m512i a =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(entry)));
+  const __m512i b =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next)));
+  return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
+}
+
+CHEST_AMX_CODE void pair_by_vectors(const std::uint16_t* entries, std::size_t n_entries,
+                                    std::size_t n_channels, std::uint16_t* pairs) {
+  for (std::size_t p = 0; p < n_entries; p += 2) {
+    for (std::size_t c = 0; c < n_channels; c += tile_outputs) {
+      const std::uint16_t* entry = entries + p * n_channels + c;
+      _mm512_storeu_si512(pairs + p * n_channels + 2 * c, pair_of(entry, entry + n_channels));
+    }
+  }
+}
+
+CHEST_AMX_CODE void transpose_by_vectors(const std::uint16_t* entries, std::size_t stride,
+                                         std::size_t n_entries, std::size_t n_channels,
+                                         std::uint16_t* planes, std::size_t plane) {
+  constexpr int n = 16;
+  for (std::size_t p = 0; p < n_entries; p += 2 * n) {
+    for (std::size_t c = 0; c < n_channels; c += n) {
+      __m512i a[n], b[n];
+      for (int k = 0; k < n; ++k) {
+        const std::uint16_t* entry = entries + (p + 2 * static_cast<std::size_t>(k)) * stride + c;
+        a[k] = pair_of(entry, entry + stride);
+      }
+      // 16 x 16 pairs: by ones, by twos, by fours, by eights.
+      for (int k = 0; k < n; k += 2) {
+        b[k] = _mm512_unpacklo_epi32(a[k], a[k + 1]);
+        b[k + 1] = _mm512_unpackhi_epi32(a[k], a[k + 1]);
+      }
+      for (int k = 0; k < n; k += 4) {
+        a[k] = _mm512_unpacklo_epi64(b[k], b[k + 2]);
+        a[k + 1] = _mm512_unpackhi_epi64(b[k], b[k + 2]);
+        a[k + 2] = _mm512_unpacklo_epi64(b[k + 1], b[k + 3]);
+        a[k + 3] = _mm512_unpackhi_epi64(b[k + 1], b[k + 3]);
+      }
+      for (int k = 0; k < 4; ++k) {
+        b[k] = _mm512_shuffle_i32x4(a[k], a[k + 4], 0x88);
+        b[k + 4] = _mm512_shuffle_i32x4(a[k], a[k + 4], 0xdd);
+        b[k + 8] = _mm512_shuffle_i32x4(a[k + 8], a[k + 12], 0x88);
+        b[k + 12] = _mm512_shuffle_i32x4(a[k + 8], a[k + 12], 0xdd);
+      }
+      for (int k = 0; k < 4; ++k) {
+        a[k] = _mm512_shuffle_i32x4(b[k], b[k + 8], 0x88);
+        a[k + 4] = _mm512_shuffle_i32x4(b[k + 4], b[k + 12], 0x88);
+        a[k + 8] = _mm512_shuffle_i32x4(b[k], b[k + 8], 0xdd);
+        a[k + 12] = _mm512_shuffle_i32x4(b[k + 4], b[k + 12], 0xdd);
+      }
+      for (int k = 0; k < n; ++k) {
+        _mm512_storeu_si512(planes + (c + static_cast<std::size_t>(k)) * plane + p, a[k]);
+      }
+    }
+  }
+}
+
+CHEST_AMX_CODE void mask_by_vectors(const std::uint16_t* values, std::size_t n,
+                                    std::uint16_t* gradients) {
+  std::size_t k = 0;
+  for (; k + 32 <= n; k += 32) {
+    const __mmask32 on =
+        _mm512_cmpgt_epi16_mask(_mm512_loadu_si512(values + k), _mm512_setzero_si512());
+    _mm512_storeu_si512(gradients + k, _mm512_maskz_loadu_epi16(on, gradients + k));
+  }
+  mask_by_numbers(values + k, n - k, gradients + k);
+}
+
+CHEST_AMX_CODE void add_up_by_vectors(const std::uint16_t* entries, std::size_t n_entries,
+                                      std::size_t n_channels, float* sums) {
+  for (std::size_t c = 0; c < n_channels; c += tile_outputs) {
+    __m512 sum = _mm512_loadu_ps(sums + c);
+    for (std::size_t p = 0; p < n_entries; ++p) {
+      const __m512i wide = _mm512_cvtepu16_epi32(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries + p * n_channels + c)));
+      sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+    }
+    _mm512_storeu_ps(sums + c, sum);
+  }
+}
+
 bool find_tile_instructions() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   constexpr unsigned amx_bf16 = 1U << 22, amx_tile = 1U << 24, amx_int8 = 1U << 25;
@@ -279,9 +466,19 @@ bool find_tile_instructions() {
 
 #endif
 
+constexpr TileGradientKernels gradients_by_numbers{correlate_by_numbers, transpose_by_numbers,
+                                                   pair_by_numbers, mask_by_numbers,
+                                                   add_up_by_numbers};
+
 }  // namespace
 
 #ifdef CHEST_WITH_AMX
+const TileGradientKernels& tile_gradient_kernels(bool instructions) {
+  static constexpr TileGradientKernels by_instructions{correlate_by_tiles, transpose_by_vectors,
+                                                       pair_by_vectors, mask_by_vectors,
+                                                       add_up_by_vectors};
+  return instructions ? by_instructions : gradients_by_numbers;
+}
 bool has_tile_instructions() {
   static const bool found = find_tile_instructions();
   return found;
@@ -289,6 +486,7 @@ bool has_tile_instructions() {
 TileKernel tile_kernel(bool instructions) { return instructions ? by_tiles : by_numbers; }
 #else
 bool has_tile_instructions() { return false; }
+const TileGradientKernels& tile_gradient_kernels(bool) { return gradients_by_numbers; }
 TileKernel tile_kernel(bool) { return by_numbers; }
 #endif
 

@@ -46,6 +46,37 @@ bool has_tile_instructions();
 /// With those instructions, or one number after the other.
 TileKernel tile_kernel(bool instructions = has_tile_instructions());
 
+/// Sums over entries of products of two of their channels, which is the gradient of a layer's weights: of each
+/// tap sums(i, o) += sum_p in(i, p + tap) out(p, o), in bfloat16 with sums in float32.
+struct TileCorrelation {
+  const std::uint16_t* in = nullptr;   ///< channel after channel (transpose_entries())
+  std::size_t in_plane = 0;            ///< entries from one channel to the next
+  std::size_t n_in = 0;                ///< a multiple of 16
+  const std::uint16_t* out = nullptr;  ///< [n_entries / 2][n_out][2] (pair_entries())
+  std::size_t n_out = 0;               ///< a multiple of 16
+  const std::ptrdiff_t* taps = nullptr;
+  std::size_t n_taps = 0;
+  std::size_t n_entries = 0;  ///< a multiple of 32
+  float* sums = nullptr;      ///< [n_taps][n_in][n_out], aligned to 64 bytes
+};
+
+/// The work on entries that fitting needs beside TileKernel; sizes in entries are multiples of 32, in channels of 16.
+struct TileGradientKernels {
+  void (*correlate)(const TileCorrelation&);
+  /// [n_entries][stride] to [n_channels][plane]
+  void (*transpose_entries)(const std::uint16_t* entries, std::size_t stride, std::size_t n_entries,
+                            std::size_t n_channels, std::uint16_t* planes, std::size_t plane);
+  /// [n_entries][n_channels] to [n_entries / 2][n_channels][2]
+  void (*pair_entries)(const std::uint16_t* entries, std::size_t n_entries, std::size_t n_channels,
+                       std::uint16_t* pairs);
+  /// gradient = 0 where value <= 0
+  void (*mask)(const std::uint16_t* values, std::size_t n, std::uint16_t* gradients);
+  /// sums_c += sum over entries
+  void (*add_up)(const std::uint16_t* entries, std::size_t n_entries, std::size_t n_channels,
+                 float* sums);
+};
+const TileGradientKernels& tile_gradient_kernels(bool instructions = has_tile_instructions());
+
 }  // namespace inference
 }  // namespace v0
 }  // namespace chest

@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
+
+#include <chest/estimators/inference/convolution_gradient.hpp>
+#include <chest/estimators/inference/precision.hpp>
 
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
@@ -52,6 +56,84 @@ class CircularPadding : public torch::autograd::Function<CircularPadding> {
     folded.narrow(dim, 0, by).add_(g.narrow(dim, n + by, by));
     folded.narrow(dim, n - by, by).add_(g.narrow(dim, 0, by));
     return folded;
+  }
+};
+
+PlaneView view_of(const at::Tensor& x) {
+  return {x.data_ptr<float>(), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
+}
+
+std::size_t size_of(const at::Tensor& x, std::int64_t dim) {
+  return static_cast<std::size_t>(x.size(dim));
+}
+
+/// All convolutions of a network at once, on a processor with tile instructions, for the gradient of weights and
+/// biases.
+class TileConvolutions : public torch::autograd::Function<TileConvolutions> {
+ public:
+  /// Between a pass and its gradient; the memory serves the next pass of the thread.
+  struct Pass : torch::CustomClassHolder {
+    explicit Pass(const StackShape& shape) {
+      auto& kept = free_stacks();
+      const auto found = std::find_if(kept.begin(), kept.end(),
+                                      [&](const auto& each) { return each->shape() == shape; });
+      if (found == kept.end()) {
+        stack = make_convolution_gradient(shape, true);
+      } else {
+        stack = std::move(*found);
+        kept.erase(found);
+      }
+    }
+    ~Pass() override {
+      constexpr std::size_t most_kept = 4;
+      auto& kept = free_stacks();
+      if (kept.size() == most_kept) kept.erase(kept.begin());
+      kept.push_back(std::move(stack));
+    }
+    static std::vector<std::unique_ptr<ConvolutionGradient>>& free_stacks() {
+      thread_local std::vector<std::unique_ptr<ConvolutionGradient>> stacks;
+      return stacks;
+    }
+    std::unique_ptr<ConvolutionGradient> stack;
+  };
+
+  /// @param flat  weight and bias of each layer in turn
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& flat, const StackShape& shape) {
+    const auto pass = c10::make_intrusive<Pass>(shape);
+    at::Tensor out = at::empty(
+        {x.size(0), static_cast<std::int64_t>(shape.channels.back()), x.size(2), x.size(3)},
+        x.options(), at::MemoryFormat::Contiguous);
+    const auto layers = parts<const float*>(shape, flat.data_ptr<float>());
+    pass->stack->forward(view_of(x), layers.first, layers.second, out.data_ptr<float>());
+    context->saved_data["pass"] = c10::IValue::make_capsule(pass);
+    context->saved_data["size"] = flat.numel();
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto pass =
+        c10::static_intrusive_pointer_cast<Pass>(context->saved_data["pass"].toCapsule());
+    at::Tensor flat = at::empty({context->saved_data["size"].toInt()}, at::kFloat);
+    const auto layers = parts<float*>(pass->stack->shape(), flat.data_ptr<float>());
+    pass->stack->backward(view_of(gradients[0]), layers.first, layers.second);
+    return {at::Tensor(), flat, at::Tensor()};
+  }
+
+ private:
+  template <class Pointer>
+  static std::pair<std::vector<Pointer>, std::vector<Pointer>> parts(const StackShape& shape,
+                                                                     Pointer values) {
+    std::pair<std::vector<Pointer>, std::vector<Pointer>> out;
+    for (std::size_t l = 0; l + 1 < shape.channels.size(); ++l) {
+      out.first.push_back(values);
+      values +=
+          shape.channels[l] * shape.channels[l + 1] * shape.kernel_rows * shape.kernel_columns;
+      out.second.push_back(values);
+      values += shape.channels[l + 1];
+    }
+    return out;
   }
 };
 
@@ -174,6 +256,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
       is_grid_(config.circle > 0),
       gate_(config.gate),
       position_(config.position),
+      precision_(precision),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
       layers_(network.convolutions),
       relu_(layers_.size(), true) {
@@ -190,9 +273,17 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
   } else {
     modulate(config, network, embedding);
   }
+  const at::Tensor& weight = layers_.front().weight;
+  fits_on_tiles_ = precision == at::kBFloat16 && weight.scalar_type() == at::kFloat &&
+                   weight.device().is_cpu() && weight.requires_grad() && !config.bias_free &&
+                   at::GradMode::is_enabled() && has_fast_reduced_precision();
+  if (!fits_on_tiles_) convert();
+}
+
+void LevelNetwork::convert() {
   for (Layer& layer : layers_) {
-    layer.weight = layer.weight.to(precision).contiguous(at::MemoryFormat::ChannelsLast);
-    if (layer.bias.defined()) layer.bias = layer.bias.to(precision);
+    layer.weight = layer.weight.to(precision_).contiguous(at::MemoryFormat::ChannelsLast);
+    if (layer.bias.defined()) layer.bias = layer.bias.to(precision_);
   }
 }
 
@@ -213,27 +304,19 @@ void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
 }
 
 NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
+  if (fits_on_tiles_ && input.requires_grad()) {
+    LevelNetwork by_torch = *this;
+    by_torch.fits_on_tiles_ = false;
+    by_torch.convert();
+    return by_torch.forward(input);
+  }
   at::Tensor x = input;
   if (magnitude_gain_ > 0.0) {
     const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
     x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(NetworkConfig::magnitude_scale)}, 1);
   }
   if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
-  x = x.to(layers_.front().weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-  // Around the circle of one row a kernel meets that row alone: its rows add up.
-  const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const std::int64_t padding = layers_[i].weight.size(2) / 2;
-    at::Tensor weight = layers_[i].weight;
-    if (is_one_row) {
-      weight = weight.sum(2, /*keepdim=*/true);
-      if (padding > 0) x = pad_columns(x, padding);
-    } else if (circular_ && padding > 0) {
-      x = pad_periodic(x, padding);
-    }
-    x = at::conv2d(x, weight, layers_[i].bias, 1, circular_ ? 0 : padding);
-    if (relu_[i]) x = x.relu_();
-  }
+  x = fits_on_tiles_ ? convolved_on_tiles(x) : convolved(x);
   x = x.to(input.scalar_type());
   NetworkOutput output;
   output.o = x.narrow(1, 0, 2);
@@ -251,6 +334,42 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
         at::softplus(x.narrow(1, next, 1).clamp_min(NetworkConfig::least_log_deviation));
   }
   return output;
+}
+
+at::Tensor LevelNetwork::convolved_on_tiles(const at::Tensor& x) const {
+  const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
+  const at::Tensor& first = layers_.front().weight;
+  StackShape shape{
+      size_of(x, 0),     size_of(x, 2), size_of(x, 3),   is_one_row ? 1 : size_of(first, 2),
+      size_of(first, 3), circular_,     {size_of(x, 1)}, {}};
+  std::vector<at::Tensor> flat;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const at::Tensor& weight = layers_[i].weight;
+    flat.push_back((is_one_row ? weight.sum(2) : weight).reshape({-1}));
+    flat.push_back(layers_[i].bias);
+    shape.channels.push_back(size_of(weight, 0));
+    shape.relu.push_back(relu_[i] != 0);
+  }
+  return TileConvolutions::apply(x, at::cat(flat), shape);
+}
+
+at::Tensor LevelNetwork::convolved(at::Tensor x) const {
+  x = x.to(precision_).contiguous(at::MemoryFormat::ChannelsLast);
+  // Around the circle of one row a kernel meets that row alone: its rows add up.
+  const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const std::int64_t padding = layers_[i].weight.size(2) / 2;
+    at::Tensor weight = layers_[i].weight.to(precision_).contiguous(at::MemoryFormat::ChannelsLast);
+    if (is_one_row) {
+      weight = weight.sum(2, /*keepdim=*/true);
+      if (padding > 0) x = pad_columns(x, padding);
+    } else if (circular_ && padding > 0) {
+      x = pad_periodic(x, padding);
+    }
+    x = at::conv2d(x, weight, layers_[i].bias, 1, circular_ ? 0 : padding);
+    if (relu_[i]) x = x.relu_();
+  }
+  return x;
 }
 
 }  // namespace nn

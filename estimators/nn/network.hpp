@@ -64,7 +64,13 @@ class LevelNetwork {
  private:
   void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding);
 
+  void convert();  // weights to precision_
+  at::Tensor convolved(at::Tensor x) const;
+  at::Tensor convolved_on_tiles(const at::Tensor& x) const;
+
   bool circular_, is_grid_, gate_, position_;
+  bool fits_on_tiles_ = false;
+  at::ScalarType precision_;
   double turns_ = 1.0;  // of the circle that the columns take
   double o_gain_ = 1.0;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
