@@ -189,14 +189,19 @@ int calibrate(const Args& args, Context& context) {
            ", the channels are " +
            size_text(dataset.info().n_rx, dataset.info().n_tx, dataset.info().grid));
   }
-  if (!is_grid) check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
+  const bool is_for_many = !model.arrays.empty();
+  if (!is_grid && !is_for_many) {
+    check_channels_fit(dataset.info(), model.n_rx, model.n_tx, "the model is");
+  }
   const SampleRange range = o.channels.range(dataset);
   const std::string hash = hash_file(dataset.info().file);
   for (const Seen& seen : seen_by(o.file, dataset.info(), hash, range)) {
     if (!seen.tuned) warn_of(seen);
   }
   const SampleReader channels = o.channels.samples_of(dataset, range);
-  const SampleReader held_out = is_grid ? plane_samples(channels, model.grid.plane_step) : channels;
+  const SampleReader held_out = is_grid       ? plane_samples(channels, model.grid.plane_step)
+                                : is_for_many ? first_antennas(channels, model.n_rx, model.n_tx)
+                                              : channels;
   const arma::uword n_tx_before = model.n_tx;
   if (is_grid) {
     if (held_out.n_rx != model.n_rx) {
@@ -214,6 +219,8 @@ int calibrate(const Args& args, Context& context) {
   add_tuning_data(model.tuning_data, dataset.info(), hash);
   if (run.networks.device == "cpu") {
     model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);
+    // Where bytes saturate was found for the largest arrays alone.
+    if (is_for_many) model.precision.int8.reset();
   }
   if (!o.precision_only) print(model.calibration, context.out);
   print(model.precision, context.out);

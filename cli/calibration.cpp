@@ -28,8 +28,32 @@ CalibrationRun CalibrationRun::of(const CommonFlags& common, const RunControl& c
   return run;
 }
 
+namespace {
+
+/// Calls and errors for the least, the middle and the largest arrays of either side that the model serves.
+void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run) {
+  constexpr arma::uword most_channels = 128;
+  const auto sides = [](arma::uword least, arma::uword most) {
+    const double middle = std::sqrt(static_cast<double>(least * most));
+    return std::set<arma::uword>{least, static_cast<arma::uword>(std::llround(middle)), most};
+  };
+  model.sizes.clear();
+  for (const arma::uword n_rx : sides(model.arrays.least_rx, model.arrays.most_rx)) {
+    for (const arma::uword n_tx : sides(model.arrays.least_tx, model.arrays.most_tx)) {
+      if (n_rx == model.n_rx && n_tx == model.n_tx) continue;  // model.calibration
+      const auto denoiser = make_network_denoiser(for_array(model, n_rx, n_tx), run.networks);
+      const SampleReader part = spread(first_antennas(held_out, n_rx, n_tx), most_channels);
+      model.sizes.push_back(
+          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, 3, run.control)});
+    }
+  }
+}
+
+}  // namespace
+
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run,
                      bool full) {
+  if (!model.arrays.empty()) calibrate_sizes(model, held_out, run);
   const auto denoiser = make_network_denoiser(model, run.networks);
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
   model.errors = {};

@@ -128,8 +128,9 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
   known.n_rx = observations.n_rx;
   known.grid = options.grid_axes();
   known.n_tx = options.n_tx.value_or(known.grid.is_grid() ? 1
-                                     : models.empty()     ? observations.n_tx
-                                                          : models.front().n_tx);
+                                     : models.empty() || !models.front().arrays.empty()
+                                         ? observations.n_tx
+                                         : models.front().n_tx);
   options.common.choose_networks(known);
   known.A = sim::make_observation(sent_pilots(options, known.n_tx, observations.n_tx), known.n_rx);
   return known;

@@ -44,7 +44,7 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
-  std::string comb;
+  std::string comb, arrays, size = "base";
 
   /// Subcarriers between pilots that a model of grids is for.
   std::vector<arma::uword> combs() const {
@@ -82,6 +82,13 @@ SampleRange validation_range(const FitOptions& options, const Dataset& dataset,
            " overlap; give ranges that share no sample");
   }
   return validation;
+}
+
+/// Which channels --arrays is for.
+void check_arrays(const FitOptions& options, const DatasetInfo& info) {
+  if (options.arrays.empty()) return;
+  if (options.kind != "dmse") refuse("--arrays is for dmse, not for " + options.kind);
+  if (info.grid.is_grid()) refuse("--arrays is for matrices, these channels are grids");
 }
 
 /// What --comb says of the plane of a model of grids.
@@ -199,6 +206,14 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   const bool published = parse_named_options(options.layers).name == "letter";
   NetworkFitOptions fit = published ? NetworkFitOptions::published() : NetworkFitOptions{};
   fit.network = network;
+  if (line.given("size")) {
+    if (published || parse_named_options(options.layers).options.contains("hidden")) {
+      refuse("--size " + options.size + ": --network " + options.layers +
+             " says the layers already");
+    }
+    fit.network.hidden = hidden_of_size(options.size);
+  }
+  if (!options.arrays.empty()) fit.arrays = parse_array_range(options.arrays, "--arrays");
   if (network.bias_free) fit.prediction = Prediction::epsilon;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
   if (line.given("objective")) fit.objective = fit_objective_from_string(options.objective);
@@ -288,6 +303,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const Dataset dataset = options.channels.open();
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
+  check_arrays(options, dataset.info());
   const SampleReader samples = options.channels.samples_of(dataset, range);
   const SampleReader held_samples = options.channels.samples_of(dataset, validation);
   const SampleReader held_out = to_fit(options, held_samples);
@@ -314,7 +330,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
   if (fit.bfloat16) calibration.networks.precision = NetworkPrecision::bfloat16;
-  calibrate_model(model, held_out, calibration);
+  calibrate_model(model,
+                  fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
+                  calibration);
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);
@@ -329,8 +347,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     std::filesystem::remove(fit.checkpoint, ignored);
   }
 
-  context.out << options.out << ": dmse, " << model.n_rx << "x" << model.n_tx << ", "
-              << epochs_text(model.validation_losses);
+  context.out << options.out << ": dmse, "
+              << (model.arrays.empty() ? size_text(model.n_rx, model.n_tx) : model.arrays.text())
+              << ", " << epochs_text(model.validation_losses);
   if (fit.process.count > 1) context.out << ", in " << fit.process.count << " processes";
   context.out << '\n';
   context.out << "calls per estimate, from validation channels " << validation.text() << ":\n";
@@ -377,11 +396,14 @@ void declare_training(CommandLine& line, NetworkFitOptions& network) {
 void declare_network(CommandLine& line, FitOptions& options) {
   NetworkFitOptions& network = options.network;
   line.section("dmse");
+  line.flag("size", &options.size, "tiny|base|large", "7, 54 or 152 thousand parameters");
+  line.flag("arrays", &options.arrays, "RXxTX",
+            "one model of all their parts with so many antennas, as in 8-128x1-32");
   line.flag(
       "network", &options.layers, "NAME",
-      "chest, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, "
-      "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter: "
-      "network, recipe and defaults of arXiv 2403.03545");
+      "chest[:hidden=32-58-41-22,kernel=3,embedding=16,modulated=0-1-2,index,zero-padding,"
+      "no-position,no-magnitude,gate,no-variance,bias-free], or letter: that of arXiv 2403.03545, "
+      "with its recipe");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
   line.flag("objective", &options.objective, "nmse|prediction",
@@ -429,9 +451,8 @@ void declare(CommandLine& line, FitOptions& options) {
 int fit(const Args& args, Context& context) {
   FitOptions options;
   CommandLine line("fit", "lmmse|gmm|dmse|vae --channels FILE --out MODEL [options]",
-                   "Fits the model of an estimator on channels. A dmse fit writes a checkpoint "
-                   "every epoch and continues from it; Ctrl-C and the limits keep the best so "
-                   "far.");
+                   "Fits a model on channels. dmse continues from the checkpoint that it writes "
+                   "every epoch.");
   declare(line, options);
   if (!line.parse(args, context)) return 0;
   line.require("kind", "lmmse, gmm, dmse or vae");

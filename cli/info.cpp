@@ -54,6 +54,7 @@ void print_reservations(const Provenance& provenance, std::ostream& out) {
 
 /// "channels 64x16", or what grids a model is for.
 std::string sizes_text(const ModelStore::Info& info) {
+  if (!info.arrays.empty()) return "arrays " + info.arrays.text();
   if (!info.grid) return "channels " + size_text(info.n_rx, info.n_tx);
   const GridStatistics& grid = *info.grid;
   std::string text = "grids of " + (info.n_rx == 1 ? "any number of" : std::to_string(info.n_rx)) +

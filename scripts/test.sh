@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sets up what is missing, builds with warnings as errors and runs all tests: scripts/test.sh [PRESET]
-# (dev by default; asan, tsan, no-torch). Tests against reference numbers need CHEST_REFERENCE_DIR.
+# Sets up what is missing, builds with warnings as errors and runs all tests: scripts/test.sh [PRESET [OPTION ...]]
+# (dev by default; asan, tsan, no-torch; options of CMake). Tests against reference numbers need CHEST_REFERENCE_DIR.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh
 preset=${1:-dev}
-configure "$preset"
+configure "$preset" "${@:2}"
 cmake --build --preset "$preset"
 if [ "$preset" = dev ]; then
   # Each public header by itself, as C++17.

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,7 @@
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/run_options.hpp>
+#include <chest/grid.hpp>
 #include <chest/metrics.hpp>
 #include <chest/newer_file.hpp>
 #include <chest/observation.hpp>
@@ -175,9 +177,37 @@ std::shared_ptr<Loaded> load_ls(const std::string& path) {
   return loaded;
 }
 
-std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOptions& run) {
-  if (path.rfind("ls:", 0) == 0) return load_ls(path);
-  const chest::ModelStore::Info info = chest::ModelStore().look_at(path);
+/// "model.h5:32x8": a model for arrays of many sizes, and the size.
+std::string split_size(const std::string& path, arma::uword& n_rx, arma::uword& n_tx) {
+  const std::size_t colon = path.rfind(':');
+  std::error_code ignored;
+  if (colon == std::string::npos || std::filesystem::exists(path, ignored)) return path;
+  unsigned rx = 0, tx = 0;
+  char rest = 0;
+  if (std::sscanf(path.c_str() + colon, ":%ux%u%c", &rx, &tx, &rest) != 2) return path;
+  n_rx = rx;
+  n_tx = tx;
+  return path.substr(0, colon);
+}
+
+std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOptions& run) {
+  if (name.rfind("ls:", 0) == 0) return load_ls(name);
+  arma::uword n_rx = 0, n_tx = 0;
+  const std::string path = split_size(name, n_rx, n_tx);
+  chest::ModelStore::Info info = chest::ModelStore().look_at(path);
+  if (n_rx > 0 || n_tx > 0) {
+    const bool serves = info.arrays.empty() ? n_rx == info.n_rx && n_tx == info.n_tx
+                                            : info.arrays.holds(n_rx, n_tx);
+    if (!serves) {
+      throw chest::Error(
+          chest::ErrorKind::invalid_argument,
+          name + ": the model is for " +
+              (info.arrays.empty() ? chest::size_text(info.n_rx, info.n_tx) : info.arrays.text()) +
+              " channels");
+    }
+    info.n_rx = n_rx;
+    info.n_tx = n_tx;
+  }
   auto loaded = std::make_shared<Loaded>();
   loaded->kind = info.kind;
   loaded->path = path;
@@ -185,7 +215,8 @@ std::shared_ptr<Loaded> load(const std::string& path, const chest::NetworkRunOpt
   loaded->n_tx = info.n_tx;
   loaded->is_grid = info.grid != nullptr;
   if (info.kind == "dmse") {
-    loaded->network = std::make_shared<const chest::NetworkModel>(chest::load_network_model(path));
+    loaded->network = std::make_shared<const chest::NetworkModel>(
+        chest::for_array(chest::load_network_model(path), info.n_rx, info.n_tx));
     loaded->precision = chest::choose_precision(*loaded->network, run).precision;
     // Refused here what a session could not run.
     if (loaded->precision == chest::NetworkPrecision::int8) {

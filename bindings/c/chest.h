@@ -139,7 +139,8 @@ CHEST_API uint32_t chest_abi_version(void);
 CHEST_API const char* chest_version(void); /* "0.1.0" */
 CHEST_API const char* chest_status_str(chest_status status);
 
-/* Opens a model file. "ls:RXxTX" (as in "ls:64x16") opens least squares, which has no file. */
+/* Opens a model file. "ls:RXxTX" (as in "ls:64x16") opens least squares, which has no file; "model.h5:32x8" opens a
+   model for arrays of many sizes for this one. */
 CHEST_API chest_status chest_model_open(const char* path, const chest_options* options,
                                         chest_model** model);
 /* What went wrong in this thread's last chest_model_open() or chest_session_create(); never NULL. */

@@ -50,10 +50,12 @@ std::string Maker::find_model(const std::string& kind) const {
            " is for the grids of OFDM, these channels are matrices of " +
            size_text(context_.n_rx, context_.n_tx));
   }
-  if (info.n_rx != context_.n_rx || info.n_tx != context_.n_tx) {
+  if ((info.n_rx != context_.n_rx || info.n_tx != context_.n_tx) &&
+      !info.arrays.holds(context_.n_rx, context_.n_tx)) {
     refuse(spec_.text + ": the model " + info.file.string() + " is for " +
-           size_text(info.n_rx, info.n_tx) + " channels, these are " +
-           size_text(context_.n_rx, context_.n_tx) + "; fit a model on such channels");
+           (info.arrays.empty() ? size_text(info.n_rx, info.n_tx) : info.arrays.text()) +
+           " channels, these are " + size_text(context_.n_rx, context_.n_tx) +
+           "; fit a model on such channels");
   }
   return info.file.string();
 }

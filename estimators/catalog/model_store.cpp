@@ -30,6 +30,9 @@ ModelStore::Info read_info(const std::filesystem::path& file) {
   info.n_rx = size("n_rx");
   info.n_tx = size("n_tx");
   GridStatistics grid = read_grid_statistics(archive, info.n_rx);
+  if (const auto arrays = archive.text_attribute("/", "arrays")) {
+    info.arrays = parse_array_range(*arrays, file.string() + ": attribute arrays");
+  }
   if (!grid.empty()) info.grid = std::make_shared<const GridStatistics>(std::move(grid));
   return info;
 }

@@ -46,6 +46,14 @@ NetworkInUse find_network(const Maker& maker, const PriorOptions& options) {
       "dmse", "chest fit dmse --channels FILE --out MODEL' or 'chest import WEIGHTS --out MODEL");
   use.model = maker.models().get<NetworkModel>(
       use.file, [&] { return std::make_shared<const NetworkModel>(load_network_model(use.file)); });
+  const arma::uword n_rx = maker.context().n_rx, n_tx = maker.context().n_tx;
+  if (!use.model->arrays.empty() && (use.model->n_rx != n_rx || use.model->n_tx != n_tx)) {
+    const std::string key = use.file + " for " + std::to_string(n_rx) + "x" + std::to_string(n_tx);
+    use.model = maker.models().get<NetworkModel>(key, [&] {
+      return std::make_shared<const NetworkModel>(for_array(*use.model, n_rx, n_tx));
+    });
+    use.file = key;
+  }
   use.run.device = maker.context().device;
   use.run.engine = maker.context().engine;
   use.run.precision = options.bfloat16 ? NetworkPrecision::bfloat16 : options.precision;

@@ -86,6 +86,14 @@ std::string NetworkConfig::why_invalid(arma::uword n_rx, arma::uword n_tx) const
   return why_invalid();
 }
 
+std::vector<int> hidden_of_size(const std::string& size) {
+  if (size == "tiny") return {10, 18, 12, 8};
+  if (size == "base") return NetworkConfig{}.hidden;
+  if (size == "large") return {56, 100, 72, 36};
+  throw Error(ErrorKind::invalid_argument,
+              "size '" + size + "' is unknown: use tiny, base or large");
+}
+
 NetworkConfig parse_network(const std::string& text) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorKind::invalid_argument, "network '" + text + "': " + what);

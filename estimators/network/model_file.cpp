@@ -98,6 +98,60 @@ PrecisionLosses read_precision(const ArchiveReader& archive, std::size_t n_hidde
   return out;
 }
 
+void write_calibration(ArchiveWriter& archive, const std::string& group,
+                       const Calibration& calibration) {
+  if (calibration.empty()) return;
+  const arma::vec n_steps = arma::conv_to<arma::vec>::from(calibration.n_steps);
+  write_vec(archive, group + "/snr_db", calibration.snr_db);
+  write_vec(archive, group + "/n_steps", n_steps);
+  write_vec(archive, group + "/mse", calibration.mse);
+  if (!calibration.mse_ratio.is_empty()) {
+    write_vec(archive, group + "/mse_ratio", calibration.mse_ratio);
+  }
+}
+
+Calibration read_calibration(const ArchiveReader& archive, const std::string& group) {
+  Calibration calibration;
+  if (!archive.has(group + "/snr_db")) return calibration;
+  calibration.snr_db = read_vec(archive, group + "/snr_db", 10'000);
+  const arma::vec n_steps = read_vec(archive, group + "/n_steps", 10'000);
+  calibration.mse = read_vec(archive, group + "/mse", 10'000);
+  if (archive.has(group + "/mse_ratio")) {
+    calibration.mse_ratio = read_vec(archive, group + "/mse_ratio", 10'000);
+  }
+  const arma::uword n = calibration.snr_db.n_elem;
+  const arma::vec& ratio = calibration.mse_ratio;
+  const bool fits =
+      (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
+      n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
+      calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
+      arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
+      arma::all(calibration.mse > 0.0);
+  if (!fits) {
+    throw_format(archive.file(), "the calibration is damaged; calibrate the model again");
+  }
+  calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
+  return calibration;
+}
+
+std::vector<SizeCalibration> read_sizes(const ArchiveReader& archive, const ArrayRange& arrays) {
+  std::vector<SizeCalibration> sizes;
+  if (!archive.has("/sizes")) return sizes;
+  for (const std::string& name : archive.list("/sizes")) {
+    const std::string group = "/sizes/" + name;
+    const auto antennas = [&](const char* side) {
+      return static_cast<arma::uword>(
+          std::clamp(archive.number_attribute(group, side).value_or(0.0), 0.0, 1e6));
+    };
+    SizeCalibration size{antennas("n_rx"), antennas("n_tx"), read_calibration(archive, group)};
+    if (!arrays.holds(size.n_rx, size.n_tx) || size.calibration.empty()) {
+      throw_format(archive.file(), group + " is damaged; calibrate the model again");
+    }
+    sizes.push_back(std::move(size));
+  }
+  return sizes;
+}
+
 void check_size(const NetworkModel& model) {
   if (model.n_rx == 0 || model.n_tx == 0) {
     throw Error(ErrorKind::invalid_argument,
@@ -116,6 +170,36 @@ std::pair<double, double> NetworkModel::sigma2_range() const {
   return {schedule.sigma2(0), schedule.sigma2(schedule.n_steps() - 1)};
 }
 
+NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx) {
+  if (n_rx == model.n_rx && n_tx == model.n_tx) return model;
+  if (!model.arrays.holds(n_rx, n_tx)) {
+    throw Error(
+        ErrorKind::invalid_argument,
+        "network model: it is for channels of " +
+            (model.arrays.empty() ? std::to_string(model.n_rx) + "x" + std::to_string(model.n_tx)
+                                  : model.arrays.text()) +
+            ", these are " + std::to_string(n_rx) + "x" + std::to_string(n_tx));
+  }
+  NetworkModel out = model;
+  out.n_rx = n_rx;
+  out.n_tx = n_tx;
+  out.errors = {};
+  out.solvers = {};
+  const auto octaves = [&](arma::uword rx, arma::uword tx) {
+    const auto apart = [](arma::uword a, arma::uword b) {
+      return std::abs(std::log2(static_cast<double>(a) / static_cast<double>(b)));
+    };
+    return apart(rx, n_rx) + apart(tx, n_tx);
+  };
+  double nearest = octaves(model.n_rx, model.n_tx);
+  for (const SizeCalibration& size : model.sizes) {
+    if (octaves(size.n_rx, size.n_tx) >= nearest) continue;
+    nearest = octaves(size.n_rx, size.n_tx);
+    out.calibration = size.calibration;
+  }
+  return out;
+}
+
 void save(const std::filesystem::path& file, const NetworkModel& model) {
   check_size(model);
   const auto weights = arranged_weights(network_layout(model.network), model.weights,
@@ -128,15 +212,14 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   if (!model.tuning_data.empty()) archive.attribute("/", "tuning_data", model.tuning_data);
   write_weights(archive, weights);
   write_vec(archive, "/schedule/betas", model.schedule.betas());
-  if (!model.calibration.empty()) {
-    const arma::vec n_steps = arma::conv_to<arma::vec>::from(model.calibration.n_steps);
-    write_vec(archive, "/calibration/snr_db", model.calibration.snr_db);
-    write_vec(archive, "/calibration/n_steps", n_steps);
-    write_vec(archive, "/calibration/mse", model.calibration.mse);
-    if (!model.calibration.mse_ratio.is_empty()) {
-      write_vec(archive, "/calibration/mse_ratio", model.calibration.mse_ratio);
-    }
+  write_calibration(archive, "/calibration", model.calibration);
+  for (std::size_t i = 0; i < model.sizes.size(); ++i) {
+    const std::string group = "/sizes/" + std::to_string(i);
+    write_calibration(archive, group, model.sizes[i].calibration);
+    archive.attribute(group, "n_rx", static_cast<std::int64_t>(model.sizes[i].n_rx));
+    archive.attribute(group, "n_tx", static_cast<std::int64_t>(model.sizes[i].n_tx));
   }
+  if (!model.arrays.empty()) archive.attribute("/", "arrays", model.arrays.text());
   if (!model.errors.empty()) {
     write_vec(archive, "/errors/sigma2", model.errors.sigma2);
     write_vec(archive, "/errors/mse", model.errors.mse);
@@ -199,24 +282,14 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   }
   model.weights = read_network_weights(archive, "/weights/", model.network, header.version == 1);
   model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
-  if (archive.has("/calibration/snr_db")) {
-    Calibration& calibration = model.calibration;
-    calibration.snr_db = read_vec(archive, "/calibration/snr_db", 10'000);
-    const arma::vec n_steps = read_vec(archive, "/calibration/n_steps", 10'000);
-    calibration.mse = read_vec(archive, "/calibration/mse", 10'000);
-    if (archive.has("/calibration/mse_ratio")) {
-      calibration.mse_ratio = read_vec(archive, "/calibration/mse_ratio", 10'000);
+  model.calibration = read_calibration(archive, "/calibration");
+  if (const auto arrays = archive.text_attribute("/", "arrays")) {
+    try {
+      model.arrays = parse_array_range(*arrays, "attribute arrays");
+    } catch (const Error& error) {
+      throw_format(file, error.what());
     }
-    const arma::uword n = calibration.snr_db.n_elem;
-    const arma::vec& ratio = calibration.mse_ratio;
-    const bool fits =
-        (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
-        n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
-        calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
-        arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
-        arma::all(calibration.mse > 0.0);
-    if (!fits) throw_format(file, "the calibration is damaged; calibrate the model again");
-    calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
+    model.sizes = read_sizes(archive, model.arrays);
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
   model.solvers = read_solvers(archive, model.n_tx);

@@ -111,6 +111,10 @@ std::string NetworkFitOptions::why_invalid() const {
       return "fit: a cut takes every " + std::to_string(step) + "th subcarrier; expected 1 to 1024";
     }
   }
+  if (const std::string why = arrays.why_invalid(); !why.empty()) return "fit: " + why;
+  if (!cuts.steps.empty() && !arrays.empty()) {
+    return "fit: arrays of many sizes are matrices; on a grid expected none";
+  }
   if (!cuts.steps.empty() && augmentation == Augmentation::mirror) {
     return "fit: augmentation is mirror; on a grid expected none or phase";
   }

@@ -52,10 +52,14 @@ struct Level {
   double position;  ///< 0 (cleanest) .. 1 in the range of the fit
 };
 
-/// Columns first, first + step .. of the subcarriers of a plane, and the phase from one subcarrier to
-/// the next that a timing offset gives them, in radians.
+/// Sizes of arrays the same: octaves of n_rx n_tx below the largest.
+constexpr std::size_t n_array_classes = 12;
+
+/// Part of a plane: rows first_row .. and columns first .. of an array, or columns first, first + step .. of the
+/// subcarriers, and the phase from one subcarrier to the next that a timing offset gives them, in radians.
 struct Cut {
-  std::int64_t first = 0, n_columns, step = 0;
+  std::int64_t first_row = 0, n_rows = 0;
+  std::int64_t first = 0, n_columns = 0, step = 0;
   double ramp = 0.0;
   std::size_t size_class = 0;
 };
@@ -102,8 +106,8 @@ class DenoisingObjective final : public Objective {
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      at::Tensor h = options_.augmentation == Augmentation::none ? part.h : changed(part.h, draws);
-      h = cut_out(h, draws.cut);
+      at::Tensor h = cut_out(part.h, draws.cut);
+      if (options_.augmentation != Augmentation::none) h = changed(h, draws);
       const LevelErrors found =
           level_errors(options_.network, options_.prediction, schedule_, weights, h, draws.eps,
                        levels[i].sigma2, options_.bfloat16, static_cast<double>(draws.cut.step));
@@ -170,7 +174,7 @@ class DenoisingObjective final : public Objective {
 
  private:
   double entries(const Cut& cut) const {
-    return static_cast<double>(2 * validation_.size(2) * cut.n_columns);
+    return static_cast<double>(2 * cut.n_rows * cut.n_columns);
   }
 
   struct Draws {
@@ -224,7 +228,8 @@ class DenoisingObjective final : public Objective {
   Cut draw_cut(Rng& rng) const {
     const GridCuts& cuts = options_.cuts;
     const std::int64_t n_all = validation_.size(3);
-    Cut cut{0, n_all, 0, 0.0, 0};
+    Cut cut{.n_rows = validation_.size(2), .n_columns = n_all};
+    if (!options_.arrays.empty()) return draw_array(rng);
     if (cuts.steps.empty()) return cut;
     cut.step = static_cast<std::int64_t>(cuts.steps[rng.index(cuts.steps.size())]);
     const double size = rng.uniform(), offset = 2.0 * rng.uniform() - 1.0;
@@ -245,8 +250,30 @@ class DenoisingObjective final : public Objective {
     return cut;
   }
 
+  /// Part of the arrays, its sizes uniform in octaves.
+  Cut draw_array(Rng& rng) const {
+    const auto draw_side = [&](arma::uword least, arma::uword most, std::int64_t n_all,
+                               std::int64_t& first, std::int64_t& n) {
+      const double ratio = static_cast<double>(most) / static_cast<double>(least);
+      n = std::llround(static_cast<double>(least) * std::pow(ratio, rng.uniform()));
+      first = static_cast<std::int64_t>(rng.index(static_cast<std::uint64_t>(n_all - n + 1)));
+    };
+    const ArrayRange& range = options_.arrays;
+    Cut cut;
+    draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
+    draw_side(range.least_tx, range.most_tx, validation_.size(3), cut.first, cut.n_columns);
+    const double octaves = std::log2(static_cast<double>(range.most_rx * range.most_tx) /
+                                     static_cast<double>(cut.n_rows * cut.n_columns));
+    cut.size_class = std::min(n_array_classes - 1, static_cast<std::size_t>(octaves));
+    return cut;
+  }
+
   /// The angular planes of a cut.
-  static at::Tensor cut_out(const at::Tensor& h, const Cut& cut) {
+  at::Tensor cut_out(const at::Tensor& h, const Cut& cut) const {
+    if (!options_.arrays.empty()) {
+      return to_angular(
+          h.narrow(2, cut.first_row, cut.n_rows).narrow(3, cut.first, cut.n_columns).contiguous());
+    }
     if (cut.step == 0) return h;
     at::Tensor columns =
         h.slice(3, cut.first, cut.first + (cut.n_columns - 1) * cut.step + 1, cut.step);
@@ -275,9 +302,7 @@ class DenoisingObjective final : public Objective {
   // stream.
   Draws draw(Purpose purpose, std::int64_t epoch, std::int64_t begin, std::int64_t count) const {
     Draws draws;
-    const std::int64_t n_rx = validation_.size(2);
-    std::int64_t n_tx = validation_.size(3);
-    draws.cut.n_columns = n_tx;
+    std::int64_t n_rx = 0, n_tx = 0;
     const at::Device device = validation_.device();
     arma::cx_mat eps;
     std::uint64_t device_seed = 0;
@@ -292,6 +317,7 @@ class DenoisingObjective final : public Objective {
       }
       if (k == 0) {
         draws.cut = draw_cut(rng);
+        n_rx = draws.cut.n_rows;
         n_tx = draws.cut.n_columns;
         if (!device.is_cuda()) eps.set_size(n_rx * n_tx, count);
       }
@@ -334,6 +360,7 @@ Json identity_of(const NetworkFitOptions& options) {
                     {"fewest_subcarriers", options.cuts.fewest_subcarriers},
                     {"most_offset", options.cuts.most_offset}};
   }
+  if (!options.arrays.empty()) json["arrays"] = options.arrays.text();
   // The learning rate depends on where the run ends.
   if (options.anneal) json["max_epochs"] = options.max_epochs;
   return json;
@@ -373,6 +400,10 @@ at::Tensor transformed(const SampleReader& samples, at::Tensor (*transform)(cons
 }
 
 }  // namespace
+
+at::Tensor antenna_planes(const SampleReader& samples) {
+  return transformed(samples, [](const at::Tensor& h) { return h; });
+}
 
 at::Tensor angular_planes(const SampleReader& samples) { return transformed(samples, &to_angular); }
 
@@ -465,22 +496,26 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   const at::NoGradGuard no_gradients;
 
   NetworkModel model;
-  model.n_rx = train.n_rx;
-  model.n_tx = train.n_tx;
+  model.n_rx = options.arrays.empty() ? train.n_rx : options.arrays.most_rx;
+  model.n_tx = options.arrays.empty() ? train.n_tx : options.arrays.most_tx;
   model.network = options.network;
   model.prediction = options.prediction;
 
-  const bool has_cuts = !options.cuts.steps.empty();
-  const at::Tensor train_planes = has_cuts ? angle_planes(train) : angular_planes(train);
-  const at::Tensor validation_planes =
-      has_cuts ? angle_planes(validation) : angular_planes(validation);
+  model.arrays = options.arrays;
+
+  const bool has_cuts = !options.cuts.steps.empty(), has_arrays = !options.arrays.empty();
+  const auto planes = has_arrays ? antenna_planes : has_cuts ? angle_planes : angular_planes;
+  const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
 
   FitState state =
       initial_state(initial_weights(network_layout(options.network), options.seed).to(device));
-  state.level_means.assign(n_level_means * (has_cuts ? n_cut_classes : 1), 0.0);
+  state.level_means.assign(n_level_means * (has_arrays ? n_array_classes
+                                            : has_cuts ? n_cut_classes
+                                                       : 1),
+                           0.0);
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint)) {
     load_checkpoint(options.checkpoint, identity.dump(), state);
   }
@@ -517,7 +552,17 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
     throw Error(ErrorKind::invalid_argument, why);
   }
   nn::check_samples(train, validation);
-  if (const std::string why = options.network.why_invalid(train.n_rx, train.n_tx); !why.empty()) {
+  const ArrayRange& arrays = options.arrays;
+  const bool has_arrays = !arrays.empty();
+  if (has_arrays && (arrays.most_rx > train.n_rx || arrays.most_tx > train.n_tx)) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit: arrays " + arrays.text() + ": the channels are " +
+                    std::to_string(train.n_rx) + "x" + std::to_string(train.n_tx) +
+                    ", expected at least the largest of these");
+  }
+  if (const std::string why = options.network.why_invalid(
+          has_arrays ? arrays.least_rx : train.n_rx, has_arrays ? arrays.least_tx : train.n_tx);
+      !why.empty()) {
     throw Error(ErrorKind::invalid_argument, why);
   }
   at::Device device = nn::device_from_string(options.device, "fit");

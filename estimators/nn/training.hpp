@@ -33,6 +33,8 @@ at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors);
 
 /// All samples as planes of the angular domain, [n, 2, n_rx, n_tx].
 at::Tensor angular_planes(const SampleReader& samples);
+/// The same of the antenna domain.
+at::Tensor antenna_planes(const SampleReader& samples);
 /// The same of planes of grids: angles x subcarriers, transformed along the antennas alone.
 at::Tensor angle_planes(const SampleReader& samples);
 /// Planes times exp(j phase).

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <chest/estimators/common/grid_statistics.hpp>
+#include <chest/estimators/network/array_range.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -33,6 +34,7 @@ class ModelStore {
     arma::uword n_rx = 0, n_tx = 0;
     /// Of a model of channels on a grid; else null.
     std::shared_ptr<const GridStatistics> grid = {};
+    ArrayRange arrays = {};  ///< of a model for arrays of many sizes
   };
   /// The files in the order given, then those named by specs ("dmse@FILE") so far.
   std::vector<Info> files() const;

@@ -64,6 +64,11 @@ struct NetworkConfig {
   std::string why_invalid(arma::uword n_rx, arma::uword n_tx) const;
 };
 
+/// Hidden layers of chest's own network by size: tiny (7 thousand parameters), base (54 thousand, the default) or large
+/// (152 thousand). bench/frontier.sh says what each reaches and costs.
+/// @throws Error(invalid_argument) naming the sizes that there are
+std::vector<int> hidden_of_size(const std::string& size);
+
 /// Reads "chest" (the default) or "letter" (published()) with options that change it:
 /// chest:hidden=48-64-32,kernel=5 or chest:gate,zero-padding.
 /// @throws Error(invalid_argument) naming what is wrong and what there is

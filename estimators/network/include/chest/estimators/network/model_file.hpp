@@ -10,6 +10,7 @@
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/diffusion/solver_table.hpp>
+#include <chest/estimators/network/array_range.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/prior/errors.hpp>
 #include <chest/provenance.hpp>
@@ -25,6 +26,12 @@ struct PrecisionLosses {
   /// Value of each hidden layer that a byte of 255 stands for, [n_hidden, n_snr].
   arma::mat largest;
   bool empty() const { return snr_db.is_empty(); }
+};
+
+/// What calibration found for one size of array.
+struct SizeCalibration {
+  arma::uword n_rx = 0, n_tx = 0;
+  Calibration calibration;
 };
 
 /// A fitted diffusion model: what `chest fit dmse` writes and the DMSE estimator runs.
@@ -48,10 +55,18 @@ struct NetworkModel {
   std::string tuning_data;  ///< JSON: a list of the same, of the channels that it was calibrated on
   Provenance provenance;
   GridStatistics grid = {};  ///< of channels on a grid, whose planes this is a model of
+  /// Sizes of arrays that it serves, of which n_rx x n_tx is the largest; empty: this size alone.
+  ArrayRange arrays = {};
+  std::vector<SizeCalibration> sizes = {};  ///< calibrations for some of them
 
   /// Noise levels, from .. to, that the network was fitted for.
   std::pair<double, double> sigma2_range() const;
 };
+
+/// The model as one for arrays of this size: its calibration is that of the size nearest in octaves, and what was
+/// measured for the angles and pilots of another size is left out.
+/// @throws Error(invalid_argument) if it does not serve them
+NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx);
 
 void save(const std::filesystem::path& file, const NetworkModel& model);
 /// @throws Error(format) if the file is not a DMSE model or is damaged

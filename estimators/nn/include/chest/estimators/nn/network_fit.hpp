@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/network/array_range.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/ofdm.hpp>
@@ -73,6 +74,9 @@ struct NetworkFitOptions {
   bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
   Augmentation augmentation = Augmentation::phase;
   GridCuts cuts;
+  /// Every micro-batch sees another part of the arrays, of any of these sizes, so that one network serves all;
+  /// empty: the arrays as they are. For uniform linear arrays.
+  ArrayRange arrays;
   arma::uword batch = 16;        ///< > 0
   double ema_decay = 0.998;      ///< averaging of the weights per step, 0 (off) .. < 1
   arma::uword max_epochs = 100;  ///< >= 1
