@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # What received pilots of a site buy a model of another one: chest adapt from 100, 1000 and all observations.
-#   bench/adapt.sh REFERENCE FOLDER [MINUTES]        (chest on PATH; python3 with numpy and h5py)
-# REFERENCE: the folder with data/quadriga_umalos_64x16.mat and data/quadriga_umanlos_64x16.mat. MINUTES: of one
-# adaptation at most, 3 when left out. The table is FOLDER/adapt.csv: site,model,snr_db,nmse_db.
+#   bench/adapt.sh REFERENCE FOLDER        (chest on PATH; python3 with numpy and h5py)
+# REFERENCE: the folder with data/quadriga_umalos_64x16.mat and data/quadriga_umanlos_64x16.mat. The table is
+# FOLDER/adapt.csv: site,model,snr_db,nmse_db. Adaptations are counted in epochs: the figures are the same everywhere.
 set -euo pipefail
 reference=$(realpath "$1")
 models=$(realpath "$(dirname "$0")/../models")
-minutes=${3:-3}
 mkdir -p "$2"
 cd "$2"
 los=$reference/data/quadriga_umalos_64x16.mat
@@ -40,29 +39,31 @@ report() {
     --estimators dmse --threads 1 "${@:6}" > /dev/null
   awk -F, -v site="$1" -v name="$4" 'NR > 1 { print site "," name "," $4 "," $9 }' row.csv | tee -a adapt.csv
 }
-adapt() {  # MODEL OBSERVATIONS FIRST:END SNR OUT [options]
-  [ -e "$5" ] || chest adapt "$1" --observations "$2" --samples "$3" --snr "$4" --out "$5" --threads 1 \
-    --minutes "$minutes" --quiet "${@:6}" | tee "$5.txt"
+adapt() {  # MODEL OBSERVATIONS FIRST:END EPOCHS OUT [options]
+  [ -e "$5" ] || chest adapt "$1" --observations "$2" --samples "$3" --snr 10 --out "$5" --threads 1 \
+    --epochs "$4" --bfloat16 --quiet "${@:6}" | tee "$5.txt"
 }
 
 echo "site,model,snr_db,nmse_db" > adapt.csv
 observe "$los" 0:8000 10 0 los.npy
 report los "$los" 8400:9000 before "$models/scm_64x16.h5"
-for n in 100 1000 8000; do
-  adapt "$models/scm_64x16.h5" los.npy 0:$n 10 los_$n.h5
+for run in 100:15 1000:12 8000:4; do
+  n=${run%:*}
+  adapt "$models/scm_64x16.h5" los.npy 0:$n "${run#*:}" los_$n.h5
   report los "$los" 8400:9000 $n los_$n.h5
 done
 report los "$los" 8400:9000 clean "$models/quadriga_umalos_64x16.h5"
 
-# LOS to NLOS; a model fitted on its clean channels for as long.
+# LOS to NLOS; a model fitted on its clean channels from the start, for as long.
 observe "$nlos" 0:1600 10 0 nlos.npy
 report nlos "$nlos" 1600:2000 before "$models/quadriga_umalos_64x16.h5"
-for n in 100 1000 1600; do
-  adapt "$models/quadriga_umalos_64x16.h5" nlos.npy 0:$n 10 nlos_$n.h5
+for run in 100:15 1000:12 1600:15; do
+  n=${run%:*}
+  adapt "$models/quadriga_umalos_64x16.h5" nlos.npy 0:$n "${run#*:}" nlos_$n.h5
   report nlos "$nlos" 1600:2000 $n nlos_$n.h5
 done
-[ -e nlos_clean.h5 ] || chest fit dmse --channels "$nlos" --samples 0:1600 --minutes "$minutes" --epochs 1000 --patience 1000 \
-  --threads 1 --out nlos_clean.h5 --quiet
+[ -e nlos_clean.h5 ] || chest fit dmse --channels "$nlos" --samples 0:1600 --epochs 15 --network \
+  chest:hidden=32-60-41-22,no-position,gate --bfloat16 --threads 1 --out nlos_clean.h5 --quiet
 report nlos "$nlos" 1600:2000 clean nlos_clean.h5
 
 # Half as many pilot slots as antennas.

@@ -265,7 +265,9 @@ int adapt(const Args& args, Context& context) {
   }
 
   const TerminalControl terminal(context.quiet);
-  Adaptation found = adapt_network(model, A, kept.pilots, held.pilots, fit, terminal.control());
+  RunControl control = terminal.control();
+  control.on_warning = &warn;
+  Adaptation found = adapt_network(model, A, kept.pilots, held.pilots, fit, control);
   if (!found.refusal.empty()) {
     print(found, context.out);
     throw Error(ErrorKind::numeric, "adapt: " + found.refusal +

@@ -183,15 +183,15 @@ TEST(NoisyChannels, RefuseLessNoiseThanIsSaid) {
   const auto check = [&](double factor) {
     ReceivedPilots pilots = scene.pilots;
     pilots.sigma2 *= factor;
-    nn::check_noise(*scene.A, 16, pilots);
+    return nn::check_noise(*scene.A, 16, pilots);
   };
   // Channels of one angle only leave entries that are noise alone.
   arma::cx_mat flat(48, 100);
   Rng rng = test_rng(2);
   for (arma::uword k = 0; k < 100; ++k) flat.col(k).fill(rng.cx_normal());
   scene.pilots.y = flat + rng.cx_normal(48, 100, 0.1);
-  check(1.0);
-  check(0.1);
+  EXPECT_NEAR(check(1.0), 1.0, 0.1);
+  EXPECT_NEAR(check(0.1), 10.0, 1.0);
   EXPECT_TRUE(refused([&] { check(2.0); }, "less noise than is said"));
   EXPECT_TRUE(refused([&] { check(2.0); }, "3 dB above"));
 }
@@ -233,6 +233,13 @@ TEST(HeldOut, PredictsSlotsThatWereKeptBack) {
   EXPECT_LT(arma::mean(right_errors), 0.8 * arma::mean(wrong_errors));
   // No less than the noise of the slots themselves.
   EXPECT_GT(arma::mean(right_errors), 0.01);
+  // Told too little noise it predicts them worse than when told more.
+  nn::check_slots(*scene.A, scene.pilots, right, 1, 1);
+  ReceivedPilots noisier = scene.pilots;
+  Rng rng = test_rng(6);
+  noisier.y += rng.cx_normal(noisier.y.n_rows, noisier.y.n_cols, 0.5);
+  EXPECT_TRUE(refused([&] { nn::check_slots(*scene.A, noisier, right, 1, 1); },
+                      "seem to hold more noise than is said"));
   const Site one = site(dft_pilots(4, 1), 3, 10, 0.01);
   EXPECT_TRUE(nn::slot_errors(*one.A, one.pilots, one.denoiser, 1, 1).is_empty());
 }

@@ -127,6 +127,9 @@ class AdaptationObjective final : public Objective {
     return held_out_.loss(held_out_.errors(*denoiser_of(flat)));
   }
 
+  /// 1 for the weights that may change, else 0.
+  const at::Tensor& mask() const { return mask_; }
+
   std::unique_ptr<Denoiser> denoiser_of(const at::Tensor& flat) const {
     NetworkModel adapted = model_;
     adapted.weights = named_weights(network_layout(model_.network), flat);
@@ -315,6 +318,7 @@ Adaptation adapt_checked(const NetworkModel& model,
   run.precision = NetworkPrecision::float32;
   const std::shared_ptr<const Denoiser> original = make_network_denoiser(model, run);
   const unsigned n_threads = options.n_threads;
+  check_slots(*A, held, original, options.seed, n_threads);
   const NoisyChannels channels(A, fit, original, options.seed, n_threads);
   // Other draws than those of the fit.
   const NoisyChannels held_channels(A, held, original, options.seed + 1, n_threads);
@@ -333,16 +337,18 @@ Adaptation adapt_checked(const NetworkModel& model,
                      .unit = "dB",
                      .save = {}};
   run_fit(loop, objective, state, control);
+  // Averages of weights that did not change are theirs up to rounding.
+  const at::Tensor weights = at::where(objective.mask() > 0.0, state.best, flat);
 
   Adaptation out;
   out.model = model;
-  out.model.weights = named_weights(network_layout(model.network), state.best);
+  out.model.weights = named_weights(network_layout(model.network), weights);
   out.model.train_losses = arma::vec(state.train_losses);
   out.model.validation_losses = arma::vec(state.validation_losses);
   out.model.precision = {};  // measured with other weights
   out.model.provenance.seed = options.seed;
   out.model.provenance.options = adapt_record(options).dump();
-  const std::shared_ptr<const Denoiser> adapted = objective.denoiser_of(state.best);
+  const std::shared_ptr<const Denoiser> adapted = objective.denoiser_of(weights);
   held_out.judge(held_out.errors(*adapted), out);
   judge_slots(*A, held, original, adapted, options.seed, n_threads, out);
   if (out.refusal.empty()) {
@@ -359,7 +365,7 @@ Adaptation adapt_network(const NetworkModel& model,
                          const std::shared_ptr<const ObservationOperator>& A,
                          const ReceivedPilots& fit, const ReceivedPilots& held_out,
                          const AdaptOptions& options, const RunControl& control) {
-  nn::check_adaptation(model, A, fit, held_out, options);
+  nn::check_adaptation(model, A, fit, held_out, options, control);
   const at::Device device = nn::device_from_string(options.device, "adapt");
   Adaptation out;
   nn::with_torch("adapt", device, [&] {

@@ -42,6 +42,12 @@ std::string db_text(double linear) {
   return text;
 }
 
+std::string four_digits(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", value);
+  return text;
+}
+
 double standard_error(const arma::vec& values) {
   return values.n_elem < 2 ? arma::datum::inf
                            : arma::stddev(values) / std::sqrt(static_cast<double>(values.n_elem));
@@ -205,7 +211,7 @@ void HeldOut::judge(const SiteErrors& after, Adaptation& out) const {
 
 arma::vec slot_errors(const ObservationOperator& A, const ReceivedPilots& pilots,
                       const std::shared_ptr<const Denoiser>& denoiser, std::uint64_t seed,
-                      unsigned n_threads) {
+                      unsigned n_threads, double told) {
   constexpr arma::uword most = 64;
   const arma::cx_mat& P = *A.pilots();
   const arma::uword n_slots = P.n_cols, n_rx = A.n_h() / P.n_rows;
@@ -229,7 +235,7 @@ arma::vec slot_errors(const ObservationOperator& A, const ReceivedPilots& pilots
           const arma::cx_mat Y = arma::reshape(pilots.y.col(k), n_rx, n_slots);
           observation.y.col(k - first) = arma::vectorise(Y.cols(used));
         }
-        observation.sigma2 = pilots.sigma2(first);
+        observation.sigma2 = told * pilots.sigma2(first);
         observation.seed = seed;
         observation.first_sample = first;
         return solver->estimate(observation).h;
@@ -241,6 +247,23 @@ arma::vec slot_errors(const ObservationOperator& A, const ReceivedPilots& pilots
     errors(k) = squared_norm(Y.cols(kept) - H * P_kept) / static_cast<double>(n_rx * kept.n_elem);
   }
   return errors;
+}
+
+void check_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
+                 const std::shared_ptr<const Denoiser>& original, std::uint64_t seed,
+                 unsigned n_threads) {
+  // Noise of one slot says nothing of another: whoever is told too little of it predicts them worse.
+  constexpr double more = 4.0;
+  const arma::vec as_said = slot_errors(A, pilots, original, seed, n_threads);
+  if (as_said.is_empty()) return;
+  const arma::vec with_more = slot_errors(A, pilots, original, seed, n_threads, more);
+  const arma::vec gains = as_said - with_more;
+  if (!(arma::mean(gains) > 3.0 * standard_error(gains))) return;
+  refuse(
+      "adapt: the observations seem to hold more noise than is said of them: the model predicts "
+      "pilot slots better from the others when it is told 6 dB more, mean square left " +
+      four_digits(arma::mean(with_more)) + ", " + four_digits(arma::mean(as_said)) +
+      " as it was said; give the SNR that they have");
 }
 
 void judge_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
@@ -262,14 +285,13 @@ void judge_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
   out.refusal =
       "pilot slots that were kept back are predicted from the others worse than before: "
       "mean square of what is left " +
-      number_text(0.0001 * std::round(1e4 * out.slots_after)) + ", " +
-      number_text(0.0001 * std::round(1e4 * out.slots_before)) + " before";
+      four_digits(out.slots_after) + ", " + four_digits(out.slots_before) + " before";
 }
 
 void check_adaptation(const NetworkModel& model,
                       const std::shared_ptr<const ObservationOperator>& A,
                       const ReceivedPilots& fit, const ReceivedPilots& held_out,
-                      const AdaptOptions& options) {
+                      const AdaptOptions& options, const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty()) refuse(why);
   if (!model.grid.empty()) refuse("adapt: the model is for grids, expected one for matrices");
   if (!A) refuse("adapt: A is null");
@@ -300,7 +322,15 @@ void check_adaptation(const NetworkModel& model,
     if (!pilots->y.is_finite()) {
       throw Error(ErrorKind::numeric, "adapt: y holds values that are not finite");
     }
-    check_noise(*A, model.n_rx, *pilots);
+    const double most_noise = check_noise(*A, model.n_rx, *pilots);
+    constexpr double suspicious = 4.0;
+    if (pilots == &fit && most_noise > suspicious && control.on_warning) {
+      control.on_warning(
+          "the quietest entries of the observations are " +
+          number_text(std::round(10.0 * to_db(most_noise)) / 10.0) +
+          " dB above the noise that is said of them: either the channels fill all angles, or there "
+          "is more noise, which nothing here could tell from channels");
+    }
   }
 }
 

@@ -57,9 +57,16 @@ class HeldOut {
 
 /// Squared errors with which half of the pilot slots of each observation are predicted from the other half, per
 /// entry, [n]; empty with less than two slots.
+/// @param told  noise variance that the solver is told, over that of the pilots
 arma::vec slot_errors(const ObservationOperator& A, const ReceivedPilots& pilots,
                       const std::shared_ptr<const Denoiser>& denoiser, std::uint64_t seed,
-                      unsigned n_threads);
+                      unsigned n_threads, double told = 1.0);
+
+/// @throws Error(invalid_argument) if slots are predicted better, by three standard errors, when the network is
+///         told 6 dB more noise than is said of the observations
+void check_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
+                 const std::shared_ptr<const Denoiser>& original, std::uint64_t seed,
+                 unsigned n_threads);
 
 /// Fills what slot_errors() say of two networks, and the refusal where the second is worse.
 void judge_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
@@ -67,12 +74,12 @@ void judge_slots(const ObservationOperator& A, const ReceivedPilots& pilots,
                  const std::shared_ptr<const Denoiser>& after, std::uint64_t seed,
                  unsigned n_threads, Adaptation& out);
 
-/// All that adapt_network() asks of its arguments before it works.
+/// All that adapt_network() asks of its arguments before it works; warns where they hold noise, or channels at all angles.
 /// @throws Error(invalid_argument)
 void check_adaptation(const NetworkModel& model,
                       const std::shared_ptr<const ObservationOperator>& A,
                       const ReceivedPilots& fit, const ReceivedPilots& held_out,
-                      const AdaptOptions& options);
+                      const AdaptOptions& options, const RunControl& control);
 
 /// Calls per SNR, errors and the ratio of measured to predicted errors of the adapted network, from noisy
 /// channels: at levels of twice the noise and more. Below, those of the network before, times what its own error

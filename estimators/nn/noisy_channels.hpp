@@ -92,8 +92,9 @@ arma::cx_mat by_levels(const arma::vec& sigma2, arma::uword n_h, unsigned n_thre
   return out;
 }
 
-/// @throws Error(invalid_argument) if the observations hold less noise than is said of them
-void check_noise(const ObservationOperator& A, arma::uword n_rx, const ReceivedPilots& pilots);
+/// Noise that the observations can hold at most, over what is said of them: that of their quietest tenth of entries.
+/// @throws Error(invalid_argument) if it is less than is said of them
+double check_noise(const ObservationOperator& A, arma::uword n_rx, const ReceivedPilots& pilots);
 
 }  // namespace nn
 }  // namespace v0

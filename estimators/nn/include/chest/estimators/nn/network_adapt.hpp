@@ -82,9 +82,9 @@ struct Adaptation {
 /// @param A         the identity, or pilots
 /// @param fit       observations to fit to, held_out: others
 /// @throws Error(invalid_argument) if options or sizes do not fit, the model is of grids, the observations hold less
-///         noise than their sigma2 says, or none of them has noise that the network knows;
+///         noise than their sigma2 says or seem to hold more, or none of them has noise that the network knows;
 ///         Error(numeric) if the loss is not finite
-/// Source: [Stein1981], [Eldar2009], [Pang2021], [Wang2024] (RAP-SR); docs/adapt.md
+/// Source: [Stein1981], [Eldar2009], [Pang2021], [RapSr2024]; docs/adapt.md
 Adaptation adapt_network(const NetworkModel& model,
                          const std::shared_ptr<const ObservationOperator>& A,
                          const ReceivedPilots& fit, const ReceivedPilots& held_out,
