@@ -92,7 +92,6 @@ arma::vec snr_of_each(const std::string& text, arma::uword n_samples) {
     }
     return values;
   }
-  if (!std::isfinite(number)) refuse("--snr: " + text + " is no SNR of noise, expected a number");
   return arma::vec(n_samples, arma::fill::value(number));
 }
 

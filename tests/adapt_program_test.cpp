@@ -39,7 +39,7 @@ TEST(AdaptRefusals, NameWhatIsWrong) {
   refused({"--observations", file("narrow.npy"), "--snr", "5"}, "4 receive antennas");
   with({}, "--snr is missing");
   with({"--snr", "five"}, "'five'");
-  with({"--snr", "inf"}, "no SNR of noise");
+  with({"--snr", "inf"}, "'inf' is not a number");
   with({"--snr", file("few_snr.npy")}, "holds 3 values, expected one for each of the 60");
   with({"--snr", file("no_snr.npy")}, "not finite");
   with({"--snr", "5", "--pilots", "dft:8"}, "4 pilot slots, dft:8");

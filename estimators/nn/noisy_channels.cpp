@@ -171,7 +171,7 @@ Examples NoisyChannels::draw(const arma::uvec& which, double level, ColumnNoise&
 double check_noise(const ObservationOperator& A, arma::uword n_rx, const ReceivedPilots& pilots) {
   // Given h, |h + n|^2 is more than |n|^2 in distribution: the quietest tenth of all entries, in a domain
   // where channels are sparse, cannot be quieter than that of noise alone, -ln 0.9 sigma2.
-  constexpr double tenth = 0.1, least_part = 0.8;
+  constexpr double tenth = 0.1, least_share = 0.8;
   const AngularTransform angular(n_rx, A.n_obs() / n_rx);
   arma::mat powers = squared_magnitudes(angular.forward(pilots.y));
   powers.each_row() /= pilots.sigma2.t();
@@ -179,7 +179,7 @@ double check_noise(const ObservationOperator& A, arma::uword n_rx, const Receive
   const auto at = static_cast<std::ptrdiff_t>(tenth * static_cast<double>(all.size()));
   std::nth_element(all.begin(), all.begin() + at, all.end());
   const double part = all[static_cast<std::size_t>(at)] / -std::log1p(-tenth);
-  if (all.size() < 1000 || part >= least_part) return part;
+  if (all.size() < 1000 || part >= least_share) return part;
   refuse(
       "adapt: the observations hold less noise than is said of them, at most " +
       number_text(std::round(100.0 * part) / 100.0) +
