@@ -269,7 +269,7 @@ int adapt(const Args& args, Context& context) {
   Adaptation found = adapt_network(model, A, kept.pilots, held.pilots, fit, control);
   if (!found.refusal.empty()) {
     print(found, context.out);
-    throw Error(ErrorKind::numeric, "adapt: " + found.refusal +
+    throw Error(ErrorKind::numeric, found.refusal +
                                         "; nothing was written. Give more observations, the SNR "
                                         "that they have, or a lower --learning-rate");
   }
