@@ -33,10 +33,11 @@ n = rng.standard_normal(h.shape + (2,)).view(complex)[..., 0] * np.sqrt(0.5 * 10
 np.save(out, (h + n).astype(np.complex64))
 P
 }
+estimator=dmse
 # report SITE CHANNELS FIRST:END NAME MODEL [sweep options]
 report() {
   chest sweep --channels "$2" --samples "$3" --snr=-10:5:20 --quiet --csv row.csv --force --model "$5" \
-    --estimators dmse --threads 1 "${@:6}" > /dev/null
+    --estimators "$estimator" --threads 1 "${@:6}" > /dev/null
   awk -F, -v site="$1" -v name="$4" 'NR > 1 { print site "," name "," $4 "," $9 }' row.csv | tee -a adapt.csv
 }
 adapt() {  # MODEL OBSERVATIONS FIRST:END EPOCHS OUT [options]
@@ -69,7 +70,8 @@ report nlos "$nlos" 1600:2000 clean nlos_clean.h5
 # Half as many pilot slots as antennas.
 observe "$los" 0:1000 10 8 few.npy
 adapt "$models/scm_64x16.h5" few.npy 0:1000 10 few_1000.h5 --pilots file=P.npy
+report few-identity "$los" 8400:9000 1000 few_1000.h5
+estimator=diffpir
 for model in before:"$models/scm_64x16.h5" 1000:few_1000.h5 full-1000:los_1000.h5 clean:"$models/quadriga_umalos_64x16.h5"; do
   report few "$los" 8400:8460 "${model%%:*}" "${model#*:}" --pilots file=P.npy
 done
-report few-identity "$los" 8400:9000 1000 few_1000.h5

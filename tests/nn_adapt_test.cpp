@@ -81,7 +81,7 @@ NetworkModel fitted_to(const GaussianMixture& prior) {
   return model;
 }
 
-/// Models that MakesItsModels wrote: of the places before they turned, and after.
+/// Models that tests/golden/adapt/make.sh wrote: of the places before they turned, and after.
 constexpr const char* foreign_file = CHEST_SOURCE_DIR "/tests/golden/adapt/foreign.h5";
 constexpr const char* clean_file = CHEST_SOURCE_DIR "/tests/golden/adapt/clean.h5";
 
@@ -104,7 +104,7 @@ AdaptOptions short_fit() {
   return options;
 }
 
-// By hand, with --gtest_also_run_disabled_tests: a minute of fitting.
+// By hand: tests/golden/adapt/make.sh.
 TEST(Adapt, DISABLED_MakesItsModels) {
   std::filesystem::create_directories(std::filesystem::path(foreign_file).parent_path());
   save(foreign_file, fitted_to(places(0.0)));
