@@ -16,6 +16,7 @@ const std::vector<Command>& commands() {
       {"import", "turn published network weights into a model file", &import},
       {"export", "write a model as ONNX, safetensors or a diffusers scheduler", &export_model},
       {"calibrate", "choose the calls and solvers of a dmse model for SNRs and pilots", &calibrate},
+      {"adapt", "fit a dmse model to a site from received pilots, without its channels", &adapt},
       {"estimators", "list the estimators, or the options of one", &estimators},
       {"estimate", "estimate channels from a file of received pilots", &estimate},
       {"sweep", "NMSE of estimators over SNR and pilots", &sweep},

@@ -29,6 +29,7 @@ int fit(const Args& args, Context& context);
 int import(const Args& args, Context& context);
 int export_model(const Args& args, Context& context);
 int calibrate(const Args& args, Context& context);
+int adapt(const Args& args, Context& context);
 int estimate(const Args& args, Context& context);
 int sweep(const Args& args, Context& context);
 int link(const Args& args, Context& context);

@@ -75,6 +75,17 @@ std::string sizes_text(const ModelStore::Info& info) {
   return text;
 }
 
+/// What chest adapt left in the training_data of a model; empty: nothing.
+std::string adapted_text(const std::string& training_data) {
+  const auto data = nlohmann::json::parse(training_data, nullptr, false);
+  if (!data.is_object() || !data.contains("adapted") || !data["adapted"].is_object()) return {};
+  const auto& adapted = data["adapted"];
+  return "from " + adapted.value("from", "") + " with " +
+         std::to_string(adapted.value("observations", 0)) + " observations, pilots " +
+         adapted.value("pilots", "") + " at " + adapted.value("snr", "") + "; calls and errors " +
+         adapted.value("errors", "");
+}
+
 void print_model(const std::filesystem::path& file, const std::string& kind, std::ostream& out) {
   const std::string sizes = sizes_text(ModelStore().look_at(file));
   if (kind == "lmmse") {
@@ -125,11 +136,13 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
           << model.validation_losses.min() << '\n';
     }
     if (!model.training_data.empty()) out << "  data      " << model.training_data << '\n';
+    const std::string adapted = adapted_text(model.training_data);
+    if (!adapted.empty()) out << "  adapted   " << adapted << '\n';
     print_provenance(model.provenance, out);
     if (model.calibration.empty()) {
       out << "  calls     not calibrated: 3 at every SNR\n";
     } else {
-      out << "  calibration, on validation channels:\n";
+      out << (adapted.empty() ? "  calibration, on validation channels:\n" : "  calibration:\n");
       print(model.calibration, out);
       print(model.precision, out);
     }

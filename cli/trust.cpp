@@ -49,6 +49,12 @@ std::vector<Seen> seen_by(const std::filesystem::path& model, const DatasetInfo&
   const Json fitted = parsed(archive.text_attribute("/", "training_data").value_or(""));
   add(fitted, "samples", false);
   add(fitted, "validation", true);
+  // A model that was adapted saw what it was before.
+  for (Json before = fitted; before.is_object() && before.contains("adapted");) {
+    before = Json(before["adapted"].value("fitted_on", Json()));
+    add(before, "samples", false);
+    add(before, "validation", true);
+  }
   const Json tuned = parsed(archive.text_attribute("/", "tuning_data").value_or(""));
   if (tuned.is_array()) {
     for (const Json& record : tuned) add(record, "samples", true);

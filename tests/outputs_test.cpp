@@ -186,7 +186,8 @@ TEST_F(Outputs, ReplaceNothingUnasked) {
        {Words{"generate", "rayleigh"}, words({"fit", "lmmse"}, inputs),
         Words{"estimate", "--observations", at("H.h5"), "--snr", "0", "--estimator", "ls"},
         Words{"merge", at("r.h5")}, words({"pilots"}, inputs), Words{"import", at("m.h5")},
-        words({"calibrate", at("m.h5")}, inputs)}) {
+        words({"calibrate", at("m.h5")}, inputs),
+        Words{"adapt", at("m.h5"), "--observations", at("H.h5"), "--snr", "0"}}) {
     refused(words(command, {"--out", at("mine.h5")}),
             "mine.h5: exists; give --force to replace it, or another name");
     refused(words(command, {"--out", at("sub/..")}), "is a folder, expected a file name");

@@ -1,3 +1,4 @@
+#include <chest/estimators/nn/network_adapt.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 
 #include <cmath>
@@ -141,6 +142,27 @@ std::string VaeFitOptions::why_invalid() const {
   common.patience = patience;
   common.n_threads = n_threads;
   return common.why_invalid();
+}
+
+AdaptedLayers adapted_layers_from_string(const std::string& text) {
+  for (const auto& [layers, name] : adapted_layers_names) {
+    if (text == name) return layers;
+  }
+  refuse("layers '" + text + "' are unknown: use all or last");
+}
+
+std::string AdaptOptions::why_invalid() const {
+  NetworkFitOptions common;
+  common.learning_rate = learning_rate;
+  common.batch = batch;
+  common.ema_decay = ema_decay;
+  common.max_epochs = max_epochs;
+  common.max_minutes = max_minutes;
+  common.patience = patience;
+  common.n_threads = n_threads;
+  std::string why = common.why_invalid();
+  if (why.rfind("fit: ", 0) == 0) why.replace(0, 3, "adapt");
+  return why;
 }
 
 }  // namespace v0

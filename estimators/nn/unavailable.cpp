@@ -1,6 +1,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/nn/network_adapt.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include <chest/estimators/nn/vae.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
@@ -31,6 +32,12 @@ std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel&, const Network
 NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,
                          const RunControl&) {
   throw_unavailable("fit dmse");
+}
+
+Adaptation adapt_network(const NetworkModel&, const std::shared_ptr<const ObservationOperator>&,
+                         const ReceivedPilots&, const ReceivedPilots&, const AdaptOptions&,
+                         const RunControl&) {
+  throw_unavailable("adapt");
 }
 
 VaeModel fit_vae(const SampleReader&, const SampleReader&, const VaeFitOptions&,

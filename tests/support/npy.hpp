@@ -26,4 +26,16 @@ inline void write_npy(const std::filesystem::path& file, const arma::cx_mat& h, 
       }
 }
 
+/// One axis of real numbers, as NumPy writes float64 [n].
+inline void write_npy(const std::filesystem::path& file, const arma::vec& values) {
+  std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': (" +
+                       std::to_string(values.n_elem) + ",), }";
+  header.resize(117, ' ');
+  std::ofstream out(file, std::ios::binary);
+  out << "\x93NUMPY" << '\x01' << '\x00' << static_cast<char>(header.size() + 1) << '\x00' << header
+      << '\n';
+  out.write(reinterpret_cast<const char*>(values.memptr()),
+            static_cast<std::streamsize>(values.n_elem * sizeof(double)));
+}
+
 }  // namespace chest::test
