@@ -11,33 +11,33 @@ mkdir -p "$1"
 cd "$1"
 # The generator's base station receives; gains with the sides exchanged are the downlink.
 draw() {  # name, channels, seed
-  [ -e "$1.h5" ] || chest generate cdl --profile C --delay-spread 30 --carrier 40 --grid 1x1@15 --rx-panel 64x1x1 --tx-panel 16x1x1 \
-    --n-samples "$2" --seed "$3" --out "$1.h5"
+  [ ! -e "$1.downlink.h5" ] || return 0
+  chest generate cdl --profile C --delay-spread 30 --carrier 40 --grid 1x1@15 --rx-panel 64x1x1 --tx-panel 16x1x1 \
+    --n-samples "$2" --seed "$3" --out "$1.uplink.h5" --force
+  rm -f "$1.part.h5"
+  h5copy -i "$1.uplink.h5" -o "$1.part.h5" -s /gains -d /a
+  h5copy -i "$1.uplink.h5" -o "$1.part.h5" -s /delays -d /tau
+  mv "$1.part.h5" "$1.downlink.h5"
+  rm "$1.uplink.h5"
 }
 draw fit 10000 1234
 draw test 1000 4321
-for name in fit test; do
-  [ -e "$name.downlink.h5" ] && continue
-  h5copy -i $name.h5 -o $name.downlink.tmp -s /gains -d /a
-  h5copy -i $name.h5 -o $name.downlink.tmp -s /delays -d /tau
-  mv $name.downlink.tmp $name.downlink.h5
-done
 as="--axes nsprt --grid 1x1@15 --normalise dataset"
 pilots=qpsk:38
 snr=-10:5:30
 [ -e lmmse.h5 ] || chest fit lmmse --channels fit.downlink.h5 $as --samples 0:9000 --out lmmse.h5
 if [ ! -e dmse.h5 ]; then
-  chest fit dmse --channels fit.downlink.h5 $as --samples 0:9000 --validation 9000:9400 --network chest:gate --batch 16 --bfloat16 \
+  [ -e fitted.h5 ] || chest fit dmse --channels fit.downlink.h5 $as --samples 0:9000 --validation 9000:9400 --network chest:gate --batch 16 --bfloat16 \
     --minutes "$minutes" --threads "$threads" --out fitted.h5
-  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=$snr --n-channels 16 --bfloat16 \
+  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 16 --bfloat16 \
     --threads "$threads"
-  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=$snr --n-channels 8 --bfloat16 \
-    --threads "$threads" --method pigdm,score --budget ours
+  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 8 \
+    --bfloat16 --threads "$threads" --method pigdm,score --budget ours
   mv fitted.h5 dmse.h5
 fi
 [ -e rc_flow.csv ] || chest sweep --channels test.downlink.h5 $as --samples "0:$n" --snr=$snr --pilots $pilots --block 4 --threads "$threads" \
   --model lmmse.h5 --model dmse.h5 \
-  --estimators ls,lmmse,omp,sbl,dmse:bfloat16,diffpir:bfloat16,pigdm:tuned=ours,bfloat16,score:bfloat16,score:tuned=ours,bfloat16 \
+  --estimators ls,lmmse,dmse:bfloat16,diffpir:bfloat16,pigdm:tuned=ours,bfloat16,score:bfloat16,score:tuned=ours,bfloat16 \
   --out rc_flow.h5 --csv rc_flow.csv --force
 cat <<'TABLE'
 

@@ -3,11 +3,11 @@
 # budget and as published, beside their defaults; the table of docs/measurements.md.
 #   bench/tuned.sh REFERENCE FOLDER [N_TUNE] [N_TEST]                       (chest on PATH)
 # REFERENCE: the folder with data/quadriga_umalos_64x16.mat. N_TUNE: channels of the search, 16 when left out; N_TEST: of the table,
-# 32. METHODS, PILOTS, SNR, LONG and LONG_SNR choose less or more; LONG are the methods with thousands of calls, tuned and tried on a
-# quarter as many channels at LONG_SNR.
+# 32. METHODS, PUBLISHED, PILOTS, SNR, LONG and LONG_SNR choose less or more; LONG are the methods with thousands of calls, tuned
+# and tried on a quarter as many channels at LONG_SNR.
 set -euo pipefail
 reference=$(realpath "$1")
-models=$(realpath "$(dirname "$0")/../models")
+model=$(realpath "$(dirname "$0")/../models")/quadriga_umalos_64x16.h5
 n_tune=${3:-16}
 n_test=${4:-32}
 methods=${METHODS:-ep,diffpir,pigdm,dps,score,red-diff}
@@ -20,29 +20,27 @@ mkdir -p "$2"
 cd "$2"
 uma=$reference/data/quadriga_umalos_64x16.mat
 quarter() { echo $((($1 + 3) / 4)); }
-if [ ! -e tuned.h5 ]; then
-  cp "$models/quadriga_umalos_64x16.h5" tuning.h5
-  tune() {  # methods, budget, SNRs, channels
-    [ -z "$1" ] || chest calibrate tuning.h5 --channels "$uma" --samples 8000:8400 --method "$1" --budget "$2" \
-      --pilots "$pilots" --snr="$3" --n-channels "$4" --bfloat16 --threads 1
-  }
-  tune "$methods" ours "$snr" "$n_tune"
-  tune "$published" published "$snr" "$n_tune"
-  tune "$long" published "$long_snr" "$(quarter "$n_tune")"
-  mv tuning.h5 tuned.h5
-fi
-sweep() {  # name, estimators, SNRs, channels
-  [ -e "$1.csv" ] || chest sweep --channels "$uma" --samples "8400:$((8400 + $4))" --snr="$3" --pilots "$pilots" --block 4 --threads 1 \
-    --model tuned.h5 --estimators "$2" --out "$1.h5" --csv "$1.csv" --force
+tune() {  # name, methods, budget, SNRs, channels
+  [ ! -e "$1.h5" ] || return 0
+  chest calibrate "$model" --out "$1.part.h5" --force --channels "$uma" --samples 8000:8400 --method "$2" --budget "$3" \
+    --pilots "$pilots" --snr="$4" --n-channels "$5" --bfloat16 --threads 1
+  mv "$1.part.h5" "$1.h5"
+}
+tune ours "$methods" ours "$snr" "$n_tune"
+tune published "$published" published "$snr" "$n_tune"
+tune long "$long" published "$long_snr" "$(quarter "$n_tune")"
+sweep() {  # name, model, estimators, SNRs, channels
+  [ -e "$1.csv" ] || chest sweep --channels "$uma" --samples "8400:$((8400 + $5))" --snr="$4" --pilots "$pilots" --block 4 --threads 1 \
+    --model "$2" --estimators "$3" --out "$1.sweep.h5" --csv "$1.csv" --force
 }
 each() { tr ',' '\n' <<< "$1" | sed "s/\$/$2/" | paste -sd,; }
-sweep tuned "dmse:bfloat16,$(each "$methods" :bfloat16),$(each "$methods" ':tuned=ours,bfloat16'),$(each "$published" ':tuned=published,bfloat16')" "$snr" "$n_test"
-[ -z "$long" ] || sweep long "dmse:bfloat16,$(each "$long" ':tuned=published,bfloat16'),score:published,bfloat16" "$long_snr" "$(quarter "$n_test")"
+sweep ours ours.h5 "dmse:bfloat16,$(each "$methods" :bfloat16),$(each "$methods" ':tuned=ours,bfloat16')" "$snr" "$n_test"
+sweep published published.h5 "$(each "$published" ':tuned=published,bfloat16')" "$snr" "$n_test"
+sweep long long.h5 "dmse:bfloat16,$(each "$long" ':tuned=published,bfloat16'),score:published,bfloat16" "$long_snr" "$(quarter "$n_test")"
 # NMSE in dB, a row per estimator, a column per pilots and SNR; the last columns are calls and ms per channel.
-for csv in tuned.csv long.csv; do
-  [ -e $csv ] || continue
+for csv in "ours.csv published.csv" long.csv; do
   echo
-  awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) at[$i] = i; next }
+  awk -F, 'FNR == 1 { for (i = 1; i <= NF; ++i) at[$i] = i; next }
     { gsub(/"/, ""); e = $1; for (i = 2; $i !~ /^(qpsk|dft|identity)/; ++i) e = e "," $i
       p = $i " " $(i + 2); d = i - 2
       if (!(p in seen_p)) { seen_p[p]; ps[++n_p] = p }

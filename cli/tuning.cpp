@@ -45,7 +45,7 @@ std::string times(const std::string& value, double factor) {
   return value.substr(0, equals + 1) + number;
 }
 
-const Parameter first_levels{{"", "from=100", "from=25", "from=5", "from=1"}};
+const Parameter first_levels{{"", "from=100", "from=25", "from=5", "from=1", "from=0.3"}};
 const Parameter last_levels{{"", "to=0.001", "to=0.01", "to=0.1"}};
 const Parameter quiet_walks{
     {"walk=mean", "walk=ancestral", "walk=ode", "walk=fresh", "walk=fresh,zeta=0.3"}};
@@ -197,8 +197,11 @@ std::pair<std::string, double> tune(const std::string& method, const TuningGrid&
     chosen[i] = values[static_cast<std::size_t>(best - candidates.begin())];
   };
   for (const Parameter& parameter : grid.parameters) chosen.push_back(parameter.values.front());
-  for (std::size_t i = 0; i < grid.parameters.size(); ++i) {
-    if (grid.parameters[i].values.size() > 1) take_best(i, grid.parameters[i].values);
+  // Once more, since the first were chosen beside values that were not yet.
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::size_t i = 0; i < grid.parameters.size(); ++i) {
+      if (grid.parameters[i].values.size() > 1) take_best(i, grid.parameters[i].values);
+    }
   }
   constexpr double finer = 1.6;
   for (std::size_t i = 0; i < grid.parameters.size(); ++i) {

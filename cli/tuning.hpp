@@ -36,8 +36,8 @@ TuningGrid tuning_grid(const std::string& method, TuningBudget budget);
 /// Errors of estimators that are written as on the command line, in their order; the less, the better.
 using Trial = std::function<std::vector<double>(const std::vector<std::string>& estimators)>;
 
-/// The best that a search found: parameters one after the other, each with the best of those before it, then those
-/// marked `refine` once more, at 1.6 times and 1 / 1.6 of the best value.
+/// The best that a search found: twice all parameters one after the other, each with the best of the others, then those
+/// marked `refine` at 1.6 times and 1 / 1.6 of the best value.
 /// @return  the estimator and its error
 std::pair<std::string, double> tune(const std::string& method, const TuningGrid& grid,
                                     const Trial& trial);

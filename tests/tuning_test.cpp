@@ -43,7 +43,22 @@ TEST(Tuning, FindsTheBestOfEachParameterAndThenBetween) {
   const auto [found, error] = cli::tune("dps", grid, trial);
   EXPECT_EQ(found, "dps:levels=25,walk=fresh,zeta=0.3,step=0.16");
   EXPECT_NEAR(error, 2.0, 1e-12);
-  EXPECT_EQ(asked.size(), 2u + 2u + 2u);
+  EXPECT_EQ(asked.size(), 2u + 2u + 1u + 2u);
+}
+
+// A parameter whose best value shows only with that of a later one.
+TEST(Tuning, ComesBackToWhatWasChosenFirst) {
+  const cli::TuningGrid grid{{{{"inner=1", "inner=3"}}, {{"step=0.1", "step=1"}}}};
+  const cli::Trial trial = [&](const std::vector<std::string>& estimators) {
+    std::vector<double> errors;
+    for (const std::string& text : estimators) {
+      const NamedOptions spec = parse_named_options(text);
+      const double inner = number_of(spec, "inner"), step = number_of(spec, "step");
+      errors.push_back(step == 1.0 ? 2.0 - inner / 10.0 : 2.5 + inner / 10.0);
+    }
+    return errors;
+  };
+  EXPECT_EQ(cli::tune("score", grid, trial).first, "score:inner=3,step=1");
 }
 
 // What is chosen later takes the place of an option of the same name.
@@ -91,7 +106,7 @@ TEST(Tuning, GridsHoldWhatTheirMethodsTake) {
         EXPECT_EQ(parse_named_options(found).name, method);
         EXPECT_GE(n, 1.0);
         // Minutes, not hours.
-        EXPECT_LE(n, 30.0) << method;
+        EXPECT_LE(n, 60.0) << method;
       }
     }
   }
