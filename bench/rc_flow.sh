@@ -2,11 +2,13 @@
 # The set-up of RC-Flow (arXiv 2601.15767) and of score-based channel estimation (arXiv 2204.07122): CDL-C, 64 antennas of the base
 # station send 38 pilots (alpha 0.6) to 16, 30 ns, 40 GHz; beside the figures of RC-Flow's Fig. 2c, read off to +-0.3 dB.
 #   bench/rc_flow.sh FOLDER [MINUTES] [N_CHANNELS]                          (chest on PATH)
-# Needs h5copy (Debian: hdf5-tools). MINUTES: of the fit, 60 when left out; N_CHANNELS: of the table, 100. THREADS: 0 (all) when left out.
+# Needs h5copy (Debian: hdf5-tools). MINUTES: of the fit, 60 when left out; N_CHANNELS: of the table, 100. THREADS: 0
+# (all) when left out; METHODS: tuned within our budget beside dmse, pigdm,score when left out.
 set -euo pipefail
 minutes=${2:-60}
 n=${3:-100}
 threads=${THREADS:-0}
+methods=${METHODS-pigdm,score}
 mkdir -p "$1"
 cd "$1"
 # The generator's base station receives; gains with the sides exchanged are the downlink.
@@ -31,13 +33,15 @@ if [ ! -e dmse.h5 ]; then
     --minutes "$minutes" --threads "$threads" --out fitted.h5
   chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 16 --bfloat16 \
     --threads "$threads"
-  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 8 \
-    --bfloat16 --threads "$threads" --method pigdm,score --budget ours
+  [ -z "$methods" ] || chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 \
+    --n-channels 8 --bfloat16 --threads "$threads" --method "$methods" --budget ours
   mv fitted.h5 dmse.h5
 fi
+estimators=ls,lmmse,dmse:bfloat16,diffpir:bfloat16,score:bfloat16
+[ -z "$methods" ] || estimators+=,$(tr ',' '\n' <<< "$methods" | sed 's/$/:tuned=ours,bfloat16/' | paste -sd,)
 [ -e rc_flow.csv ] || chest sweep --channels test.downlink.h5 $as --samples "0:$n" --snr=$snr --pilots $pilots --block 4 --threads "$threads" \
   --model lmmse.h5 --model dmse.h5 \
-  --estimators ls,lmmse,dmse:bfloat16,diffpir:bfloat16,pigdm:tuned=ours,bfloat16,score:bfloat16,score:tuned=ours,bfloat16 \
+  --estimators "$estimators" \
   --out rc_flow.h5 --csv rc_flow.csv --force
 cat <<'TABLE'
 

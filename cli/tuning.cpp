@@ -144,10 +144,10 @@ const std::map<std::string, GridMaker>& other_grids() {
        }},
       {"red-diff", [](TuningBudget budget) {
          const char* calls = budget == TuningBudget::ours ? "iterations=50" : "iterations=1000";
-         return TuningGrid{
-             {{{calls}},
-              {{"", "lambda=0.03", "lambda=0.1", "lambda=0.3", "lambda=1", "lambda=3"}},
-              {{"rate=0.1", "rate=0.03", "rate=0.3"}, true}}};
+         return TuningGrid{{{{calls}},
+                            {{"", "lambda=0.03", "lambda=0.1", "lambda=0.3", "lambda=1", "lambda=3",
+                              "lambda=10", "lambda=30"}},
+                            {{"rate=0.1", "rate=0.03", "rate=0.3"}, true}}};
        }}};
   return all;
 }
