@@ -122,5 +122,26 @@ TEST(Tuning, GridsHoldWhatTheirMethodsTake) {
   EXPECT_TRUE(refused([] { cli::tuning_grid("pigmd", TuningBudget::ours); }, "did you mean pigdm"));
 }
 
+// 2311 levels of three steps, and a call after the last.
+TEST(Tuning, ScoreAsPublishedHasTheCallsOfItsPaper) {
+  Rng rng = test_rng(2);
+  EstimatorContext context;
+  context.A = make_kronecker_observation(rng.cx_normal(2, 1), 2);
+  context.n_rx = context.n_tx = 2;
+  context.prior = std::make_shared<const GaussianMixture>(random_mixture(4, 2, rng));
+  context.models = std::make_shared<ModelStore>();
+  const auto make = [&](const std::string& text) {
+    return make_estimator(parse_named_options(text), context);
+  };
+  Observation observation;
+  observation.sigma2 = 0.1;
+  observation.y = rng.cx_normal(2, 1);
+  const Estimate published = make("score:published,prior=gmm")->estimate(observation);
+  EXPECT_EQ(published.nfe, 2311u * 3u + 1u);
+  const Estimate same = make("score:levels=2311,inner=3,prior=gmm")->estimate(observation);
+  EXPECT_EQ(arma::norm(published.h - same.h, "fro"), 0.0);
+  EXPECT_TRUE(refused([&] { make("score:published,levels=3,prior=gmm"); }, "levels"));
+}
+
 }  // namespace
 }  // namespace chest
