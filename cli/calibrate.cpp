@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <ostream>
+#include <utility>
 
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/common/enum_names.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/inference/precision.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -17,6 +20,7 @@
 #include "flags.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
+#include "tuning.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -76,6 +80,7 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
 
 struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
+  std::string methods, budgets = "ours,published";
   arma::uword n_channels = 64;
   bool force = false, bfloat16 = false, precision_only = false, full = false;
   ChannelFlags channels;
@@ -100,6 +105,15 @@ void declare(CommandLine& line, CalibrateOptions& o) {
             "estimators to choose from, as in chest sweep")
       .default_text = "ep, diffpir and twelve of their settings";
   line.flag("n-channels", &o.n_channels, "N", "channels of the choice, spread over --samples");
+  line.section("other methods (what is measured above stays as it is)");
+  line.flag(
+      "method", &o.methods, "LIST",
+      "finds the parameters of these methods instead, per pilots and SNR, which their option tuned "
+      "then runs: " +
+          enumerate(tunable_methods()));
+  line.flag(
+      "budget", &o.budgets, "LIST",
+      "ours: at most 50 calls, as dmse; published: as many as where the method was published");
   o.common.add(line, "of the noise");
   line.flag("bfloat16", &o.bfloat16, "convolves in bfloat16 while choosing");
   line.positional("model", 1);
@@ -130,22 +144,132 @@ sim::SweepOptions sweep_options(const CalibrateOptions& o, const std::string& pi
   return options;
 }
 
-/// Tries the candidates with the model of the file o.to.
-sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
-                         const SampleReader& held_out, const sim::SweepOptions& options,
-                         const RunControl& control, const Catalog& catalog) {
+/// Makes estimators with the model of a file.
+sim::EstimatorFactory factory_of(const CalibrateOptions& o, const std::string& file,
+                                 const NetworkModel& model, const Catalog& catalog) {
   EstimatorContext known;
   known.n_rx = model.n_rx;
   known.n_tx = model.n_tx;
   o.common.choose_networks(known);
-  known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{o.to});
-  const auto make = [&](const std::string& name,
-                        const std::shared_ptr<const ObservationOperator>& A) {
+  known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  return [known, bfloat16 = o.bfloat16, &catalog](
+             const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
-    if (o.bfloat16) spec.options["bfloat16"] = "";
-    return make_for(catalog, spec, known, A);
+    if (bfloat16) spec.options["bfloat16"] = "";
+    return std::shared_ptr<const Estimator>(make_for(catalog, spec, known, A));
   };
-  return sim::run_sweep(spread(held_out, o.n_channels), {}, make, options, control);
+}
+
+/// Tries the candidates with the model of the file o.to.
+sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
+                         const SampleReader& held_out, const sim::SweepOptions& options,
+                         const RunControl& control, const Catalog& catalog) {
+  return sim::run_sweep(spread(held_out, o.n_channels), {}, factory_of(o, o.to, model, catalog),
+                        options, control);
+}
+
+/// One method at one budget.
+struct Search {
+  std::string method;
+  TuningBudget budget;
+};
+
+/// What --method and --budget ask for.
+std::vector<Search> searches_of(const CalibrateOptions& o, const CommandLine& line) {
+  for (const char* flag : {"candidates", "full", "precision-only"}) {
+    if (line.given(flag)) refuse("--" + std::string(flag) + " is not for --method");
+  }
+  std::vector<TuningBudget> budgets;
+  for (const std::string& word : split(o.budgets, ',')) {
+    std::vector<std::string> names;
+    std::size_t found = budgets.size();
+    for (const auto& [budget, name] : tuning_budget_names) {
+      names.emplace_back(name);
+      if (word == name) budgets.push_back(budget);
+    }
+    if (budgets.size() == found) {
+      refuse("--budget: '" + word + "' is unknown; expected " + enumerate(names));
+    }
+  }
+  std::vector<Search> out;
+  for (const std::string& method : split(o.methods, ',')) {
+    for (const TuningBudget budget : budgets) {
+      tuning_grid(method, budget);
+      out.push_back({method, budget});
+    }
+  }
+  return out;
+}
+
+/// The results of one point, in the order of `estimators`; infinite where one takes more calls than it may.
+std::vector<double> errors_of(const sim::Results& results,
+                              const std::vector<std::string>& estimators, TuningBudget budget) {
+  std::vector<double> out(estimators.size(), arma::datum::inf);
+  for (const sim::Row& row : sim::rows(results)) {
+    const auto at = std::find(estimators.begin(), estimators.end(), row.estimator);
+    const bool fits =
+        budget == TuningBudget::published || row.nfe <= static_cast<double>(most_calls_of_ours);
+    if (fits) out[static_cast<std::size_t>(at - estimators.begin())] = row.nmse;
+  }
+  return out;
+}
+
+/// Searches, and stores after each pilot matrix what was found.
+void tune_methods(const CalibrateOptions& o, const std::vector<Search>& searches,
+                  NetworkModel& model, const SampleReader& held_out, sim::SweepOptions options,
+                  const TerminalControl& terminal, Context& context) {
+  const sim::EstimatorFactory make = factory_of(o, o.file, model, context.catalog);
+  const SampleReader channels = spread(held_out, o.n_channels);
+  const std::vector<double> snr_db =
+      arma::conv_to<std::vector<double>>::from(arma::sort(arma::vec(options.snr_db)).eval());
+  const std::vector<sim::PilotSpec> pilots = options.pilots;
+  const double n_points = static_cast<double>(searches.size() * pilots.size() * snr_db.size());
+  double done = 0.0;
+  // The search of a point has several sweeps: progress goes by points.
+  RunControl control = terminal.control();
+  const auto started = std::chrono::steady_clock::now();
+  control.on_progress = {};
+  for (const Search& search : searches) {
+    const TuningGrid grid = tuning_grid(search.method, search.budget);
+    for (const sim::PilotSpec& spec : pilots) {
+      options.pilots = {spec};
+      SolverChoice choice;
+      choice.snr_db = arma::vec(snr_db);
+      choice.mse.set_size(snr_db.size());
+      for (std::size_t i = 0; i < snr_db.size(); ++i) {
+        options.snr_db = {snr_db[i]};
+        const auto trial = [&](const std::vector<std::string>& estimators) {
+          options.estimators = estimators;
+          const sim::Results results = sim::run_sweep(channels, {}, make, options, control);
+          if (!results.finished()) {
+            throw Error(ErrorKind::interrupted,
+                        "interrupted; " + o.to + " holds the pilots that were finished");
+          }
+          choice.pilots = results.pilots.front().name;
+          choice.P = results.pilots.front().P;
+          return errors_of(results, estimators, search.budget);
+        };
+        const auto [found, error] = tune(search.method, grid, trial);
+        choice.solvers.push_back(found);
+        choice.mse(i) = error;
+        done += 1.0;
+        if (terminal.control().on_progress) {
+          Progress progress;
+          progress.fraction = done / n_points;
+          progress.seconds =
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+          progress.seconds_left = progress.seconds * (1.0 / progress.fraction - 1.0);
+          progress.text = search.method + ", " + choice.pilots;
+          terminal.control().on_progress(progress);
+        }
+      }
+      context.out << search.method << ":tuned=" << name_of(tuning_budget_names, search.budget)
+                  << '\n';
+      print(choice, context.out);
+      model.tuned.at(search.method, search.budget).put(std::move(choice));
+      save(o.to, model);
+    }
+  }
 }
 
 }  // namespace
@@ -180,6 +304,13 @@ int calibrate(const Args& args, Context& context) {
   if (is_grid && !o.pilots.empty() && o.pilots != "none") {
     refuse("--pilots: solvers are chosen for the pilots of matrices, the model is for grids");
   }
+  if (line.given("budget") && o.methods.empty()) refuse("--budget is for --method");
+  const std::vector<Search> searches =
+      o.methods.empty() ? std::vector<Search>{} : searches_of(o, line);
+  if (!searches.empty() && (is_grid || o.pilots == "none")) {
+    refuse("--method needs the pilots of matrices" +
+           std::string(is_grid ? ", the model is for grids" : ": --pilots is none"));
+  }
   const bool chooses = o.pilots != "none" && !is_grid;
   const sim::SweepOptions options = sweep_options(
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
@@ -202,6 +333,12 @@ int calibrate(const Args& args, Context& context) {
   const SampleReader held_out = is_grid       ? plane_samples(channels, model.grid.plane_step)
                                 : is_for_many ? first_antennas(channels, model.n_rx, model.n_tx)
                                               : channels;
+  const TerminalControl terminal(context.quiet);
+  if (!searches.empty()) {
+    add_tuning_data(model.tuning_data, dataset.info(), hash);
+    tune_methods(o, searches, model, held_out, options, terminal, context);
+    return 0;
+  }
   const arma::uword n_tx_before = model.n_tx;
   if (is_grid) {
     if (held_out.n_rx != model.n_rx) {
@@ -211,7 +348,6 @@ int calibrate(const Args& args, Context& context) {
     model.n_tx = held_out.n_tx;
   }
 
-  const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
   model.precision = {};  // what follows is measured in float32

@@ -8,6 +8,7 @@
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
+#include <chest/estimators/common/enum_names.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -147,6 +148,11 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
       print(model.precision, out);
     }
     for (const SolverChoice& choice : model.solvers.choices) print(choice, out);
+    for (const TunedMethod& tuned : model.tuned.methods) {
+      out << "  " << tuned.method << ":tuned=" << name_of(tuning_budget_names, tuned.budget)
+          << '\n';
+      for (const SolverChoice& choice : tuned.table.choices) print(choice, out);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chest/angular.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/errors.hpp>
 #include <chest/estimators/prior/exact.hpp>
@@ -382,6 +383,136 @@ TEST(Guidance, PigdmIsExactForAWhitePriorAndTheLegacyWeightIsNot) {
                                   s.observation),
                            exact),
             0.05);
+}
+
+/// A denoiser under the name of a fitted one, whose derivative is off by S where that is given.
+class FittedDenoiser final : public Denoiser {
+ public:
+  explicit FittedDenoiser(DenoiserPtr of, arma::cx_mat S = {}, bool fitted = true)
+      : of_(std::move(of)), S_(std::move(S)), fitted_(fitted) {}
+  std::string name() const override { return "fitted"; }
+  arma::uword n_h() const override { return of_->n_h(); }
+  using Denoiser::denoise;
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    of_->denoise(z, sigma2, out);
+  }
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    if (!fitted_) return {};
+    return std::pair{1e-6, 1e6};
+  }
+  bool differentiable() const override { return true; }
+  std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z,
+                                                   double sigma2) const override {
+    return std::make_unique<At>(of_->linearise(z, sigma2), S_);
+  }
+
+ private:
+  class At final : public DenoiserLinearization {
+   public:
+    At(std::unique_ptr<DenoiserLinearization> of, const arma::cx_mat& S)
+        : of_(std::move(of)), S_(S) {}
+    const arma::cx_mat& D() const override { return of_->D(); }
+    void pull_back(const arma::cx_mat& w, arma::cx_mat& out) const override {
+      of_->pull_back(w, out);
+      if (!S_.is_empty()) out += S_.t() * w;
+    }
+
+   private:
+    std::unique_ptr<DenoiserLinearization> of_;
+    const arma::cx_mat& S_;
+  };
+
+  DenoiserPtr of_;
+  arma::cx_mat S_;
+  bool fitted_;
+};
+
+// Steps that a covariance makes are not shortened: J has its eigenvalues in 0 .. 1, and Sigma = tau2 J leaves less of
+// the residual in every direction.
+TEST(Guidance, LeavesAFittedPriorsStepsAloneWhereItsDerivativeIsACovariance) {
+  const State s = gaussian_state();
+  const auto fitted = std::make_shared<FittedDenoiser>(s.denoiser);
+  for (const double tau2 : {100.0, 1.0, 0.01}) {
+    for (const VarianceKind kind : {VarianceKind::tweedie, VarianceKind::tweedie_proper}) {
+      for (const auto make : {proximal, gradient}) {
+        EXPECT_LT(max_difference(
+                      guided(*make(s.A, fitted, variance(kind)), s.z, tau2, s.observation),
+                      guided(*make(s.A, s.denoiser, variance(kind)), s.z, tau2, s.observation)),
+                  1e-12);
+      }
+    }
+    Guided of_fitted, of_exact;
+    make_dps_guidance(s.A, fitted, 1.0)->guide(s.z, tau2, s.observation, of_fitted);
+    make_dps_guidance(s.A, s.denoiser, 1.0)->guide(s.z, tau2, s.observation, of_exact);
+    EXPECT_LT(max_difference(of_fitted.push, of_exact.push), 1e-12);
+  }
+  const State white(one_component(identity(n_h)));
+  const VarianceModel unit = variance(VarianceKind::unit);
+  EXPECT_LT(
+      max_difference(
+          guided(*gradient(white.A, std::make_shared<FittedDenoiser>(white.denoiser), unit),
+                 white.z, white.tau2, white.observation),
+          guided(*gradient(white.A, white.denoiser, unit), white.z, white.tau2, white.observation)),
+      1e-12);
+}
+
+// A derivative that is neither symmetric nor between 0 and 1.
+TEST(Guidance, NeverRaisesTheResidualOfAFittedPrior) {
+  const State s = mixture_state();
+  Rng rng = test_rng(3);
+  const arma::cx_mat S = rng.cx_normal(n_h, n_h);
+  const auto fitted = std::make_shared<FittedDenoiser>(s.denoiser, S);
+  const auto unguarded = std::make_shared<FittedDenoiser>(s.denoiser, S, false);
+  const auto residual = [&](const arma::cx_mat& x) {
+    return arma::norm(s.observation.y - s.matrix * x, "fro");
+  };
+  bool raised = false;
+  for (const double tau2 : {100.0, 1.0, 0.01}) {
+    const arma::cx_mat D = s.denoiser->denoise(s.z, tau2);
+    for (const VarianceKind kind : {VarianceKind::unit, VarianceKind::tweedie}) {
+      for (const auto make : {proximal, gradient}) {
+        const arma::cx_mat m = guided(*make(s.A, fitted, variance(kind)), s.z, tau2, s.observation);
+        for (arma::uword k = 0; k < m.n_cols; ++k) {
+          EXPECT_LE(arma::norm(s.observation.y.col(k) - s.matrix * m.col(k)),
+                    arma::norm(s.observation.y.col(k) - s.matrix * D.col(k)) * (1.0 + 1e-12));
+        }
+        raised = raised || residual(guided(*make(s.A, unguarded, variance(kind)), s.z, tau2,
+                                           s.observation)) > residual(D);
+      }
+    }
+    // DPS goes no farther than v = A^H r is long, and not against it.
+    Guided at;
+    make_dps_guidance(s.A, fitted, 1.0)->guide(s.z, tau2, s.observation, at);
+    const arma::cx_mat r = s.observation.y - s.matrix * D, v = s.matrix.t() * r;
+    for (arma::uword k = 0; k < r.n_cols; ++k) {
+      EXPECT_GE(std::real(arma::cdot(v.col(k), at.push.col(k))), 0.0);
+      EXPECT_LE(arma::norm(at.push.col(k)), std::sqrt(1.0 + tau2) * arma::norm(v.col(k)) /
+                                                arma::norm(r.col(k)) * (1.0 + 1e-12));
+    }
+  }
+  EXPECT_TRUE(raised) << "the derivative is not one that needs a guard";
+}
+
+TEST(Guidance, OfAFittedPriorDoesNotDiverge) {
+  Rng rng = test_rng(4);
+  const State s = mixture_state();
+  const arma::cx_mat S = 0.5 * rng.cx_normal(n_h, n_h);
+  WalkOptions options;
+  options.update = WalkUpdate::ancestral;
+  options.n_levels = 50;
+  const auto error_db = [&](bool fitted) {
+    return nmse_db(make_walk(std::shared_ptr<const Guidance>(make_gradient_guidance(
+                                 s.A, std::make_shared<FittedDenoiser>(s.denoiser, S, fitted), {})),
+                             options)
+                       ->estimate(s.observation)
+                       .h,
+                   s.h);
+  };
+  const double with = error_db(true), without = error_db(false);
+  seen("with the guard", with);
+  seen("without", without);
+  EXPECT_LT(with, 3.0);
+  EXPECT_GT(without, 20.0);
 }
 
 // z = m repeated at one level: the estimate for the prior C + tau2 I.

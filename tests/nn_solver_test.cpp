@@ -2,21 +2,23 @@
 #include <gtest/gtest.h>
 
 #include <chest/error.hpp>
-#include <chest/spec.hpp>
+#include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/coarse_to_fine.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
-#include <chest/estimators/catalog/catalog.hpp>
-#include <chest/estimators/diffusion/coarse_to_fine.hpp>
-#include <chest/estimators/diffusion/walk.hpp>
+#include <chest/spec.hpp>
 #include <chest/testing/estimator_contract.hpp>
 #include <filesystem>
+#include <tuple>
 
 #include "tests/support/network.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/refusal.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -153,6 +155,103 @@ TEST(ModelFile, KeepsErrorsAndSolvers) {
   expect_estimator_contract(*dmse, *context.A, observation, 1e-4);
 }
 
+/// A model that says what pigdm and dps were tuned to on pilots P.
+NetworkModel tuned_model(const arma::cx_mat& P) {
+  NetworkModel model = random_network_model(n_rx, n_tx);
+  model.errors.sigma2 = {0.01, 0.1, 1.0};
+  model.errors.mse = {0.005, 0.05, 0.4};
+  model.tuned.at("pigdm", TuningBudget::ours)
+      .put({"qpsk:2", P, {0.0, 10.0}, {"pigdm:levels=4", "pigdm:levels=3,walk=fresh"}, {0.5, 0.1}});
+  model.tuned.at("pigdm", TuningBudget::published)
+      .put({"qpsk:2", P, {0.0}, {"pigdm:levels=6"}, {0.4}});
+  model.tuned.at("dps", TuningBudget::ours)
+      .put({"qpsk:2", P, {0.0}, {"dps:levels=3,step=2"}, {0.4}});
+  return model;
+}
+
+// One table per method and budget; dmse's own is another.
+TEST(ModelFile, KeepsTunedMethods) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder / "model.h5";
+  Rng rng = test_rng(3);
+  NetworkModel model = tuned_model(rng.cx_normal(n_tx, 2));
+  save(file, model);
+  EXPECT_TRUE(load_network_model(file).solvers.empty());
+  model.solvers.put({"qpsk:2", rng.cx_normal(n_tx, 2), {0.0}, {"ep"}, {0.5}});
+  save(file, model);
+  const NetworkModel loaded = load_network_model(file);
+  ASSERT_EQ(loaded.solvers.choices.size(), 1u);
+  EXPECT_EQ(loaded.solvers.choices[0].solvers, (std::vector<std::string>{"ep"}));
+  ASSERT_EQ(loaded.tuned.methods.size(), 3u);
+  for (const TunedMethod& each : model.tuned.methods) {
+    const SolverTable* found = loaded.tuned.find(each.method, each.budget);
+    ASSERT_NE(found, nullptr) << each.method;
+    ASSERT_EQ(found->choices.size(), 1u);
+    const SolverChoice &have = found->choices[0], &want = each.table.choices[0];
+    EXPECT_EQ(have.solvers, want.solvers);
+    EXPECT_EQ(have.pilots, want.pilots);
+    EXPECT_TRUE(arma::approx_equal(have.P, want.P, "absdiff", 0.0));
+    EXPECT_TRUE(arma::approx_equal(have.mse, want.mse, "absdiff", 0.0));
+    EXPECT_TRUE(arma::approx_equal(have.snr_db, want.snr_db, "absdiff", 0.0));
+  }
+  EXPECT_EQ(loaded.tuned.find("dps", TuningBudget::published), nullptr);
+}
+
+TEST(Tuned, RunsWhatTheModelSays) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder / "model.h5";
+  Rng rng = test_rng(5);
+  const arma::cx_mat P = rng.cx_normal(n_tx, 2);
+  NetworkModel model = tuned_model(P);
+  save(file, model);
+  EstimatorContext context;
+  context.A = make_kronecker_observation(P, n_rx);
+  context.n_rx = n_rx;
+  context.n_tx = n_tx;
+  context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  const auto make = [&](const std::string& text) {
+    return make_estimator(parse_named_options(text), context);
+  };
+  Observation observation;
+  observation.y = rng.cx_normal(context.A->n_obs(), 3);
+  const std::vector<std::tuple<std::string, double, std::string>> expected{
+      {"pigdm:tuned=ours", 1.0, "pigdm:levels=4"},
+      {"pigdm:tuned=ours", 0.1, "pigdm:levels=3,walk=fresh"},
+      {"pigdm:tuned=published", 0.1, "pigdm:levels=6"},
+      {"dps:tuned=ours", 1.0, "dps:levels=3,step=2"}};
+  for (const auto& [text, sigma2, method] : expected) {
+    SCOPED_TRACE(text);
+    observation.sigma2 = sigma2;
+    const auto tuned = make(text);
+    EXPECT_EQ(tuned->name(), text);
+    EXPECT_EQ(tuned->method(sigma2), method);
+    EXPECT_EQ(max_difference(tuned->estimate(observation).h, make(method)->estimate(observation).h),
+              0.0);
+  }
+  observation.sigma2 = 0.1;
+  expect_estimator_contract(*make("pigdm:tuned=ours"), *context.A, observation, 1e-3);
+  // What the prior takes is handed on.
+  EXPECT_EQ(
+      max_difference(make("pigdm:tuned=ours,precision=float32")->estimate(observation).h,
+                     make("pigdm:levels=3,walk=fresh,precision=float32")->estimate(observation).h),
+      0.0);
+
+  EXPECT_TRUE(refused([&] { make("dps:tuned=published"); }, "chest calibrate MODEL --method dps"));
+  EXPECT_TRUE(refused([&] { make("score:tuned=ours"); }, "no tuned parameters of score"));
+  EXPECT_TRUE(refused([&] { make("pigdm:tuned=ours,levels=3"); }, "levels cannot be given"));
+  EXPECT_TRUE(refused([&] { make("pigdm:tuned=our"); }, "published"));
+  EXPECT_TRUE(refused([&] { make("pigdm:tuned=ours,prior=gmm"); }, "prior=network"));
+  EXPECT_TRUE(refused([&] { make("diffpir:start=sbl,from=1,tuned=ours"); }, "cannot be given"));
+  context.A = make_dense_observation(rng.cx_normal(12, n_h));
+  EXPECT_TRUE(refused([&] { make("pigdm:tuned=ours"); }, "pilots like these"));
+  // A file may say what would never end.
+  model.tuned.at("dps", TuningBudget::ours).put({"qpsk:2", P, {0.0}, {"dps:tuned=ours"}, {0.4}});
+  save(file, model);
+  context.A = make_kronecker_observation(P, n_rx);
+  context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
+  EXPECT_TRUE(refused([&] { make("dps:tuned=ours"); }, "choose again"));
+}
+
 TEST(NetworkSolvers, GradientMethodsRun) {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder / "model.h5";
@@ -217,6 +316,63 @@ TEST(Program, CalibratesAndRunsTheChoice) {
                  "--estimators", "diffpir:walk=feesh"});
   EXPECT_EQ(wrong.status(), 2);
   EXPECT_NE(wrong.err().find("fresh"), std::string::npos) << wrong.err();
+}
+
+TEST(Program, TunesOtherMethodsAndLeavesTheRest) {
+  const TemporaryFolder folder;
+  const std::string model = (folder / "model.h5").string();
+  const std::string tuned = (folder / "tuned.h5").string();
+  const std::string channels = (folder / "channels.h5").string();
+  NetworkModel before = random_network_model(n_rx, n_tx);
+  Rng rng = test_rng(6);
+  before.errors.sigma2 = {0.01, 1.0};
+  before.errors.mse = {0.005, 0.4};
+  before.solvers.put({"qpsk:2", rng.cx_normal(n_tx, 2), {0.0}, {"ep"}, {0.5}});
+  save(model, before);
+  Program generate(
+      {"generate", "scm", "--n-rx", "6", "--n-tx", "4", "--n-samples", "40", "--out", channels});
+  ASSERT_EQ(generate.status(), 0) << generate.err();
+  const std::vector<std::string> common{"calibrate", model,    "--channels", channels,
+                                        "--pilots",  "qpsk:2", "--snr=0",    "--n-channels",
+                                        "2",         "--out",  tuned};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = common;
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  };
+  Program calibrate(with({"--method", "red-diff,score", "--budget", "ours"}));
+  ASSERT_EQ(calibrate.status(), 0) << calibrate.err();
+  EXPECT_NE(calibrate.out().find("red-diff:tuned=ours"), std::string::npos) << calibrate.out();
+  const NetworkModel after = load_network_model(tuned);
+  EXPECT_EQ(after.solvers.choices.at(0).solvers, before.solvers.choices[0].solvers);
+  EXPECT_TRUE(arma::approx_equal(after.errors.mse, before.errors.mse, "absdiff", 0.0));
+  EXPECT_TRUE(after.calibration.empty());
+  ASSERT_EQ(after.tuned.methods.size(), 2u);
+  const SolverTable* score = after.tuned.find("score", TuningBudget::ours);
+  ASSERT_NE(score, nullptr);
+  ASSERT_EQ(score->choices.size(), 1u);
+  const std::string csv = (folder / "out.csv").string();
+  Program sweep({"sweep", "--channels", channels, "--model", tuned, "--pilots", "qpsk:2",
+                 "--estimators", "score:tuned=ours", "--snr=0", "--csv", csv});
+  ASSERT_EQ(sweep.status(), 0) << sweep.err();
+  EXPECT_NE(text_of(csv).find(score->choices[0].solvers[0]), std::string::npos) << text_of(csv);
+  Program info({"info", tuned});
+  ASSERT_EQ(info.status(), 0) << info.err();
+  EXPECT_NE(info.out().find("score:tuned=ours"), std::string::npos) << info.out();
+  // What makes no sense is said before anything is searched.
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong{
+      {{"--method", "dsp"}, "dps"},
+      {{"--method", "dps", "--budget", "mine"}, "published"},
+      {{"--method", "dps", "--precision-only"}, "precision-only"},
+      {{"--budget", "ours"}, "--method"},
+      {{"--method", "dps", "--candidates", "ep"}, "candidates"}};
+  for (const auto& [args, says] : wrong) {
+    std::vector<std::string> all = with(args);
+    all.push_back("--force");
+    Program refused(all);
+    EXPECT_EQ(refused.status(), 2) << refused.err();
+    EXPECT_NE(refused.err().find(says), std::string::npos) << refused.err();
+  }
 }
 
 }  // namespace

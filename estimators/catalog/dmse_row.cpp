@@ -1,4 +1,3 @@
-#include <map>
 #include <utility>
 
 #include <chest/error.hpp>
@@ -14,28 +13,6 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
-/// The solver that the model's calibration names at each noise level.
-class ChosenSolver final : public Estimator {
- public:
-  ChosenSolver(SolverChoice choice, std::map<std::string, std::shared_ptr<const Estimator>> solvers)
-      : choice_(std::move(choice)), solvers_(std::move(solvers)) {}
-
-  std::string name() const override { return "dmse"; }
-  const ObservationOperator& A() const override { return solvers_.begin()->second->A(); }
-  bool predicts_mse(double sigma2) const override { return at(sigma2).predicts_mse(sigma2); }
-  std::string warning(double sigma2) const override { return at(sigma2).warning(sigma2); }
-  std::string method(double sigma2) const override { return choice_.at(sigma2); }
-
- private:
-  void do_estimate(const Observation& observation, Estimate& out) const override {
-    at(observation.sigma2).estimate(observation, out);
-  }
-  const Estimator& at(double sigma2) const { return *solvers_.at(choice_.at(sigma2)); }
-
-  SolverChoice choice_;
-  std::map<std::string, std::shared_ptr<const Estimator>> solvers_;
-};
-
 /// What dmse runs on pilots that do not decorrelate where no calibration says otherwise.
 constexpr const char* default_solver = "ep";
 
@@ -45,17 +22,7 @@ std::unique_ptr<Estimator> make_chosen_solver(const Maker& maker, const PriorInU
   if (prior.model && P) {
     if (const SolverChoice* found = prior.model->solvers.nearest(*P)) choice = *found;
   }
-  std::map<std::string, std::shared_ptr<const Estimator>> solvers;
-  for (const std::string& solver : choice.solvers) {
-    if (solvers.count(solver)) continue;
-    try {
-      solvers[solver] = maker.other_estimator(solver);
-    } catch (const Error& error) {
-      throw Error(error.kind(), maker.spec().text + ": the calibrated solver '" + solver +
-                                    "' cannot run: " + error.what());
-    }
-  }
-  return std::make_unique<ChosenSolver>(std::move(choice), std::move(solvers));
+  return make_chosen(maker, std::move(choice));
 }
 
 std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {

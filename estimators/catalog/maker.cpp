@@ -130,11 +130,15 @@ std::string Maker::need_model(const std::string& kind, const std::string& how) c
 
 std::shared_ptr<const Estimator> Maker::other_estimator(const std::string& text) const {
   NamedOptions other = parse_named_options(text);
-  const CatalogEntry& entry = catalog_.entry(other.name);
-  if (entry.model == "dmse") {
-    if (other.name == spec_.name || other.name == "dmse") {
-      refuse(spec_.text + ": " + other.name + " cannot be used by " + spec_.name);
-    }
+  if (catalog_.entry(other.name).model == "dmse" &&
+      (other.name == spec_.name || other.name == "dmse")) {
+    refuse(spec_.text + ": " + other.name + " cannot be used by " + spec_.name);
+  }
+  return on_same_prior(std::move(other));
+}
+
+std::shared_ptr<const Estimator> Maker::on_same_prior(NamedOptions other) const {
+  if (catalog_.entry(other.name).model == "dmse") {
     if (other.file.empty()) other.file = spec_.file;
     for (const OptionInfo& option : prior_options.describe()) {
       const auto it = spec_.options.find(option.name);

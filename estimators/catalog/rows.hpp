@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/common/options.hpp>
+#include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/errors.hpp>
@@ -82,17 +84,36 @@ PriorInUse prior_in_use(const Maker& maker);
 /// Its errors, where an estimator cannot do without them.
 DenoiserErrors need_errors(const Maker& maker, const PriorInUse& prior);
 
-/// A row on a prior: its options are those of the table, then those of the prior.
+/// What the model says that a method was tuned to.
+struct TunedOptions {
+  std::optional<TuningBudget> budget{};
+};
+inline constexpr auto tuned_options = options_of<TunedOptions>(
+    option("tuned", &TunedOptions::budget, tuning_budget_names,
+           "runs the parameters that chest calibrate --method chose, with so many calls"));
+
+/// What a calibration chose, on the prior of the spec.
+std::unique_ptr<Estimator> make_chosen(const Maker& maker, SolverChoice choice);
+/// What a spec with `tuned` asks for.
+std::unique_ptr<Estimator> make_tuned(const Maker& maker);
+
+/// A row on a prior: its options are those of the table, `tuned` where chest calibrate --method knows it, then those of
+/// the prior.
 /// @param make  (const Maker&, const PriorInUse&, const Options&) -> std::unique_ptr<Estimator>
 template <class Options, class... Entries, class Make>
 CatalogRow prior_row(const std::string& name, const std::string& summary,
-                     const OptionTable<Options, Entries...>& table, Make make) {
+                     const OptionTable<Options, Entries...>& table, Make make,
+                     bool tunable = true) {
   CatalogRow out;
   out.entry = {name, summary, "dmse", table.describe()};
+  for (OptionInfo& option : tuned_options.describe()) {
+    if (tunable) out.entry.options.push_back(std::move(option));
+  }
   for (OptionInfo& option : prior_options.describe()) {
     out.entry.options.push_back(std::move(option));
   }
   out.make = [table, make](const Maker& maker) -> std::unique_ptr<Estimator> {
+    if (maker.spec().has("tuned")) return make_tuned(maker);
     const Options options = maker.options(table);
     return make(maker, prior_in_use(maker), options);
   };

@@ -16,11 +16,14 @@ CatalogRow solver_row(const char* name, const char* summary,
                       const OptionTable<Options, Entries...>& table,
                       std::unique_ptr<Estimator> (*make)(std::shared_ptr<const ObservationOperator>,
                                                          std::shared_ptr<const Denoiser>,
-                                                         const Options&)) {
-  return prior_row(name, summary, table,
-                   [make](const Maker& maker, const PriorInUse& prior, const Options& options) {
-                     return make(maker.context().A, prior.denoiser, options);
-                   });
+                                                         const Options&),
+                      bool tunable = true) {
+  return prior_row(
+      name, summary, table,
+      [make](const Maker& maker, const PriorInUse& prior, const Options& options) {
+        return make(maker.context().A, prior.denoiser, options);
+      },
+      tunable);
 }
 
 std::unique_ptr<Estimator> make_ep_from(const Maker& maker, const PriorInUse& prior,
@@ -71,7 +74,7 @@ void add_solver_rows(Catalog& catalog) {
                         opc_options, make_opc_from));
   catalog.add(solver_row("flowchef",
                          "steers an ODE by the data's gradient, not through the network (FlowChef)",
-                         flowchef_options, make_flowchef));
+                         flowchef_options, make_flowchef, false));
   catalog.add(solver_row("score",
                          "annealed Langevin with a scalar likelihood (score-based channel "
                          "estimation)",
@@ -80,9 +83,9 @@ void add_solver_rows(Catalog& catalog) {
                          red_diff_options, make_red_diff));
   catalog.add(solver_row("coarse-to-fine",
                          "stochastic ascent with a denoiser that is not told the noise level",
-                         coarse_to_fine_options, make_coarse_to_fine));
+                         coarse_to_fine_options, make_coarse_to_fine, false));
   catalog.add(solver_row("smc", "weighted particles: a reference for small arrays",
-                         particle_options, make_particles));
+                         particle_options, make_particles, false));
 }
 
 }  // namespace v0

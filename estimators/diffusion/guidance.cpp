@@ -34,6 +34,37 @@ bool isotropic(const VarianceModel& variance) {
   return is(variance.kind) && (!std::isfinite(variance.switch_tau2) || is(variance.above));
 }
 
+/// Keeps what a fitted prior's derivative makes of w, g = J^H w + K^T conj(w), to what a covariance over tau2 with
+/// eigenvalues 0 .. 1 could make of it: not against w, where it becomes 0, and not longer than w.
+void clip_gain(const arma::cx_mat& w, arma::cx_mat& g) {
+  for (arma::uword k = 0; k < w.n_cols; ++k) {
+    const double longest = arma::norm(w.col(k)), length = arma::norm(g.col(k));
+    const double along = std::real(arma::cdot(w.col(k), g.col(k)));
+    // The negation also meets what is not a number.
+    if (!(along > 0.0)) {
+      g.col(k).zeros();
+    } else if (length > longest) {
+      g.col(k) *= longest / length;
+    }
+  }
+}
+
+/// Shortens steps from D that would leave more of the residual r = y - A D than there is least of it on the way, so that
+/// no step raises it.
+void stop_at_least_residual(const ObservationOperator& A, const arma::cx_mat& r,
+                            arma::cx_mat& step) {
+  const arma::cx_mat seen = A.apply(step);
+  for (arma::uword k = 0; k < r.n_cols; ++k) {
+    const double power = std::pow(arma::norm(seen.col(k)), 2.0);
+    const double best = std::real(arma::cdot(seen.col(k), r.col(k)));
+    if (!(best > 0.0)) {
+      step.col(k).zeros();
+    } else if (best < power) {
+      step.col(k) *= best / power;
+    }
+  }
+}
+
 /// What all guidance has in common.
 class GuidanceBase : public Guidance {
  public:
@@ -55,6 +86,8 @@ class GuidanceBase : public Guidance {
   arma::cx_mat residual(const Observation& observation, const arma::cx_mat& x) const {
     return observation.y - A_->apply(x);
   }
+  /// Whether the derivative is that of something fitted, which need not be a covariance.
+  bool is_fitted() const { return denoiser_->sigma2_range().has_value(); }
 
   std::string name_;
   std::shared_ptr<const ObservationOperator> A_;
@@ -318,8 +351,16 @@ class ProximalGuidance final : public CovarianceGuidance {
           state.D + gamma * A_->adjoint(observation.y), out.m, options_.dds_steps, 0.0);
       return;
     }
-    const arma::cx_mat w = weigh(*state.Sigma, residual(observation, state.D), observation.sigma2);
-    out.m = state.D + state.Sigma->times(w);
+    const arma::cx_mat r = residual(observation, state.D);
+    const arma::cx_mat w = weigh(*state.Sigma, r, observation.sigma2);
+    out.m = state.Sigma->times(w);
+    if (state.derivative && is_fitted()) {
+      out.m /= tau2;
+      clip_gain(w, out.m);
+      out.m *= tau2;
+      stop_at_least_residual(*A_, r, out.m);
+    }
+    out.m += state.D;
   }
 
   std::string warning(double sigma2) const override {
@@ -350,10 +391,13 @@ class GradientGuidance final : public CovarianceGuidance {
     State state;
     out.push.reset();
     evaluate(z, tau2, true, state, out.calls);
-    const arma::cx_mat w = weigh(*state.Sigma, residual(observation, state.D), observation.sigma2);
+    const arma::cx_mat r = residual(observation, state.D);
+    const arma::cx_mat w = weigh(*state.Sigma, r, observation.sigma2);
     state.derivative->pull_back(w, out.m);
     ++out.calls;
+    if (is_fitted()) clip_gain(w, out.m);
     out.m *= legacy_weight_ ? tau2 * state.Sigma->isotropic() : tau2;
+    if (is_fitted()) stop_at_least_residual(*A_, r, out.m);
     out.m += state.D;
   }
 
@@ -377,7 +421,9 @@ class DpsGuidance final : public GuidanceBase {
     const auto at = denoiser_->linearise(z, tau2);
     out.m = at->D();
     const arma::cx_mat r = residual(observation, out.m);
-    at->pull_back(A_->adjoint(r), out.push);
+    const arma::cx_mat v = A_->adjoint(r);
+    at->pull_back(v, out.push);
+    if (is_fitted()) clip_gain(v, out.push);
     for (arma::uword k = 0; k < z.n_cols; ++k) {
       out.push.col(k) *= zeta_ * std::sqrt(1.0 + tau2) / (arma::norm(r.col(k)) + 1e-12);
     }

@@ -139,8 +139,10 @@ std::string ScoreOptions::why_invalid() const { return score_options.why_invalid
 std::unique_ptr<Estimator> make_score(OperatorPtr A, DenoiserPtr denoiser,
                                       const ScoreOptions& options) {
   check("score", options);
-  WalkOptions walk = walk_of(WalkUpdate::langevin, options.n_levels);
-  walk.inner = options.inner;
+  constexpr arma::uword published_levels = 2311, published_inner = 3;
+  WalkOptions walk =
+      walk_of(WalkUpdate::langevin, options.published ? published_levels : options.n_levels);
+  walk.inner = options.published ? published_inner : options.inner;
   walk.langevin_step = options.step;
   walk.langevin_noise = options.noise;
   walk.n_runs = options.n_runs;

@@ -68,5 +68,20 @@ std::string SolverTable::why_invalid() const {
   return {};
 }
 
+const SolverTable* TunedMethods::find(const std::string& method, TuningBudget budget) const {
+  for (const TunedMethod& each : methods) {
+    if (each.method == method && each.budget == budget) return &each.table;
+  }
+  return nullptr;
+}
+
+SolverTable& TunedMethods::at(const std::string& method, TuningBudget budget) {
+  for (TunedMethod& each : methods) {
+    if (each.method == method && each.budget == budget) return each.table;
+  }
+  methods.push_back({method, budget, {}});
+  return methods.back().table;
+}
+
 }  // namespace v0
 }  // namespace chest

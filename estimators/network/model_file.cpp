@@ -7,6 +7,7 @@
 
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
+#include <chest/estimators/common/enum_names.hpp>
 #include <chest/estimators/common/model_file.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -52,11 +53,12 @@ DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
   return errors;
 }
 
-SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
+/// What one group holds, a choice per pilot matrix.
+SolverTable read_solvers(const ArchiveReader& archive, const std::string& from, arma::uword n_tx) {
   SolverTable table;
-  if (!archive.has("/solvers")) return table;
-  for (const std::string& name : archive.list("/solvers")) {
-    const std::string group = "/solvers/" + name;
+  if (!archive.has(from)) return table;
+  for (const std::string& name : archive.list(from)) {
+    const std::string group = from + "/" + name;
     SolverChoice choice;
     choice.P = archive.read_cx_mat(group + "/P");
     choice.snr_db = read_vec(archive, group + "/snr_db", 10'000);
@@ -78,6 +80,30 @@ SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
   }
   if (const std::string why = table.why_invalid(); !why.empty()) throw_format(archive.file(), why);
   return table;
+}
+
+void write_solvers(ArchiveWriter& archive, const std::string& to, const SolverTable& table) {
+  for (std::size_t i = 0; i < table.choices.size(); ++i) {
+    const SolverChoice& choice = table.choices[i];
+    const std::string group = to + "/" + std::to_string(i);
+    archive.write(group + "/P", choice.P);
+    write_vec(archive, group + "/snr_db", choice.snr_db);
+    write_vec(archive, group + "/mse", choice.mse);
+    archive.attribute(group, "pilots", choice.pilots);
+    archive.attribute(group, "solvers", Json(choice.solvers).dump());
+  }
+}
+
+TunedMethods read_tuned(const ArchiveReader& archive, arma::uword n_tx) {
+  TunedMethods tuned;
+  if (!archive.has("/tuned")) return tuned;
+  for (const std::string& method : archive.list("/tuned")) {
+    for (const auto& [budget, name] : tuning_budget_names) {
+      const SolverTable table = read_solvers(archive, "/tuned/" + method + "/" + name, n_tx);
+      if (!table.empty()) tuned.methods.push_back({method, budget, table});
+    }
+  }
+  return tuned;
 }
 
 PrecisionLosses read_precision(const ArchiveReader& archive, std::size_t n_hidden) {
@@ -235,14 +261,11 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
       archive.write("/errors/full", {n, n_h, n_h}, values.data());
     }
   }
-  for (std::size_t i = 0; i < model.solvers.choices.size(); ++i) {
-    const SolverChoice& choice = model.solvers.choices[i];
-    const std::string group = "/solvers/" + std::to_string(i);
-    archive.write(group + "/P", choice.P);
-    write_vec(archive, group + "/snr_db", choice.snr_db);
-    write_vec(archive, group + "/mse", choice.mse);
-    archive.attribute(group, "pilots", choice.pilots);
-    archive.attribute(group, "solvers", Json(choice.solvers).dump());
+  write_solvers(archive, "/solvers", model.solvers);
+  for (const TunedMethod& each : model.tuned.methods) {
+    write_solvers(archive,
+                  "/tuned/" + each.method + "/" + name_of(tuning_budget_names, each.budget),
+                  each.table);
   }
   if (!model.precision.empty()) {
     write_vec(archive, "/precision/snr_db", model.precision.snr_db);
@@ -292,7 +315,8 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
     model.sizes = read_sizes(archive, model.arrays);
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
-  model.solvers = read_solvers(archive, model.n_tx);
+  model.solvers = read_solvers(archive, "/solvers", model.n_tx);
+  model.tuned = read_tuned(archive, model.n_tx);
   model.precision = read_precision(archive, model.network.hidden.size());
   if (archive.has("/losses/train")) {
     model.train_losses = read_vec(archive, "/losses/train", most_epochs);

@@ -147,6 +147,8 @@ class Maker {
 
   /// An estimator that this one uses, on the same prior where it needs one.
   std::shared_ptr<const Estimator> other_estimator(const std::string& text) const;
+  /// The same of any name: what a model's calibration says to run.
+  std::shared_ptr<const Estimator> on_same_prior(NamedOptions other) const;
 
   /// The model file of this kind: the one that the spec names, or the only one given; empty when
   /// none was given. Its sizes are those of the channels, and on a grid it is a model of grids.

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace chest {
@@ -32,6 +33,31 @@ struct SolverTable {
   void put(SolverChoice choice);
   /// Empty when usable; otherwise one sentence naming what does not fit.
   std::string why_invalid() const;
+};
+
+/// How many calls a method may make while its parameters are chosen.
+enum class TuningBudget {
+  ours,      ///< at most the 50 calls that dmse's own choice makes
+  published  ///< as many as where the method was published
+};
+inline constexpr std::pair<TuningBudget, const char*> tuning_budget_names[] = {
+    {TuningBudget::ours, "ours"}, {TuningBudget::published, "published"}};
+
+/// A method with the parameters that validation channels found best, per pilots and SNR.
+struct TunedMethod {
+  std::string method;  ///< its name in the catalog: "pigdm"
+  TuningBudget budget = TuningBudget::ours;
+  SolverTable table;  ///< its solvers are the method with options
+};
+
+/// Tuned methods, one for each name and budget.
+struct TunedMethods {
+  std::vector<TunedMethod> methods;
+
+  /// Null when it was not tuned.
+  const SolverTable* find(const std::string& method, TuningBudget budget) const;
+  /// The table of a method, empty when it was not tuned.
+  SolverTable& at(const std::string& method, TuningBudget budget);
 };
 
 }  // namespace v0

@@ -45,6 +45,7 @@ struct NetworkModel {
   Calibration calibration;
   DenoiserErrors errors;      ///< of one call, with angular; empty when not measured
   SolverTable solvers;        ///< for pilots that do not decorrelate; empty when not calibrated
+  TunedMethods tuned;         ///< other methods with parameters of their own; empty when not tuned
   PrecisionLosses precision;  ///< empty when not measured
   /// Power normalisation of the fitting channels: "none", or "h * factor".
   double channel_scale = 1.0;
