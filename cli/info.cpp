@@ -81,7 +81,11 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     out << file.string() << ": model of lmmse, " << sizes << '\n'
         << "  C         " << (model.grid.empty() ? to_string(model.kind) : "along each axis")
         << ", from " << model.n_samples << " channels"
-        << (model.shrinkage > 0.0 ? ", shrunk by " + number_text(model.shrinkage) : "") << '\n'
+        << (model.shrinkage > 0.0
+                ? (model.kind == CovarianceKind::full ? ", shrunk by " : ", towards sums by ") +
+                      number_text(model.shrinkage)
+                : "")
+        << '\n'
         << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else if (kind == "gmm") {

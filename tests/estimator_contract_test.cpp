@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <chest/estimators/catalog/catalog.hpp>
-#include <chest/spec.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/parallel.hpp>
+#include <chest/spec.hpp>
 #include <chest/testing/estimator_contract.hpp>
 #include <set>
 
@@ -39,6 +39,7 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
   const std::vector<std::string> any_pilots{"ls",
                                             "lmmse",
                                             "lmmse:loading=0.1",
+                                            "lmmse:iterative,tolerance=1e-12",
                                             "genie",
                                             "gmm",
                                             "lmmse:snr=+3",
