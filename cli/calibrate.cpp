@@ -25,7 +25,11 @@ namespace {
 
 /// What dmse chooses from, at most 50 calls each.
 constexpr const char* default_candidates =
-    "ep,ep:damping=0.3,iterations=30,diffpir,diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
+    "lmmse,ep,ep:damping=0.3,iterations=30,ep:variance=angular,fallback=lmmse,diffpir,diffpir:"
+    "walk=fresh,to=0.1,levels=10,runs=5,"
+    "diffpir:start=lmmse,from=0.1,levels=8,"
+    "diffpir:start=lmmse,from=0.3,levels=10,"
+    "diffpir:start=lmmse,walk=fresh,from=1,to=0.1,levels=8,runs=5,"
     "diffpir:start=sbl,from=0.3,levels=10,"
     "diffpir:start=sbl,from=1,levels=10,"
     "diffpir:start=sbl,from=3,to=0.01,levels=10,"
@@ -98,7 +102,7 @@ void declare(CommandLine& line, CalibrateOptions& o) {
   line.flag("snr", &o.snr, "RANGE", "SNRs of the choice, in dB");
   line.flag("candidates", &o.candidates, "ESTIMATORS",
             "estimators to choose from, as in chest sweep")
-      .default_text = "ep, diffpir and twelve of their settings";
+      .default_text = "lmmse, ep, diffpir and settings of the two";
   line.flag("n-channels", &o.n_channels, "N", "channels of the choice, spread over --samples");
   o.common.add(line, "of the noise");
   line.flag("bfloat16", &o.bfloat16, "convolves in bfloat16 while choosing");
@@ -142,7 +146,7 @@ sim::Results try_solvers(const CalibrateOptions& o, const NetworkModel& model,
   const auto make = [&](const std::string& name,
                         const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
-    if (o.bfloat16) spec.options["bfloat16"] = "";
+    if (o.bfloat16 && catalog.entry(spec.name).model == "dmse") spec.options["bfloat16"] = "";
     return make_for(catalog, spec, known, A);
   };
   return sim::run_sweep(spread(held_out, o.n_channels), {}, make, options, control);
@@ -211,6 +215,10 @@ int calibrate(const Args& args, Context& context) {
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
   model.precision = {};  // what follows is measured in float32
   if (!o.precision_only) calibrate_model(model, held_out, run, o.full);
+  // Those of the channels of the fit are of more channels.
+  if (!is_grid && model.second_moments.empty()) {
+    model.second_moments = fit_structured_covariance(held_out, CovarianceKind::kronecker);
+  }
   add_tuning_data(model.tuning_data, dataset.info(), hash);
   if (run.networks.device == "cpu") {
     model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);

@@ -317,6 +317,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
   if (fit.bfloat16) calibration.networks.precision = NetworkPrecision::bfloat16;
   calibrate_model(model, held_out, calibration);
+  if (!samples.grid.is_grid()) {
+    model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
+  }
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);

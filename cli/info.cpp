@@ -129,6 +129,10 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     }
     if (!model.training_data.empty()) out << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
+    if (!model.second_moments.empty()) {
+      out << "  moments   second moments as " << to_string(model.second_moments.kind())
+          << " covariance, for lmmse\n";
+    }
     if (model.calibration.empty()) {
       out << "  calls     not calibrated: 3 at every SNR\n";
     } else {

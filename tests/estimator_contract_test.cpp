@@ -52,6 +52,8 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
                                             "dmse:prior=gmm",
                                             "ep:prior=gmm",
                                             "ep:prior=lmmse,iterations=4,fallback=none",
+                                            "ep:prior=gmm,variance=angular",
+                                            "ep:prior=gmm,variance=rows,iterations=4",
                                             "diffpir:prior=gmm,levels=4",
                                             "diffpir:prior=gmm,levels=4,start=sbl,walk=fresh",
                                             "ddnm:prior=gmm,levels=4",

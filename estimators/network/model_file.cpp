@@ -80,6 +80,23 @@ SolverTable read_solvers(const ArchiveReader& archive, arma::uword n_tx) {
   return table;
 }
 
+ChannelCovariance read_second_moments(const ArchiveReader& archive, arma::uword n_rx,
+                                      arma::uword n_tx) {
+  const std::string group = "/second_moments";
+  if (!archive.has(group)) return {};
+  CovarianceKind kind = CovarianceKind::full;
+  try {
+    kind = covariance_kind_from_string(archive.text_attribute(group, "covariance").value_or(""));
+  } catch (const Error& error) {
+    throw_format(archive.file(), group + ": " + error.what());
+  }
+  ChannelCovariance C = load_channel_covariance(archive, group, kind);
+  if (C.n_rx() != n_rx || C.n_tx() != n_tx) {
+    throw_format(archive.file(), group + " is for other antennas; calibrate the model again");
+  }
+  return C;
+}
+
 PrecisionLosses read_precision(const ArchiveReader& archive, std::size_t n_hidden) {
   PrecisionLosses out;
   if (!archive.has("/precision/snr_db")) return out;
@@ -152,6 +169,11 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
       archive.write("/errors/full", {n, n_h, n_h}, values.data());
     }
   }
+  if (!model.second_moments.empty()) {
+    save(archive, "/second_moments", model.second_moments);
+    archive.attribute("/second_moments", "covariance",
+                      std::string(to_string(model.second_moments.kind())));
+  }
   for (std::size_t i = 0; i < model.solvers.choices.size(); ++i) {
     const SolverChoice& choice = model.solvers.choices[i];
     const std::string group = "/solvers/" + std::to_string(i);
@@ -219,6 +241,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
     calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
+  model.second_moments = read_second_moments(archive, model.n_rx, model.n_tx);
   model.solvers = read_solvers(archive, model.n_tx);
   model.precision = read_precision(archive, model.network.hidden.size());
   if (archive.has("/losses/train")) {
