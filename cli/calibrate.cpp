@@ -81,7 +81,7 @@ std::vector<SolverChoice> choices_of(const sim::Results& results) {
 struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   arma::uword n_channels = 64;
-  bool force = false, bfloat16 = false, precision_only = false, full = false;
+  bool force = false, bfloat16 = false, precision_only = false, full = false, solvers_only = false;
   ChannelFlags channels;
   CommonFlags common;
 };
@@ -100,6 +100,9 @@ void declare(CommandLine& line, CalibrateOptions& o) {
             "as in chest sweep; none: no solvers; left out: qpsk and dft with a quarter, half and "
             "three quarters of n_tx slots, and qpsk with n_tx");
   line.flag("snr", &o.snr, "RANGE", "SNRs of the choice, in dB");
+  line.flag(
+      "solvers-only", &o.solvers_only,
+      "chooses solvers, and leaves the rest as it is, but for second moments that are not there");
   line.flag("candidates", &o.candidates, "ESTIMATORS",
             "estimators to choose from, as in chest sweep")
       .default_text = "lmmse, ep, diffpir and settings of the two";
@@ -185,6 +188,9 @@ int calibrate(const Args& args, Context& context) {
     refuse("--pilots: solvers are chosen for the pilots of matrices, the model is for grids");
   }
   const bool chooses = o.pilots != "none" && !is_grid;
+  if (o.solvers_only && (o.precision_only || o.full || !chooses)) {
+    refuse("--solvers-only excludes --precision-only, --full, --pilots none and models of grids");
+  }
   const sim::SweepOptions options = sweep_options(
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
   const Dataset dataset = o.channels.open();
@@ -213,18 +219,18 @@ int calibrate(const Args& args, Context& context) {
   const TerminalControl terminal(context.quiet);
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
-  model.precision = {};  // what follows is measured in float32
-  if (!o.precision_only) calibrate_model(model, held_out, run, o.full);
+  if (!o.solvers_only) model.precision = {};  // what follows is measured in float32
+  if (!o.precision_only && !o.solvers_only) calibrate_model(model, held_out, run, o.full);
   // Those of the channels of the fit are of more channels.
-  if (!is_grid && model.second_moments.empty()) {
+  if (!o.precision_only && !is_grid && model.second_moments.empty()) {
     model.second_moments = fit_structured_covariance(held_out, CovarianceKind::kronecker);
   }
   add_tuning_data(model.tuning_data, dataset.info(), hash);
-  if (run.networks.device == "cpu") {
+  if (run.networks.device == "cpu" && !o.solvers_only) {
     model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);
   }
-  if (!o.precision_only) print(model.calibration, context.out);
-  print(model.precision, context.out);
+  if (!o.precision_only && !o.solvers_only) print(model.calibration, context.out);
+  if (!o.solvers_only) print(model.precision, context.out);
   if (o.precision_only) model.n_tx = n_tx_before;
   // The solvers are tried with the model as it will be.
   save(o.to, model);
