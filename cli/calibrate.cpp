@@ -25,8 +25,9 @@ namespace {
 
 /// What dmse chooses from, at most 50 calls each.
 constexpr const char* default_candidates =
-    "lmmse,ep,ep:damping=0.3,iterations=30,ep:variance=angular,fallback=lmmse,diffpir,diffpir:"
-    "walk=fresh,to=0.1,levels=10,runs=5,"
+    "lmmse,ep,ep:damping=0.3,iterations=30,ep:variance=angular,fallback=lmmse,"
+    "diffpir,"
+    "diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
     "diffpir:start=lmmse,from=0.1,levels=8,"
     "diffpir:start=lmmse,from=0.3,levels=10,"
     "diffpir:start=lmmse,walk=fresh,from=1,to=0.1,levels=8,runs=5,"
@@ -38,6 +39,11 @@ constexpr const char* default_candidates =
     "diffpir:start=sbl,walk=fresh,from=3,to=0.03,levels=8,runs=6,"
     "diffpir:start=omp,walk=fresh,from=3,to=0.001,levels=10,runs=5,"
     "diffpir:start=omp,walk=fresh,from=10,to=0.03,levels=10,runs=5";
+
+/// Besides, for a network that predicts its error per angle.
+constexpr const char* candidates_with_a_head =
+    ",ep:variance=head,damping=0.1,iterations=5,fallback=lmmse,"
+    "ep:variance=head,damping=0.2,iterations=10,fallback=lmmse";
 
 std::string default_pilots(arma::uword n_tx) {
   std::string text;
@@ -190,6 +196,9 @@ int calibrate(const Args& args, Context& context) {
   const bool chooses = o.pilots != "none" && !is_grid;
   if (o.solvers_only && (o.precision_only || o.full || !chooses)) {
     refuse("--solvers-only excludes --precision-only, --full, --pilots none and models of grids");
+  }
+  if (o.candidates == default_candidates && model.network.variance) {
+    o.candidates += candidates_with_a_head;
   }
   const sim::SweepOptions options = sweep_options(
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);

@@ -170,7 +170,7 @@ class Ep final : public Estimator {
       angles_->forward(x1, x1);
       const arma::vec g1_next = arma::max(message_precision(v1, g2), of_prior);
       next = x1 + scaled_rows(g2 / g1_next, x1 - r2);
-      const double share = i == 0 ? 1.0 : options_.damping;
+      const double share = options_.damping;
       if (i + 1 == options_.n_iterations) {
         for (arma::uword k = 0; k < n; ++k) {
           const arma::vec moves = arma::square(arma::abs(next.col(k) - r1.col(k)));

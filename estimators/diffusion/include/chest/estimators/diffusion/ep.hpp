@@ -30,7 +30,8 @@ inline constexpr std::pair<EpVariance, const char*> ep_variance_names[] = {
 
 struct EpOptions {
   arma::uword n_iterations = 20;  ///< denoiser calls, >= 1
-  double damping = 0.5;           ///< share of the new message from the second iteration on, (0, 1]
+  /// Share of the new message, (0, 1]; with one variance from the second iteration on.
+  double damping = 0.5;
   EpVariance variance = EpVariance::analytic;
   /// Estimates the channels whose messages do not settle: those that move by more than their own
   /// standard deviation in the last iteration, or leave the range of numbers. Null: they keep what
@@ -47,7 +48,7 @@ struct EpOptions {
 inline constexpr auto ep_options = options_of<EpOptions>(
     option("iterations", &EpOptions::n_iterations, within(1, 100'000), "denoiser calls"),
     option("damping", &EpOptions::damping, up_to(0, 1),
-           "share of the new message from the second iteration on"),
+           "share of the new message; variance=analytic: from the second iteration on"),
     option("variance", &EpOptions::variance, ep_variance_names,
            "of the network's message: one, per receive angle, per angle, per angle and channel"),
     option("fallback", &EpOptions::fallback, "estimates the channels that do not settle")
