@@ -440,7 +440,7 @@ SampleReader for_steps(const SampleReader& channels, const NetworkModel& model, 
 std::unique_ptr<Denoiser> fit_like(const AnalysisInput& in, const SampleReader& channels,
                                    std::uint64_t seed) {
   const PriorModel& prior = in.prior;
-  if (prior.kind == "lmmse") return make_gaussian_denoiser(fit_lmmse(channels).C);
+  if (prior.kind == "lmmse") return make_gaussian_denoiser(fit_lmmse(channels).C.C());
   if (prior.kind == "gmm") {
     GmmFitOptions fit;
     fit.covariance = prior.mixture->kind();

@@ -29,7 +29,12 @@ namespace {
 
 /// What dmse chooses from, at most 50 calls each.
 constexpr const char* default_candidates =
-    "ep,ep:damping=0.3,iterations=30,diffpir,diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
+    "lmmse,ep,ep:damping=0.3,iterations=30,ep:variance=angular,fallback=lmmse,"
+    "diffpir,"
+    "diffpir:walk=fresh,to=0.1,levels=10,runs=5,"
+    "diffpir:start=lmmse,from=0.1,levels=8,"
+    "diffpir:start=lmmse,from=0.3,levels=10,"
+    "diffpir:start=lmmse,walk=fresh,from=1,to=0.1,levels=8,runs=5,"
     "diffpir:start=sbl,from=0.3,levels=10,"
     "diffpir:start=sbl,from=1,levels=10,"
     "diffpir:start=sbl,from=3,to=0.01,levels=10,"
@@ -38,6 +43,11 @@ constexpr const char* default_candidates =
     "diffpir:start=sbl,walk=fresh,from=3,to=0.03,levels=8,runs=6,"
     "diffpir:start=omp,walk=fresh,from=3,to=0.001,levels=10,runs=5,"
     "diffpir:start=omp,walk=fresh,from=10,to=0.03,levels=10,runs=5";
+
+/// Besides, for a network that predicts its error per angle.
+constexpr const char* candidates_with_a_head =
+    ",ep:variance=head,damping=0.1,iterations=5,fallback=lmmse,"
+    "ep:variance=head,damping=0.2,iterations=10,fallback=lmmse";
 
 std::string default_pilots(arma::uword n_tx) {
   std::string text;
@@ -82,7 +92,7 @@ struct CalibrateOptions {
   std::string file, to, snr = "-10:5:30", pilots, candidates = default_candidates;
   std::string methods, budgets = "ours,published";
   arma::uword n_channels = 64;
-  bool force = false, bfloat16 = false, precision_only = false, full = false;
+  bool force = false, bfloat16 = false, precision_only = false, full = false, solvers_only = false;
   ChannelFlags channels;
   CommonFlags common;
 };
@@ -101,9 +111,12 @@ void declare(CommandLine& line, CalibrateOptions& o) {
             "as in chest sweep; none: no solvers; left out: qpsk and dft with a quarter, half and "
             "three quarters of n_tx slots, and qpsk with n_tx");
   line.flag("snr", &o.snr, "RANGE", "SNRs of the choice, in dB");
+  line.flag(
+      "solvers-only", &o.solvers_only,
+      "chooses solvers, and leaves the rest as it is, but for second moments that are not there");
   line.flag("candidates", &o.candidates, "ESTIMATORS",
             "estimators to choose from, as in chest sweep")
-      .default_text = "ep, diffpir and twelve of their settings";
+      .default_text = "lmmse, ep, diffpir and settings of the two";
   line.flag("n-channels", &o.n_channels, "N", "channels of the choice, spread over --samples");
   line.section("other methods (what is measured above stays as it is)");
   line.flag(
@@ -155,7 +168,7 @@ sim::EstimatorFactory factory_of(const CalibrateOptions& o, const std::string& f
   return [known, bfloat16 = o.bfloat16, &catalog](
              const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
-    if (bfloat16) spec.options["bfloat16"] = "";
+    if (bfloat16 && catalog.entry(spec.name).model == "dmse") spec.options["bfloat16"] = "";
     return std::shared_ptr<const Estimator>(make_for(catalog, spec, known, A));
   };
 }
@@ -312,6 +325,12 @@ int calibrate(const Args& args, Context& context) {
            std::string(is_grid ? ", the model is for grids" : ": --pilots is none"));
   }
   const bool chooses = o.pilots != "none" && !is_grid;
+  if (o.solvers_only && (o.precision_only || o.full || !chooses)) {
+    refuse("--solvers-only excludes --precision-only, --full, --pilots none and models of grids");
+  }
+  if (o.candidates == default_candidates && model.network.variance) {
+    o.candidates += candidates_with_a_head;
+  }
   const sim::SweepOptions options = sweep_options(
       o, chooses && !o.pilots.empty() ? o.pilots : default_pilots(model.n_tx), context.catalog);
   const Dataset dataset = o.channels.open();
@@ -350,16 +369,20 @@ int calibrate(const Args& args, Context& context) {
 
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
-  model.precision = {};  // what follows is measured in float32
-  if (!o.precision_only) calibrate_model(model, held_out, run, o.full);
+  if (!o.solvers_only) model.precision = {};  // what follows is measured in float32
+  if (!o.precision_only && !o.solvers_only) calibrate_model(model, held_out, run, o.full);
+  // Those of the channels of the fit are of more channels.
+  if (!o.precision_only && !is_grid && !is_for_many && model.second_moments.empty()) {
+    model.second_moments = fit_structured_covariance(held_out, CovarianceKind::kronecker);
+  }
   add_tuning_data(model.tuning_data, dataset.info(), hash);
-  if (run.networks.device == "cpu") {
+  if (run.networks.device == "cpu" && !o.solvers_only) {
     model.precision = measure_precision(model, held_out, run.seed, run.n_threads, run.control);
     // Where bytes saturate was found for the largest arrays alone.
     if (is_for_many) model.precision.int8.reset();
   }
-  if (!o.precision_only) print(model.calibration, context.out);
-  print(model.precision, context.out);
+  if (!o.precision_only && !o.solvers_only) print(model.calibration, context.out);
+  if (!o.solvers_only) print(model.precision, context.out);
   if (o.precision_only) model.n_tx = n_tx_before;
   // The solvers are tried with the model as it will be.
   save(o.to, model);

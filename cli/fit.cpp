@@ -128,7 +128,7 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
   const Shrinkage shrinkage = shrinkage_from_string(options.shrinkage);
   const Dataset dataset = options.channels.open();
   const SampleRange range = options.channels.range(dataset);
-  check_covariance_size(dataset.info(), options.channels);
+  if (kind == CovarianceKind::full) check_covariance_size(dataset.info(), options.channels);
   const SampleReader samples = options.channels.samples_of(dataset, range);
   LmmseModel model = fit_lmmse(samples, kind, shrinkage);
   check_comb(options, dataset.info());
@@ -137,7 +137,8 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
          std::to_string(samples.n_h()) + " entries; " +
          (model.shrinkage > 0.0 ? "the covariance is shrunk, fit more where there are any"
                                 : "this covariance is too sure of what it has not seen, fit more "
-                                  "channels, --covariance toeplitz or --shrinkage ledoit-wolf"));
+                                  "channels, --covariance toeplitz, kronecker or dft, or "
+                                  "--shrinkage ledoit-wolf"));
   }
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range);
@@ -148,7 +149,8 @@ int fit_lmmse_model(const FitOptions& options, const CommandLine& line, Context&
               << (model.grid.empty() ? to_string(kind) : "separable") << " covariance of "
               << model.n_samples << " channels";
   if (model.shrinkage > 0.0) {
-    context.out << ", shrunk by " << number_text(std::round(1e4 * model.shrinkage) / 1e4);
+    context.out << (kind == CovarianceKind::full ? ", shrunk by " : ", towards sums by ")
+                << number_text(std::round(1e4 * model.shrinkage) / 1e4);
   }
   context.out << '\n';
   return 0;
@@ -333,6 +335,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   calibrate_model(model,
                   fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
                   calibration);
+  if (!samples.grid.is_grid() && fit.arrays.empty()) {
+    model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
+  }
   model.channel_scale = dataset.info().scale;
   model.training_data = training_data(dataset.info(), range, validation);
   model.provenance = line.provenance(fit.seed);
@@ -432,7 +437,7 @@ void declare(CommandLine& line, FitOptions& options) {
   line.flag("shrinkage", &options.shrinkage, "auto|none|ledoit-wolf",
             "lmmse: towards white; auto: of few channels");
   line.flag("covariance", &options.covariance, "full|kronecker|toeplitz|dft|factors",
-            "lmmse: full (default), or toeplitz: block-Toeplitz, for uniform linear arrays; gmm: "
+            "what is kept of a covariance; lmmse: full (default), kronecker, toeplitz or dft; gmm: "
             "any (default dft)");
   declare_mixture(line, options.mixture);
   declare_training(line, options.network);

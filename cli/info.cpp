@@ -94,7 +94,11 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     out << file.string() << ": model of lmmse, " << sizes << '\n'
         << "  C         " << (model.grid.empty() ? to_string(model.kind) : "along each axis")
         << ", from " << model.n_samples << " channels"
-        << (model.shrinkage > 0.0 ? ", shrunk by " + number_text(model.shrinkage) : "") << '\n'
+        << (model.shrinkage > 0.0
+                ? (model.kind == CovarianceKind::full ? ", shrunk by " : ", towards sums by ") +
+                      number_text(model.shrinkage)
+                : "")
+        << '\n'
         << "  data      " << model.training_data << '\n';
     print_provenance(model.provenance, out);
   } else if (kind == "gmm") {
@@ -140,6 +144,10 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     const std::string adapted = adapted_text(model.training_data);
     if (!adapted.empty()) out << "  adapted   " << adapted << '\n';
     print_provenance(model.provenance, out);
+    if (!model.second_moments.empty()) {
+      out << "  moments   second moments as " << to_string(model.second_moments.kind())
+          << " covariance, for lmmse\n";
+    }
     if (model.calibration.empty()) {
       out << "  calls     not calibrated: 3 at every SNR\n";
     } else {

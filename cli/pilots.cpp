@@ -307,7 +307,13 @@ void read_models(Setting& s, const Dataset& dataset) {
     if (info.kind == "gmm") {
       s.mixture = std::make_shared<const GaussianMixture>(load_gmm_model(info.file).prior);
     } else if (info.kind == "lmmse") {
-      s.C = load_lmmse_model(info.file).C;
+      const ChannelCovariance C = load_lmmse_model(info.file).C;
+      if (C.n_h() > most_formed_entries) {
+        refuse(info.file.string() + ": the covariance of " + std::to_string(C.n_h()) +
+               " entries is formed as a matrix here, which is done up to " +
+               std::to_string(most_formed_entries));
+      }
+      s.C = C.dense();
     }
     if (info.kind == "gmm" || info.kind == "lmmse") s.covariance_of = info.file.string();
   }

@@ -60,7 +60,9 @@ PriorModel load_prior_model(const std::filesystem::path& file, const CommonFlags
   if (info.kind == "lmmse") {
     const LmmseModel model = load_lmmse_model(file);
     out.mixture = std::make_shared<const GaussianMixture>(gaussian_prior(model.C));
-    out.denoiser = make_gaussian_denoiser(model.C);
+    out.denoiser = out.mixture->kind() == MixtureCovariance::full
+                       ? make_gaussian_denoiser(out.mixture->covariances[0])
+                       : make_gaussian_mixture_denoiser(*out.mixture);
   } else if (info.kind == "gmm") {
     out.mixture = std::make_shared<const GaussianMixture>(load_gmm_model(file).prior);
     out.denoiser = make_gaussian_mixture_denoiser(*out.mixture);

@@ -319,6 +319,26 @@ GaussianMixture gaussian_prior(arma::cx_mat C) {
   return {arma::vec{1.0}, mean, {std::move(C)}};
 }
 
+GaussianMixture gaussian_prior(const ChannelCovariance& C) {
+  const arma::cx_mat mean(C.n_h(), 1, arma::fill::zeros);
+  if (C.kind() == CovarianceKind::kronecker) {
+    return {arma::vec{1.0}, mean, {}, KroneckerCovariances{{C.C_rx()}, {C.C_tx()}}};
+  }
+  if (C.kind() == CovarianceKind::dft) {
+    return {arma::vec{1.0},
+            mean,
+            {},
+            SpectralCovariances{C.n_rx(), C.n_tx(), 1, arma::vectorise(C.powers()), {}}};
+  }
+  if (C.kind() == CovarianceKind::toeplitz && C.n_h() > most_formed_entries) {
+    throw Error(ErrorKind::invalid_argument,
+                "a block-Toeplitz covariance of " + std::to_string(C.n_h()) +
+                    " entries is formed as a matrix here, which is done up to " +
+                    std::to_string(most_formed_entries) + "; fit kronecker or dft");
+  }
+  return gaussian_prior(C.dense());
+}
+
 std::string describe(const GaussianMixture& prior) {
   std::string out = std::to_string(prior.n_components()) +
                     (prior.n_components() == 1 ? " component, " : " components, ") +

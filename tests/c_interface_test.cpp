@@ -12,11 +12,13 @@
 #include <chest/random.hpp>
 #include <chest/samples.hpp>
 #include <chest/sim/pilots.hpp>
+#include <map>
 
 #include "bindings/c/chest.h"
 #include "bindings/c/chest.hpp"
 #include "tests/support/network.hpp"
 #include "tests/support/scene.hpp"
+#include "tests/support/structured_covariance.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace chest {
@@ -37,6 +39,12 @@ class CInterface : public testing::Test {
     Rng rng = test_rng(3);
     lmmse.C = random_covariance(n_rx * n_tx, rng);
     save(file("lmmse.h5"), lmmse);
+    for (const CovarianceKind kind :
+         {CovarianceKind::kronecker, CovarianceKind::toeplitz, CovarianceKind::dft}) {
+      lmmse.kind = kind;
+      lmmse.C = structured_covariance(kind, n_rx, n_tx, rng);
+      save(file(std::string(to_string(kind)) + ".h5"), lmmse);
+    }
     const arma::cx_mat h = Rng(4, {Purpose::test}).cx_normal(n_rx * n_tx, n);
     for (std::int64_t k = 0; k < n; ++k) {
       for (arma::uword r = 0; r < n_rx; ++r) {
@@ -74,9 +82,16 @@ TEST_F(CInterface, EstimatesAsTheEstimatorsDo) {
   options.calibration = network().calibration;
   const auto dmse = make_dmse(A, make_engine_denoiser(network()), options);
   const auto lmmse = make_lmmse(A, load_lmmse_model(file("lmmse.h5")).C);
+  std::map<std::string, std::shared_ptr<const Estimator>> structured;
+  for (const char* kind : {"kronecker.h5", "toeplitz.h5", "dft.h5"}) {
+    structured[kind] = make_lmmse(A, load_lmmse_model(file(kind)).C);
+  }
   for (const auto& [model, estimator] :
        {std::pair<std::string, const Estimator*>{"dmse.h5", dmse.get()},
-        {"lmmse.h5", lmmse.get()}}) {
+        {"lmmse.h5", lmmse.get()},
+        {"kronecker.h5", structured["kronecker.h5"].get()},
+        {"toeplitz.h5", structured["toeplitz.h5"].get()},
+        {"dft.h5", structured["dft.h5"].get()}}) {
     Observation observation;
     observation.sigma2 = sigma2;
     observation.y.set_size(n_rx * n_tx, n);

@@ -8,8 +8,10 @@
 #include <chest/file.hpp>
 #include <chest/spec.hpp>
 
+#include "tests/support/network.hpp"
 #include "tests/support/scene.hpp"
 #include "tests/support/statistics.hpp"
+#include "tests/support/structured_covariance.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace chest {
@@ -104,6 +106,51 @@ TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {
   EXPECT_EQ(error_of("ls@model.h5"), "ls@model.h5: ls takes no model file");
   EXPECT_EQ(error_of("dmse:probes=10001"),
             "dmse:probes=10001: probes is 10001, it must be 0 .. 10000");
+}
+
+TEST_F(CatalogTest, LmmseWithoutAModelOfItsOwnTakesTheMomentsOfADiffusionModel) {
+  Rng rng = test_rng(5);
+  NetworkModel network = random_network_model(n_rx, n_tx, parse_network("chest:hidden=4"));
+  const std::filesystem::path bare = folder / "bare.h5", file = folder / "dmse.h5";
+  save(bare, network);
+  network.second_moments = structured_covariance(CovarianceKind::toeplitz, n_rx, n_tx, rng);
+  save(file, network);
+  EXPECT_EQ(max_difference(load_network_model(file).second_moments.dense(),
+                           network.second_moments.dense()),
+            0.0);
+  EXPECT_TRUE(load_network_model(bare).second_moments.empty());
+
+  context.A = make_kronecker_observation(rng.cx_normal(n_tx, 2), n_rx);
+  const Observation observation{rng.cx_normal(context.A->n_obs(), 3), 0.1};
+  const arma::cx_mat expected =
+      make_lmmse(context.A, network.second_moments)->estimate(observation).h;
+  const auto distance = [&](const std::string& text) {
+    return max_difference(make(text)->estimate(observation).h, expected);
+  };
+  give({file});
+  EXPECT_EQ(distance("lmmse"), 0.0);
+  EXPECT_EQ(distance("lmmse@" + file.string()), 0.0);
+  // A start of a solver takes those of the solver's network, whatever else was given.
+  const std::filesystem::path own = lmmse_file("lmmse.h5");
+  give({bare, file, own});
+  const auto walk = [&](const std::string& start) {
+    return make("diffpir(levels=2,start=" + start + ")@" + file.string())->estimate(observation).h;
+  };
+  EXPECT_EQ(max_difference(walk("lmmse"), walk("lmmse@" + file.string())), 0.0);
+  EXPECT_GT(max_difference(walk("lmmse"), walk("lmmse@" + own.string())), 0.0);
+  give({bare});
+  EXPECT_NE(error_of("lmmse").find("is a diffusion model without second moments"),
+            std::string::npos);
+  EXPECT_NE(error_of("diffpir:start=lmmse,levels=2").find("second moments"), std::string::npos);
+  // By itself, a model of its own comes first.
+  give({own, file});
+  EXPECT_LT(max_difference(make("lmmse")->estimate(observation).h,
+                           make_lmmse(context.A, load_lmmse_model(own).C)->estimate(observation).h),
+            1e-15);
+  // Of other antennas: damaged.
+  network.second_moments = structured_covariance(CovarianceKind::dft, n_tx, n_rx, rng);
+  save(file, network);
+  EXPECT_THROW(load_network_model(file), Error);
 }
 
 TEST_F(CatalogTest, TakesAnSnrThatIsUnknownOrOff) {

@@ -1,8 +1,10 @@
+#include <chest/angular.hpp>
 #include <chest/estimators/diffusion/ep.hpp>
+#include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/linear/ls.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/errors.hpp>
 #include <chest/estimators/prior/exact.hpp>
-#include <chest/estimators/linear/ls.hpp>
 #include <chest/parallel.hpp>
 #include <chest/testing/estimator_contract.hpp>
 
@@ -160,6 +162,128 @@ TEST(Ep, KeepsTheContractOfEstimators) {
   wrong = options;
   wrong.errors.mse(0) = -1.0;
   EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, wrong); }, "not positive and finite"));
+}
+
+/// Exact errors of a prior with these powers of angles.
+DenoiserErrors angular_errors(const arma::mat& powers) {
+  const arma::vec c = arma::vectorise(powers);
+  DenoiserErrors errors = gaussian_errors(c, arma::logspace(-6.0, 3.0, 600));
+  errors.angular.set_size(c.n_elem, errors.sigma2.n_elem);
+  for (arma::uword i = 0; i < errors.sigma2.n_elem; ++i) {
+    errors.angular.col(i) = c * errors.sigma2(i) / (c + errors.sigma2(i));
+  }
+  return errors;
+}
+
+/// The Gaussian denoiser of powers of angles, which knows its error per angle.
+class AngularDenoiser final : public Denoiser {
+ public:
+  using Denoiser::denoise;
+  explicit AngularDenoiser(arma::mat powers)
+      : c_(arma::vectorise(powers)), transform_(powers.n_rows, powers.n_cols) {}
+  std::string name() const override { return "angular"; }
+  arma::uword n_h() const override { return c_.n_elem; }
+  bool predicts_error() const override { return true; }
+  bool predicts_angular_error() const override { return true; }
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    out = transform_.forward(z);
+    const arma::vec gains = c_ / (c_ + sigma2);
+    out.each_col() %= arma::cx_vec(gains, arma::zeros(gains.n_elem));
+    transform_.inverse(out, out);
+  }
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    denoise(z, sigma2, out);
+    error.angular = arma::repmat(c_ * sigma2 / (c_ + sigma2), 1, z.n_cols);
+    error.mse = arma::sum(error.angular, 0).t();
+  }
+
+ private:
+  arma::vec c_;
+  AngularTransform transform_;
+};
+
+// The denoiser's message about a prior that is white over angles is the prior again, per angle.
+TEST(Ep, WithVariancesPerAngleIsLmmseForAPriorOfAnglesAndAnyPilots) {
+  Rng rng = test_rng(6);
+  const arma::uword n_rx = 6, n_tx = 4;
+  arma::mat powers =
+      arma::exp(-arma::regspace(0.0, 5.0) / 1.5) * arma::exp(-arma::regspace(0.0, 3.0) / 2.0).t();
+  powers *= double(n_rx * n_tx) / arma::accu(powers);
+  // Of a message per row: all transmit angles alike.
+  const arma::mat by_row = arma::repmat(arma::mean(powers, 1), 1, n_tx);
+  const std::vector<OperatorPtr> observations{
+      make_kronecker_observation(rng.cx_normal(n_tx, 2), n_rx),
+      make_kronecker_observation(rng.cx_normal(n_tx, 4), n_rx),
+      make_dense_observation(rng.cx_normal(9, n_rx * n_tx)), make_identity_observation(n_rx, n_tx)};
+  for (const EpVariance variance : {EpVariance::rows, EpVariance::angular, EpVariance::head}) {
+    const arma::mat& c = variance == EpVariance::rows ? by_row : powers;
+    EpOptions options;
+    options.variance = variance;
+    options.errors = angular_errors(c);
+    options.n_rx = n_rx;
+    options.n_tx = n_tx;
+    for (const OperatorPtr& A : observations) {
+      for (const double sigma2 : {0.01, 1.0}) {
+        const Observation observation{rng.cx_normal(A->n_obs(), 5), sigma2};
+        const Estimate estimate =
+            make_ep(A, std::make_shared<AngularDenoiser>(c), options)->estimate(observation);
+        const Estimate expected = make_lmmse(A, ChannelCovariance::dft(c))->estimate(observation);
+        const double distance = nmse_db(estimate.h, expected.h);
+        seen((A->name() + " distance_db").c_str(), distance);
+        // What interpolation between 600 levels and the limit of a message's precision leave.
+        EXPECT_LT(distance, -60.0) << A->name() << ", variance " << int(variance);
+        EXPECT_NEAR(estimate.mse(0) / expected.mse(0), 1.0, 1e-3) << A->name();
+      }
+    }
+  }
+}
+
+// One variance is told the mean of all angles: with few pilots it trusts what it should not.
+TEST(Ep, WithVariancesPerAngleIsNearerToLmmseThanWithOne) {
+  Rng rng = test_rng(7);
+  const arma::uword n_rx = 8, n_tx = 4;
+  arma::mat powers = arma::square(arma::square(arma::abs(rng.cx_normal(n_rx, n_tx))));
+  powers *= double(n_rx * n_tx) / arma::accu(powers);
+  const ChannelCovariance C = ChannelCovariance::dft(powers);
+  const OperatorPtr A = make_kronecker_observation(rng.cx_normal(n_tx, 1), n_rx);
+  const Observation observation{rng.cx_normal(n_rx, 100), 0.01};
+  const arma::cx_mat expected = make_lmmse(A, C)->estimate(observation).h;
+  EpOptions options;
+  options.errors = angular_errors(powers);
+  const DenoiserPtr denoiser = make_gaussian_denoiser(C.dense());
+  const double one = nmse_db(make_ep(A, denoiser, options)->estimate(observation).h, expected);
+  options.variance = EpVariance::angular;
+  const double each = nmse_db(make_ep(A, denoiser, options)->estimate(observation).h, expected);
+  seen("one_db", one);
+  seen("each_db", each);
+  EXPECT_LT(each, one - 20.0);
+}
+
+TEST(Ep, WithVariancesKeepsTheContractOfEstimators) {
+  const OneBlasThread one_blas_thread;
+  Rng rng = test_rng(8);
+  const GaussianMixture prior = random_mixture(6, 3, rng);
+  const DenoiserPtr denoiser = make_gaussian_mixture_denoiser(prior);
+  Scene scene;
+  scene.A = make_kronecker_observation(rng.cx_normal(2, 1), 3);
+  scene.h = draw(prior, 4, rng);
+  observe(scene, 0.2, rng);
+  EpOptions options;
+  options.errors = measure_errors(*denoiser, samples_in_memory(draw(prior, 200, rng), 3, 2),
+                                  arma::logspace(-4.0, 2.0, 10), 1, ErrorDetail::angular);
+  for (const EpVariance variance : {EpVariance::rows, EpVariance::angular}) {
+    options.variance = variance;
+    expect_estimator_contract(*make_ep(scene.A, denoiser, options), *scene.A, scene.observation,
+                              1e-9);
+  }
+  options.variance = EpVariance::head;
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, options); },
+                      "does not predict its error per angle, variance=head needs that"));
+  options.variance = EpVariance::angular;
+  options.errors.angular.reset();
+  EXPECT_TRUE(refused([&] { make_ep(scene.A, denoiser, options); },
+                      "the denoiser's errors per angle are not given"));
 }
 
 }  // namespace

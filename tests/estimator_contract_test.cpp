@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <chest/estimators/catalog/catalog.hpp>
-#include <chest/spec.hpp>
-#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
+#include <chest/estimators/mixture/gmm.hpp>
 #include <chest/parallel.hpp>
+#include <chest/spec.hpp>
 #include <chest/testing/estimator_contract.hpp>
 #include <set>
 
@@ -39,6 +39,7 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
   const std::vector<std::string> any_pilots{"ls",
                                             "lmmse",
                                             "lmmse:loading=0.1",
+                                            "lmmse:iterative,tolerance=1e-12",
                                             "genie",
                                             "gmm",
                                             "lmmse:snr=+3",
@@ -51,6 +52,8 @@ TEST(EstimatorContract, HoldsForEveryRowOfTheCatalog) {
                                             "dmse:prior=gmm",
                                             "ep:prior=gmm",
                                             "ep:prior=lmmse,iterations=4,fallback=none",
+                                            "ep:prior=gmm,variance=angular",
+                                            "ep:prior=gmm,variance=rows,iterations=4",
                                             "diffpir:prior=gmm,levels=4",
                                             "diffpir:prior=gmm,levels=4,start=sbl,walk=fresh",
                                             "ddnm:prior=gmm,levels=4",

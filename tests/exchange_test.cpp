@@ -155,7 +155,7 @@ TEST(Exchange, SafetensorsGiveBackEveryModelBitForBit) {
   LmmseModel lmmse;
   lmmse.n_rx = 4;
   lmmse.n_tx = 2;
-  lmmse.C = arma::cx_mat(8, 8, arma::fill::eye) / 3.0;
+  lmmse.C = arma::cx_mat(arma::cx_mat(8, 8, arma::fill::eye) / 3.0);
   save(model, lmmse);
   comes_back("lmmse");
   EXPECT_TRUE(says(error_of([&] { import_network(between); }),

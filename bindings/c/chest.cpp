@@ -225,7 +225,11 @@ std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOpt
   } else if (loaded->is_grid && (info.kind == "lmmse" || info.kind == "gmm")) {
     // Read when a grid asks for it.
   } else if (info.kind == "lmmse") {
-    loaded->mixture = chest::gaussian_prior(chest::load_lmmse_model(path).C);
+    const chest::ChannelCovariance C = chest::load_lmmse_model(path).C;
+    // A larger block-Toeplitz one is estimated with by its structure.
+    if (C.kind() != chest::CovarianceKind::toeplitz || C.n_h() <= chest::most_formed_entries) {
+      loaded->mixture = chest::gaussian_prior(C);
+    }
   } else if (info.kind == "gmm") {
     loaded->mixture = chest::load_gmm_model(path).prior;
   } else {

@@ -178,7 +178,7 @@ std::unique_ptr<Denoiser> fitted(const arma::cx_mat& h, arma::uword n_rx,
                                  const CompareOptions& options) {
   const SampleReader reader = samples_in_memory(h, n_rx, h.n_rows / n_rx);
   if (options.estimator == CompareEstimator::lmmse)
-    return make_gaussian_denoiser(fit_lmmse(reader).C);
+    return make_gaussian_denoiser(fit_lmmse(reader).C.C());
   GmmFitOptions fit;
   fit.covariance = MixtureCovariance::dft;
   fit.n_components = std::clamp<arma::uword>(h.n_cols / 16, 1, 64);

@@ -23,10 +23,28 @@ namespace {
 
 constexpr const char* fit_lmmse_command = "chest fit lmmse --channels FILE --out MODEL";
 
+/// The C of a model of kind lmmse, or else the second moments that a diffusion model keeps.
+ChannelCovariance need_covariance(const Maker& maker) {
+  const std::string& named = maker.spec().file;
+  const bool names_network = !named.empty() && maker.models().look_at(named).kind == "dmse";
+  if (names_network || (named.empty() && maker.find_model("lmmse").empty())) {
+    const std::string file = maker.find_model("dmse");
+    if (!file.empty()) {
+      const auto network = maker.models().get<NetworkModel>(
+          file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
+      if (!network->second_moments.empty()) return network->second_moments;
+      refuse(maker.spec().text + ": " + file +
+             " is a diffusion model without second moments; run 'chest calibrate " + file +
+             " --channels FILE', or give a model of kind lmmse (" + fit_lmmse_command + ")");
+    }
+  }
+  return maker
+      .need("lmmse", fit_lmmse_command, [](const auto& file) { return load_lmmse_model(file); })
+      ->C;
+}
+
 std::unique_ptr<Estimator> make_lmmse_with(const Maker& maker, const LmmseOptions& options) {
-  const auto model = maker.need("lmmse", fit_lmmse_command,
-                                [](const auto& file) { return load_lmmse_model(file); });
-  return make_lmmse(maker.context().A, model->C, options);
+  return make_lmmse(maker.context().A, need_covariance(maker), options);
 }
 
 CatalogRow with_snr(CatalogRow row) {

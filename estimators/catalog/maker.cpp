@@ -12,6 +12,22 @@
 
 namespace chest {
 inline namespace v0 {
+namespace {
+
+/// The diffusion model that an estimator runs on, where it keeps second moments; empty otherwise.
+std::string network_with_moments(const Maker& maker) {
+  const NamedOptions& spec = maker.spec();
+  const auto prior = spec.options.find("prior");
+  const bool on_network = maker.catalog().entry(spec.name).model == "dmse" &&
+                          (prior == spec.options.end() || prior->second == "network");
+  const std::string file = on_network ? maker.find_model("dmse") : std::string();
+  if (file.empty()) return {};
+  const auto model = maker.models().get<NetworkModel>(
+      file, [&] { return std::make_shared<const NetworkModel>(load_network_model(file)); });
+  return model->second_moments.empty() ? std::string() : file;
+}
+
+}  // namespace
 
 Maker::Maker(const Catalog& catalog, const NamedOptions& spec, const EstimatorContext& context)
     : catalog_(catalog), spec_(spec), context_(context), models_(context.models) {
@@ -145,6 +161,7 @@ std::shared_ptr<const Estimator> Maker::on_same_prior(NamedOptions other) const 
       if (it != spec_.options.end()) other.options.emplace(option.name, it->second);
     }
   }
+  if (entry.model == "lmmse" && other.file.empty()) other.file = network_with_moments(*this);
   return catalog_.make(other, shared_context());
 }
 

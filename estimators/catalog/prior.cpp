@@ -120,8 +120,11 @@ PriorInUse prior_in_use(const Maker& maker) {
     const auto model = models.get<LmmseModel>(
         key, [&] { return std::make_shared<const LmmseModel>(load_lmmse_model(key)); });
     prior = std::make_shared<const GaussianMixture>(gaussian_prior(model->C));
-    use.denoiser = models.get<Denoiser>(
-        key, [&] { return std::shared_ptr<const Denoiser>(make_gaussian_denoiser(model->C)); });
+    use.denoiser = models.get<Denoiser>(key, [&] {
+      return std::shared_ptr<const Denoiser>(prior->kind() == MixtureCovariance::full
+                                                 ? make_gaussian_denoiser(prior->covariances[0])
+                                                 : make_gaussian_mixture_denoiser(*prior));
+    });
   }
   // Some estimators ask for the errors, most do not: measured when the first one does.
   const auto measured = [&](ErrorDetail detail) {

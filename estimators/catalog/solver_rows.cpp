@@ -30,6 +30,13 @@ std::unique_ptr<Estimator> make_ep_from(const Maker& maker, const PriorInUse& pr
                                         EpOptions options) {
   if (!maker.spec().has("fallback")) options.fallback = maker.other_estimator("diffpir");
   options.errors = need_errors(maker, prior);
+  options.n_rx = maker.context().n_rx;
+  options.n_tx = maker.context().n_tx;
+  if (options.variance != EpVariance::analytic && options.errors.angular.is_empty()) {
+    refuse(maker.spec().text +
+           ": the model does not know its errors per angle; run 'chest calibrate MODEL --channels "
+           "FILE'");
+  }
   return make_ep(maker.context().A, prior.denoiser, options);
 }
 

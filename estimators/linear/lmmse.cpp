@@ -12,6 +12,8 @@
 #include <chest/estimators/common/level_cache.hpp>
 #include <chest/estimators/common/model_file.hpp>
 
+#include "structured_lmmse.hpp"
+
 namespace chest {
 inline namespace v0 {
 namespace {
@@ -25,6 +27,19 @@ class Lmmse final : public Estimator {
     } else {
       AC_ = A_->apply(C);
       S_ = A_->apply(AC_.t());
+    }
+  }
+
+  /// C by its structure, which A^H A = c I alone makes whole.
+  Lmmse(std::shared_ptr<const ObservationOperator> A, const ChannelCovariance& C)
+      : A_(std::move(A)), gram_scale_(A_->gram_scale()), trace_(C.trace()) {
+    if (gram_scale_) {
+      S_ = C.dense();
+    } else {
+      const arma::cx_mat CA =
+          C.times(A_->adjoint(arma::cx_mat(A_->n_obs(), A_->n_obs(), arma::fill::eye)));
+      AC_ = CA.t();
+      S_ = A_->apply(CA);
     }
   }
 
@@ -80,7 +95,10 @@ class Lmmse final : public Estimator {
   LevelCache<Filter> filters_{4};
 };
 
-constexpr int newest_version = 1;
+constexpr int newest_version = 2;   // a covariance kept by its structure
+constexpr int version_of_full = 1;  // read by every chest
+/// Entries of S and of a filter up to which they are formed.
+constexpr arma::uword most_formed = 2048 * 2048;
 
 /// rho of fit_lmmse().
 double ledoit_wolf_weight(const SampleReader& samples, const arma::cx_mat& S) {
@@ -118,19 +136,30 @@ std::unique_ptr<Estimator> make_lmmse(std::shared_ptr<const ObservationOperator>
   arma::cx_mat hermitian = 0.5 * (C + C.t());
   hermitian.diag() +=
       options.diagonal_loading * arma::trace(hermitian).real() / static_cast<double>(C.n_rows);
+  if (options.iterative) {
+    return make_iterative_lmmse(std::move(A), std::move(hermitian), options.tolerance);
+  }
   return std::make_unique<Lmmse>(std::move(A), std::move(hermitian));
 }
 
-const char* to_string(CovarianceKind kind) {
-  return kind == CovarianceKind::toeplitz ? "toeplitz" : "full";
-}
-
-CovarianceKind covariance_kind_from_string(const std::string& text) {
-  for (const CovarianceKind kind : {CovarianceKind::full, CovarianceKind::toeplitz}) {
-    if (text == to_string(kind)) return kind;
+std::unique_ptr<Estimator> make_lmmse(std::shared_ptr<const ObservationOperator> A,
+                                      const ChannelCovariance& C, const LmmseOptions& options) {
+  if (C.kind() == CovarianceKind::full) return make_lmmse(std::move(A), C.C(), options);
+  check_arrays("lmmse", A.get(), C.n_rx(), C.n_tx());
+  if (const std::string why = options.why_invalid(); !why.empty()) {
+    throw Error(ErrorKind::invalid_argument, "lmmse: " + why);
   }
-  throw Error(ErrorKind::invalid_argument,
-              "covariance kind '" + text + "' is unknown: use full or toeplitz");
+  if (!C.is_finite()) throw Error(ErrorKind::numeric, "lmmse: C is not finite");
+  ChannelCovariance loaded = C.loaded(options.diagonal_loading);
+  const arma::uword n = A->gram_scale() ? A->n_h() : A->n_obs();
+  if (options.iterative) {
+    return make_iterative_lmmse(std::move(A), std::move(loaded), options.tolerance);
+  }
+  if (A->pilots() && C.kind() != CovarianceKind::toeplitz) {
+    return make_closed_form_lmmse(std::move(A), loaded);
+  }
+  if (n * A->n_h() <= most_formed) return std::make_unique<Lmmse>(std::move(A), loaded);
+  return make_iterative_lmmse(std::move(A), std::move(loaded), options.tolerance);
 }
 
 const char* to_string(Shrinkage shrinkage) {
@@ -158,7 +187,8 @@ LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind, Shrinkage
   const bool is_full = kind == CovarianceKind::full;
   if (shrinkage == Shrinkage::ledoit_wolf && !is_full) {
     throw Error(ErrorKind::invalid_argument,
-                "fit lmmse: ledoit-wolf is for a full covariance; toeplitz averages instead");
+                std::string("fit lmmse: ledoit-wolf is for a full covariance, not for ") +
+                    to_string(kind) + ", which has fewer numbers to learn");
   }
   LmmseModel model;
   model.n_rx = samples.n_rx;
@@ -168,32 +198,37 @@ LmmseModel fit_lmmse(const SampleReader& samples, CovarianceKind kind, Shrinkage
   if (samples.grid.is_grid()) {
     if (!is_full || shrinkage == Shrinkage::ledoit_wolf) {
       throw Error(ErrorKind::invalid_argument,
-                  "fit lmmse: a covariance along each axis of the grid is fitted, toeplitz and "
-                  "ledoit-wolf are for matrices");
+                  "fit lmmse: a covariance along each axis of the grid is fitted, " +
+                      std::string(is_full ? "ledoit-wolf" : to_string(kind)) + " is for matrices");
     }
     model.grid = fit_grid_statistics(samples);
     return model;
   }
-  model.C = sample_covariance(samples);
   if (!is_full) {
-    model.C = block_toeplitz_average(model.C, samples.n_rx, samples.n_tx);
-  } else if (shrinkage == Shrinkage::ledoit_wolf ||
-             (shrinkage == Shrinkage::automatic && samples.n_samples < 4 * samples.n_h())) {
-    model.shrinkage = ledoit_wolf_weight(samples, model.C);
-    const double mu = arma::trace(model.C).real() / static_cast<double>(samples.n_h());
-    model.C *= 1.0 - model.shrinkage;
-    model.C.diag() += model.shrinkage * mu;
+    model.C = fit_structured_covariance(samples, kind, &model.shrinkage);
+    return model;
   }
+  arma::cx_mat S = sample_covariance(samples);
+  if (shrinkage == Shrinkage::ledoit_wolf ||
+      (shrinkage == Shrinkage::automatic && samples.n_samples < 4 * samples.n_h())) {
+    model.shrinkage = ledoit_wolf_weight(samples, S);
+    const double mu = arma::trace(S).real() / static_cast<double>(samples.n_h());
+    S *= 1.0 - model.shrinkage;
+    S.diag() += model.shrinkage * mu;
+  }
+  model.C = std::move(S);
   return model;
 }
 
 void save(const std::filesystem::path& file, const LmmseModel& model) {
   ArchiveWriter archive(file);
-  write_model_header(archive, "lmmse", newest_version, header_of(model));
+  const bool is_full = model.C.kind() == CovarianceKind::full;
+  write_model_header(archive, "lmmse", is_full ? version_of_full : newest_version,
+                     header_of(model));
   archive.attribute("/", "covariance", std::string(to_string(model.kind)));
   archive.attribute("/", "n_samples", static_cast<std::int64_t>(model.n_samples));
   archive.attribute("/", "shrinkage", model.shrinkage);
-  if (model.grid.empty()) archive.write("/C", model.C);
+  if (model.grid.empty()) save(archive, "", model.C);
   archive.commit();
 }
 
@@ -212,13 +247,15 @@ LmmseModel load_lmmse_model(const std::filesystem::path& file) {
       static_cast<arma::uword>(archive.number_attribute("/", "n_samples").value_or(0.0));
   model.shrinkage = archive.number_attribute("/", "shrinkage").value_or(0.0);
   if (!model.grid.empty()) return model;
-  model.C = archive.read_cx_mat("/C");
-  const arma::uword n_h = model.n_rx * model.n_tx;
-  if (model.C.n_rows != n_h || model.C.n_cols != n_h || !model.C.is_finite()) {
-    throw Error(ErrorKind::format, file.string() + ": C is " + std::to_string(model.C.n_rows) +
-                                       "x" + std::to_string(model.C.n_cols) +
-                                       " or not finite, expected " + std::to_string(n_h) + "x" +
-                                       std::to_string(n_h) + "; fit the model again");
+  model.C = load_channel_covariance(archive, "", model.kind);
+  const ChannelCovariance& C = model.C;
+  const bool fits = C.n_h() == model.n_rx * model.n_tx &&
+                    (C.n_rx() == 0 || (C.n_rx() == model.n_rx && C.n_tx() == model.n_tx));
+  if (!fits) {
+    throw Error(ErrorKind::format, file.string() + ": the covariance is for " +
+                                       std::to_string(C.n_h()) + " entries, expected " +
+                                       std::to_string(model.n_rx) + "x" +
+                                       std::to_string(model.n_tx) + "; fit the model again");
   }
   return model;
 }

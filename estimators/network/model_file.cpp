@@ -106,6 +106,23 @@ TunedMethods read_tuned(const ArchiveReader& archive, arma::uword n_tx) {
   return tuned;
 }
 
+ChannelCovariance read_second_moments(const ArchiveReader& archive, arma::uword n_rx,
+                                      arma::uword n_tx) {
+  const std::string group = "/second_moments";
+  if (!archive.has(group)) return {};
+  CovarianceKind kind = CovarianceKind::full;
+  try {
+    kind = covariance_kind_from_string(archive.text_attribute(group, "covariance").value_or(""));
+  } catch (const Error& error) {
+    throw_format(archive.file(), group + ": " + error.what());
+  }
+  ChannelCovariance C = load_channel_covariance(archive, group, kind);
+  if (C.n_rx() != n_rx || C.n_tx() != n_tx) {
+    throw_format(archive.file(), group + " is for other antennas; calibrate the model again");
+  }
+  return C;
+}
+
 PrecisionLosses read_precision(const ArchiveReader& archive, std::size_t n_hidden) {
   PrecisionLosses out;
   if (!archive.has("/precision/snr_db")) return out;
@@ -211,6 +228,8 @@ NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword 
   out.n_tx = n_tx;
   out.errors = {};
   out.solvers = {};
+  out.tuned = {};
+  out.second_moments = {};
   const auto octaves = [&](arma::uword rx, arma::uword tx) {
     const auto apart = [](arma::uword a, arma::uword b) {
       return std::abs(std::log2(static_cast<double>(a) / static_cast<double>(b)));
@@ -260,6 +279,11 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
       }
       archive.write("/errors/full", {n, n_h, n_h}, values.data());
     }
+  }
+  if (!model.second_moments.empty()) {
+    save(archive, "/second_moments", model.second_moments);
+    archive.attribute("/second_moments", "covariance",
+                      std::string(to_string(model.second_moments.kind())));
   }
   write_solvers(archive, "/solvers", model.solvers);
   for (const TunedMethod& each : model.tuned.methods) {
@@ -317,6 +341,7 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
   model.solvers = read_solvers(archive, "/solvers", model.n_tx);
   model.tuned = read_tuned(archive, model.n_tx);
+  model.second_moments = read_second_moments(archive, model.n_rx, model.n_tx);
   model.precision = read_precision(archive, model.network.hidden.size());
   if (archive.has("/losses/train")) {
     model.train_losses = read_vec(archive, "/losses/train", most_epochs);

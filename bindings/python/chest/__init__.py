@@ -286,7 +286,7 @@ def estimators() -> Dict[str, str]:
 
 
 def fit_lmmse(channels: ChannelsLike, out: PathLike, *, covariance: str = "full") -> Model:
-    """Fits the covariance of LMMSE ("full" or "toeplitz"), writes it to `out` and opens it."""
+    """Fits the covariance of LMMSE ("full", "kronecker", "toeplitz" or "dft"), writes it to `out` and opens it."""
     _chest.fit_lmmse(_channels(channels), os.fspath(out), covariance)
     return Model(out)
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <chest/archive.hpp>
+#include <chest/channel_covariance.hpp>
 #include <chest/random.hpp>
 
 namespace chest {
@@ -64,6 +65,11 @@ struct GaussianMixture {
 
 /// CN(0, C): one component, the prior of LMMSE.
 GaussianMixture gaussian_prior(arma::cx_mat C);
+/// The same, with the structure of C; toeplitz is formed.
+/// @throws Error(invalid_argument) for toeplitz of more than most_formed_entries
+GaussianMixture gaussian_prior(const ChannelCovariance& C);
+/// Entries of h up to which the matrix of a block-Toeplitz covariance is formed: 268 MB.
+inline constexpr arma::uword most_formed_entries = 4096;
 
 /// "64 components, factors of rank 8, 1114175 parameters".
 std::string describe(const GaussianMixture& prior);

@@ -23,7 +23,7 @@ class AngularLmmse {
   AngularLmmse(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx, arma::uword n_tx);
 
   /// @param m  prior means of the angular entries, [n_h, n_samples]
-  /// @param c  their variances, [n_h, n_samples], > 0
+  /// @param c  their variances, > 0: [n_h, n_samples], or one column for all samples
   /// @throws Error(numeric) if S is not positive definite
   void estimate(const Observation& observation, const arma::cx_mat& m, const arma::mat& c,
                 Estimate& out) const;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <chest/channel_covariance.hpp>
 #include <chest/estimators/common/grid_statistics.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -43,7 +44,9 @@ struct NetworkModel {
   NoiseSchedule schedule = NoiseSchedule::linear(100, 9.999000099991662e-5, 0.1);
   std::vector<NamedTensor> weights;  ///< what estimates run on: the averaged weights after a fit
   Calibration calibration;
-  DenoiserErrors errors;      ///< of one call, with angular; empty when not measured
+  DenoiserErrors errors;  ///< of one call, with angular; empty when not measured
+  /// E[h h^H] by its structure: what linear MMSE takes as a start or among candidates; empty: not measured.
+  ChannelCovariance second_moments;
   SolverTable solvers;        ///< for pilots that do not decorrelate; empty when not calibrated
   TunedMethods tuned;         ///< other methods with parameters of their own; empty when not tuned
   PrecisionLosses precision;  ///< empty when not measured
