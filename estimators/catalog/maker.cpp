@@ -154,14 +154,15 @@ std::shared_ptr<const Estimator> Maker::other_estimator(const std::string& text)
 }
 
 std::shared_ptr<const Estimator> Maker::on_same_prior(NamedOptions other) const {
-  if (catalog_.entry(other.name).model == "dmse") {
+  const std::string& kind = catalog_.entry(other.name).model;
+  if (kind == "dmse") {
     if (other.file.empty()) other.file = spec_.file;
     for (const OptionInfo& option : prior_options.describe()) {
       const auto it = spec_.options.find(option.name);
       if (it != spec_.options.end()) other.options.emplace(option.name, it->second);
     }
   }
-  if (entry.model == "lmmse" && other.file.empty()) other.file = network_with_moments(*this);
+  if (kind == "lmmse" && other.file.empty()) other.file = network_with_moments(*this);
   return catalog_.make(other, shared_context());
 }
 
