@@ -177,7 +177,7 @@ std::string range_text(const arma::vec& sigma2) {
   return low == high ? low + " dB" : low + " to " + high + " dB";
 }
 
-void print(const Adaptation& found, std::ostream& out) {
+void tell(const Adaptation& found, std::ostream& out) {
   char text[160];
   out << "  NMSE of one call on observations that were kept back, by an unbiased estimate:\n";
   for (arma::uword i = 0; i < found.snr_db.n_elem; ++i) {
@@ -268,7 +268,7 @@ int adapt(const Args& args, Context& context) {
   control.on_warning = &warn;
   Adaptation found = adapt_network(model, A, kept.pilots, held.pilots, fit, control);
   if (!found.refusal.empty()) {
-    print(found, context.out);
+    tell(found, context.out);
     throw Error(ErrorKind::numeric, found.refusal +
                                         "; nothing was written. Give more observations, the SNR "
                                         "that they have, or a lower --learning-rate");
@@ -301,7 +301,7 @@ int adapt(const Args& args, Context& context) {
   if (!losses.is_empty()) {
     context.out << "  " << losses.n_elem << " epochs, best " << losses.index_min() + 1 << '\n';
   }
-  print(found, context.out);
+  tell(found, context.out);
   if (found.recalibrated) {
     context.out << "  calls and errors, from these observations down to twice their noise:\n";
     print(found.model.calibration, context.out);

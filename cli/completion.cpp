@@ -13,7 +13,7 @@ namespace {
 
 /// What reads the tables. `word` is the word at the cursor with what bash takes for separators in
 /// it (: = @), `done` the part of it that stays as it is.
-constexpr const char* engine = R"bash(
+constexpr const char* completer = R"bash(
 # Candidates for the last part of an estimator specification: names at first, options behind ':' or
 # '(', both behind ',', values behind '=', files behind '@'.
 _chest_complete_estimators() {
@@ -209,7 +209,7 @@ std::string bash_completion(const Catalog& catalog) {
     for (const OptionInfo& option : estimator.options)
       script.words(quoted(estimator.name + "/" + option.name), values_of(option, names));
   script.end();
-  out << engine;
+  out << completer;
   return out.str();
 }
 
