@@ -155,7 +155,7 @@ TEST(Vae, GradientsOfTheBoundAgreeWithDifferences) {
 TEST(Vae, LearnsWhatTheCovarianceOfAllChannelsDoesNotSay) {
   const VaeModel model = fit_vae(two_spectra(1500, 1), two_spectra(300, 2), toy_fit());
   EXPECT_EQ(model.validation_losses.n_elem, 15u);
-  const arma::cx_mat C = fit_lmmse(two_spectra(1500, 1)).C;
+  const arma::cx_mat C = fit_lmmse(two_spectra(1500, 1)).C.C();
   Rng rng = test_rng(9);
   const std::vector<std::shared_ptr<const ObservationOperator>> observations{
       make_identity_observation(4, 4), make_kronecker_observation(dft_pilots(4, 4), 4),
