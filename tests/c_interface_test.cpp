@@ -452,6 +452,26 @@ TEST_F(CInterface, EstimatesGridsAsTheLibraryDoes) {
   }
 }
 
+TEST_F(CInterface, OpensAModelOfManyArraysForOneOfThem) {
+  const std::string file = CHEST_SOURCE_DIR "/models/scm_arrays.h5";
+  const chest_c::Model model(file + ":24x7");
+  EXPECT_EQ(model.info().n_rx, 24U);
+  EXPECT_EQ(model.info().n_tx, 7U);
+  EXPECT_EQ(chest_c::Model(file).info().n_rx, 128U);
+  chest_c::Session s(model);
+  // One path along both broadsides, in noise of its own power.
+  Values y(24 * 7), h(y.size());
+  Rng rng(4, {Purpose::test, 0});
+  for (auto& value : y) value = std::complex<float>(1.0 + rng.cx_normal());
+  s.estimate(y.data(), 1, 1.0F, h.data());
+  double error = 0.0;
+  for (const auto& value : h) error += std::norm(std::complex<double>(value) - 1.0);
+  EXPECT_LT(error / static_cast<double>(h.size()), 0.2);
+  for (const char* wrong : {":129x7", ":24x33", ":7x1", ":24x0", ":24"}) {
+    EXPECT_THROW(chest_c::Model(file + wrong), chest_c::Error) << wrong;
+  }
+}
+
 TEST_F(CInterface, RunsAModelOfGrids) {
   const chest_c::Model model(CHEST_SOURCE_DIR "/models/umi_16x624.h5");
   EXPECT_STREQ(model.info().kind, "dmse");
