@@ -406,9 +406,9 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "one model of all their parts with so many antennas, as in 8-128x1-32");
   line.flag(
       "network", &options.layers, "NAME",
-      "chest, with options as in chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, "
-      "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter: "
-      "that of arXiv 2403.03545, with its recipe");
+      "chest, or with options, chest:hidden=32-58-41-22,kernel=3 (embedding=16, modulated=0-1-2, "
+      "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter, "
+      "arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
   line.flag("objective", &options.objective, "nmse|prediction",

@@ -42,7 +42,8 @@ NetworkFitOptions small_fit() {
   options.network.hidden = {8, 12, 8};
   options.network.modulated = {0, 1, 2};
   options.arrays = {4, 16, 2, 8};
-  options.batch = 16;
+  options.batch = 64;
+  options.learning_rate = 8e-3;
   options.max_epochs = 10;
   options.n_threads = 2;
   return options;
@@ -71,7 +72,7 @@ double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, do
 
 TEST(Arrays, OneFitServesSizesThatItSawAndDidNotSee) {
   const NetworkModel model =
-      fit_network(one_path(16, 8, 1000, 1), one_path(16, 8, 50, 2), small_fit());
+      fit_network(one_path(16, 8, 2500, 1), one_path(16, 8, 50, 2), small_fit());
   EXPECT_EQ(model.n_rx, 16U);
   EXPECT_EQ(model.n_tx, 8U);
   EXPECT_EQ(model.arrays.text(), "4-16x2-8");
