@@ -86,9 +86,9 @@ SampleRange validation_range(const FitOptions& options, const Dataset& dataset,
 
 /// Which channels --arrays is for.
 void check_arrays(const FitOptions& options, const DatasetInfo& info) {
-  if (options.arrays.empty()) return;
-  if (options.kind != "dmse") refuse("--arrays is for dmse, not for " + options.kind);
-  if (info.grid.is_grid()) refuse("--arrays is for matrices, these channels are grids");
+  if (!options.arrays.empty() && info.grid.is_grid()) {
+    refuse("--arrays is for matrices, these channels are grids");
+  }
 }
 
 /// What --comb says of the plane of a model of grids.
@@ -468,6 +468,11 @@ int fit(const Args& args, Context& context) {
       {"vae", fit_vae_model}};
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
+  for (const char* flag : {"arrays", "size"}) {
+    if (line.given(flag) && options.kind != "dmse") {
+      refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
+    }
+  }
   // A checkpoint beside the model marks it as this command's own unfinished run only where no model
   // was written yet; otherwise --force says that it may be replaced.
   check_output(options.out, options.force);

@@ -169,8 +169,7 @@ TuningGrid tuning_grid(const std::string& method, TuningBudget budget) {
   if (const auto found = other_grids().find(method); found != other_grids().end()) {
     return found->second(budget);
   }
-  refuse("--method: '" + method + "' is not one of " + enumerate(tunable_methods()) +
-         did_you_mean(method, tunable_methods()));
+  refuse("--method: '" + method + "' cannot be tuned" + did_you_mean(method, tunable_methods()));
 }
 
 std::pair<std::string, double> tune(const std::string& method, const TuningGrid& grid,
