@@ -361,7 +361,7 @@ TEST(Program, TunesOtherMethodsAndLeavesTheRest) {
   EXPECT_NE(info.out().find("score:tuned=ours"), std::string::npos) << info.out();
   // What makes no sense is said before anything is searched.
   const std::vector<std::pair<std::vector<std::string>, std::string>> wrong{
-      {{"--method", "dsp"}, "dps"},
+      {{"--method", "difpir"}, "did you mean diffpir?"},
       {{"--method", "dps", "--budget", "mine"}, "published"},
       {{"--method", "dps", "--precision-only"}, "precision-only"},
       {{"--budget", "ours"}, "--method"},
