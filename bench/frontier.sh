@@ -10,13 +10,13 @@ epochs=${3:-12}
 published=${4:+$(realpath "$4")}
 mkdir -p "$2"
 cd "$2"
-# The same without separate shapes: layers that were tried beside those of --size.
+# The sizes of --size, and layers of other shapes that were tried beside them.
 {
   echo "tiny|--size tiny"
   echo "base|--size base"
   echo "large|--size large"
   echo "deep: eight layers of 27|--network chest:hidden=27-27-27-27-27-27-27-27"
-  echo "kernels of 5, 21 channels|--network chest:hidden=21-32-26-16,kernel=5"
+  echo "kernels of 5x5|--network chest:hidden=21-32-26-16,kernel=5"
 } > networks.txt
 echo "network,parameters,calls,us_per_channel,mean_nmse_db,$(seq -s, -15 5 30)" > frontier.csv
 sweep() {  # name, parameters, calls, model, estimator
@@ -45,15 +45,17 @@ if [ -n "$published" ]; then
   sweep "published chain" "$(chest info "$published" | awk '/parameters/ { print $2 }')" chain \
     "$published" dmse:published
 fi
-gnuplot <<'PLOT'
-set terminal pngcairo size 900,560 font "sans,11"
+# A block of gnuplot for each network: its name, then time and NMSE.
+awk -F, 'NR > 1 { if ($1 != name) printf "%s%s\n", (NR > 2 ? "\n\n" : ""), name = $1; print $4, $5 }' \
+  frontier.csv > frontier.dat
+gnuplot -e "networks=$(grep -c . networks.txt)${published:+ + 2}" <<'PLOT'
+set terminal pngcairo size 900,540 font "sans,11"
 set output "frontier.png"
-set datafile separator ","
 set logscale x
 set grid
 set key outside right
-set xlabel "time of an estimate in microseconds (one thread)"
+set title "UMa LOS 64x16, fits of equal length: one, two, three calls"
+set xlabel "time of an estimate in microseconds (one thread, float32)"
 set ylabel "NMSE in dB, mean over -15:5:30 dB"
-names = system("tail -n +2 frontier.csv | cut -d, -f1 | tr -d '\"' | uniq | tr ' ' '_'")
-plot for [i=1:words(names)] "frontier.csv" using 4:(strcol(1) eq system("echo ".word(names, i)." | tr '_' ' '") ? $5 : NaN) with linespoints pt i lw 2 title system("echo ".word(names, i)." | tr '_' ' '")
+plot for [i=0:networks-1] "frontier.dat" index i using 1:2 with linespoints pt (i + 4) lw 2 title columnheader(1)
 PLOT
