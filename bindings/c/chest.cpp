@@ -29,7 +29,6 @@
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/run_options.hpp>
-#include <chest/grid.hpp>
 #include <chest/metrics.hpp>
 #include <chest/newer_file.hpp>
 #include <chest/observation.hpp>
@@ -196,14 +195,9 @@ std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOpt
   const std::string path = split_size(name, n_rx, n_tx);
   chest::ModelStore::Info info = chest::ModelStore().look_at(path);
   if (n_rx > 0 || n_tx > 0) {
-    const bool serves = info.arrays.empty() ? n_rx == info.n_rx && n_tx == info.n_tx
-                                            : info.arrays.holds(n_rx, n_tx);
-    if (!serves) {
-      throw chest::Error(
-          chest::ErrorKind::invalid_argument,
-          name + ": the model is for " +
-              (info.arrays.empty() ? chest::size_text(info.n_rx, info.n_tx) : info.arrays.text()) +
-              " channels");
+    if (!info.serves(n_rx, n_tx)) {
+      throw chest::Error(chest::ErrorKind::invalid_argument,
+                         name + ": the model is for " + info.sizes() + " channels");
     }
     info.n_rx = n_rx;
     info.n_tx = n_tx;

@@ -66,10 +66,8 @@ std::string Maker::find_model(const std::string& kind) const {
            " is for the grids of OFDM, these channels are matrices of " +
            size_text(context_.n_rx, context_.n_tx));
   }
-  if ((info.n_rx != context_.n_rx || info.n_tx != context_.n_tx) &&
-      !info.arrays.holds(context_.n_rx, context_.n_tx)) {
-    refuse(spec_.text + ": the model " + info.file.string() + " is for " +
-           (info.arrays.empty() ? size_text(info.n_rx, info.n_tx) : info.arrays.text()) +
+  if (!info.serves(context_.n_rx, context_.n_tx)) {
+    refuse(spec_.text + ": the model " + info.file.string() + " is for " + info.sizes() +
            " channels, these are " + size_text(context_.n_rx, context_.n_tx) +
            "; fit a model on such channels");
   }

@@ -35,6 +35,13 @@ class ModelStore {
     /// Of a model of channels on a grid; else null.
     std::shared_ptr<const GridStatistics> grid = {};
     ArrayRange arrays = {};  ///< of a model for arrays of many sizes
+
+    /// Whether it is for matrices of this size.
+    bool serves(arma::uword rx, arma::uword tx) const {
+      return arrays.empty() ? rx == n_rx && tx == n_tx : arrays.holds(rx, tx);
+    }
+    /// "64x16", or the sizes of all arrays: "8-128x1-32".
+    std::string sizes() const { return arrays.empty() ? size_text(n_rx, n_tx) : arrays.text(); }
   };
   /// The files in the order given, then those named by specs ("dmse@FILE") so far.
   std::vector<Info> files() const;
