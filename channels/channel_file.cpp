@@ -199,6 +199,17 @@ ChannelFileWriter::ChannelFileWriter(const std::filesystem::path& file,
                       std::string("the same for each port, subcarrier and symbol, a mean over "
                                   "receive antennas"));
   }
+  if (options.n_classes > 0) {
+    archive.create<double>("/class_probability", {options.n_samples, options.n_classes},
+                           options.compress);
+    archive.attribute("/class_probability", "meaning",
+                      std::string("probability of each class, as the network tells it"));
+  }
+  if (options.n_numbers > 0) {
+    archive.create<double>("/numbers", {options.n_samples, options.n_numbers}, options.compress);
+    archive.attribute("/numbers", "meaning",
+                      std::string("numbers of the channel, as the network tells them"));
+  }
   if (options.with_sigma2) {
     archive.create<double>("/sigma2", {options.n_samples}, options.compress);
     archive.attribute("/sigma2", "meaning",
@@ -255,6 +266,11 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
       arma::size(block.err_var_element) != arma::SizeMat(n_h / options.n_rx, count))
     impl_->fail(std::to_string(block.err_var_element.n_cols) + " error variances of elements for " +
                 std::to_string(count) + " channels");
+  const arma::uword n_heads = options.n_classes + options.n_numbers;
+  if (n_heads > 0 && arma::size(block.heads) != arma::SizeMat(n_heads, count))
+    impl_->fail(std::to_string(block.heads.n_rows) + " probabilities and numbers of " +
+                std::to_string(block.heads.n_cols) + " channels, expected " +
+                std::to_string(n_heads) + " of " + std::to_string(count));
   if (options.with_sigma2 && block.sigma2.n_elem != count)
     impl_->fail(std::to_string(block.sigma2.n_elem) + " noise variances for " +
                 std::to_string(count) + " channels");
@@ -318,6 +334,13 @@ void ChannelFileWriter::append(const ChannelBlock& block) {
     impl_->archive.write_block("/err_var_element", {Impl::start_of(impl_->n_written, dims), dims},
                                swapped.memptr());
   }
+  const auto write_heads = [&](const char* name, arma::uword first, arma::uword n) {
+    if (n == 0) return;
+    const arma::mat part = block.heads.rows(first, first + n - 1);
+    impl_->archive.write_block(name, {{impl_->n_written, 0}, {count, n}}, part.memptr());
+  };
+  write_heads("/class_probability", 0, options.n_classes);
+  write_heads("/numbers", options.n_classes, options.n_numbers);
   if (options.with_sigma2)
     impl_->archive.write_block("/sigma2", {{impl_->n_written}, {count}}, block.sigma2.memptr());
   if (options.with_scale)

@@ -307,6 +307,12 @@ int calibrate(const Args& args, Context& context) {
     check_output(o.to, o.force);
   }
   NetworkModel model = load_network_model(o.file);
+  if (!model.P.is_empty() &&
+      (o.full || o.precision_only || o.solvers_only || !o.methods.empty() || !o.pilots.empty())) {
+    refuse(o.file +
+           ": is the estimator of its own pilots, of which the error alone is measured; --full, "
+           "--precision-only, --solvers-only, --method and --pilots are for priors");
+  }
   // All that is asked for is understood before the first minute is spent.
   const bool is_grid = !model.grid.empty();
   if (o.full && (is_grid || model.n_rx * model.n_tx > most_entries_of_full_errors)) {
@@ -369,6 +375,13 @@ int calibrate(const Args& args, Context& context) {
 
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
+  if (!model.P.is_empty()) {
+    calibrate_model(model, held_out, run);
+    add_tuning_data(model.tuning_data, dataset.info(), hash);
+    print(model.calibration, context.out);
+    save(o.to, model);
+    return 0;
+  }
   if (!o.solvers_only) model.precision = {};  // what follows is measured in float32
   if (!o.precision_only && !o.solvers_only) calibrate_model(model, held_out, run, o.full);
   // Those of the channels of the fit are of more channels.

@@ -7,9 +7,11 @@
 #include <set>
 
 #include <chest/error.hpp>
+#include <chest/estimators/diffusion/few_pilots.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/metrics.hpp>
+#include <chest/observation.hpp>
 #include <chest/sim/sweep.hpp>
 #include <chest/text.hpp>
 
@@ -53,6 +55,12 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
 
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run,
                      bool full) {
+  if (!model.P.is_empty()) {
+    const auto network = make_network_denoiser(model, run.networks);
+    const auto A = make_kronecker_observation(model.P, model.n_rx);
+    model.calibration = calibrate_few_pilots(*network, *A, held_out, run.seed, run.n_threads);
+    return;
+  }
   if (!model.arrays.empty()) calibrate_sizes(model, held_out, run);
   const auto denoiser = make_network_denoiser(model, run.networks);
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);

@@ -7,6 +7,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/network/model_file.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
@@ -323,6 +324,17 @@ std::vector<Part> estimate_blocks(const Received& received, std::size_t i, unsig
   return parts;
 }
 
+/// The network that tells of channels, among the models.
+NetworkConfig network_of_heads(const EstimateOptions& options, const EstimatorContext& known) {
+  const std::string named = parse_named_options(options.estimator).file;
+  for (const ModelStore::Info& model : known.models->files()) {
+    if (model.kind != "dmse" || (!named.empty() && model.file != named)) continue;
+    const NetworkConfig network = load_network_model(model.file).network;
+    if (network.n_heads() > 0) return network;
+  }
+  return {};
+}
+
 /// What the file will hold, by what the first estimate has.
 ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorContext& known,
                                 const Received& received, const Part& first, const Catalog& catalog,
@@ -337,6 +349,11 @@ ChannelFileOptions file_options(const EstimateOptions& options, const EstimatorC
   file.with_err_var = !estimate.mse.is_empty();
   file.with_err_var_angular = !estimate.angular_mse.is_empty();
   file.with_err_var_element = !estimate.element_mse.is_empty();
+  if (!estimate.heads.is_empty()) {
+    const NetworkConfig network = network_of_heads(options, known);
+    file.n_classes = network.tells_class ? static_cast<arma::uword>(network.classes) : 0;
+    file.n_numbers = static_cast<arma::uword>(network.numbers);
+  }
   file.with_sigma2 = !estimate.sigma2.is_empty();
   file.with_scale = received.info().normalisation == Normalisation::sample;
   file.n_samples = received.info().asked.size();
@@ -367,6 +384,7 @@ class EstimateWriter {
         block.err_var_angular = part.estimate.angular_mse.cols(k, last);
       if (file_.with_err_var_element)
         block.err_var_element = part.estimate.element_mse.cols(k, last);
+      if (file_.n_classes + file_.n_numbers > 0) block.heads = part.estimate.heads.cols(k, last);
       if (file_.with_sigma2) block.sigma2 = part.estimate.sigma2(columns);
       if (file_.with_scale) block.scale = part.scales(columns);
       writer_.append(block);
@@ -393,6 +411,8 @@ class EstimateWriter {
         block.err_var_angular = arma::mat(n_h, n, arma::fill::value(arma::datum::nan));
       if (file_.with_err_var_element)
         block.err_var_element = arma::mat(n_h / file_.n_rx, n, arma::fill::value(arma::datum::nan));
+      block.heads =
+          arma::mat(file_.n_classes + file_.n_numbers, n, arma::fill::value(arma::datum::nan));
       writer_.append(block);
       next_ += n;
     }

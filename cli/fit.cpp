@@ -20,6 +20,7 @@
 #include <chest/estimators/nn/vae.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
+#include <chest/sim/pilots.hpp>
 #include <chest/spec.hpp>
 #include <chest/text.hpp>
 
@@ -44,7 +45,7 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
-  std::string comb, arrays, size = "base";
+  std::string comb, arrays, size = "base", labels, numbers, pilots, start;
 
   /// Subcarriers between pilots that a model of grids is for.
   std::vector<arma::uword> combs() const {
@@ -90,6 +91,51 @@ void check_arrays(const FitOptions& options, const DatasetInfo& info) {
     refuse("--arrays is for matrices, these channels are grids");
   }
 }
+
+/// What --labels and --numbers say of the samples of a file.
+struct AllLabels {
+  std::vector<std::int64_t> classes;
+  arma::mat numbers;  ///< [n_numbers, n_samples]
+  std::int64_t n_classes = 0;
+
+  AllLabels(const FitOptions& options, const DatasetInfo& info) {
+    const auto read = [&](const std::string& text, const std::string& flag) {
+      const auto [file, dataset] = split_dataset_name(text);
+      arma::mat values = arma::real(read_matrix(file, dataset));
+      if (values.n_rows == 1) values = values.t();
+      if (values.n_rows != info.n_samples) {
+        refuse(flag + " " + text + ": of " + std::to_string(values.n_rows) +
+               " channels, the file has " + std::to_string(info.n_samples));
+      }
+      if (!info.bad.all.empty()) refuse(flag + " does not go with channels that are left out");
+      return values;
+    };
+    if (!options.labels.empty()) {
+      const arma::mat values = read(options.labels, "--labels");
+      for (const double value : values) {
+        if (values.n_cols != 1 || value != std::round(value) || value < -1.0 || value > 999.0) {
+          refuse("--labels " + options.labels +
+                 ": expected one whole number for each channel, 0 to 999, -1 where the class is "
+                 "not known");
+        }
+        classes.push_back(static_cast<std::int64_t>(value));
+        n_classes = std::max(n_classes, classes.back() + 1);
+      }
+      if (n_classes < 2) refuse("--labels " + options.labels + ": there are no two classes");
+    }
+    if (!options.numbers.empty()) numbers = read(options.numbers, "--numbers").t();
+  }
+
+  ChannelLabels of(const SampleRange& range) const {
+    ChannelLabels out;
+    if (n_classes > 0) {
+      out.classes.assign(classes.begin() + std::ptrdiff_t(range.first),
+                         classes.begin() + std::ptrdiff_t(range.end));
+    }
+    if (numbers.n_rows > 0) out.numbers = numbers.cols(range.first, range.end - 1);
+    return out;
+  }
+};
 
 /// What --comb says of the plane of a model of grids.
 void check_comb(const FitOptions& options, const DatasetInfo& info) {
@@ -201,6 +247,25 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   return 0;
 }
 
+/// "mirror,gain=6,contamination=0.5"
+void read_augmentation(const std::string& text, NetworkFitOptions& fit) {
+  const NamedOptions spec = parse_named_options(text.substr(0, text.find(',')) +
+                                                (text.find(',') == std::string::npos
+                                                     ? std::string()
+                                                     : ":" + text.substr(text.find(',') + 1)));
+  fit.augmentation = augmentation_from_string(spec.name);
+  for (const auto& [name, value] : spec.options) {
+    if (name == "gain") {
+      fit.gain_db = to_number(value, "--augment: gain");
+    } else if (name == "contamination") {
+      fit.contamination = to_number(value, "--augment: contamination");
+    } else {
+      refuse("--augment " + text + ": there is no '" + name +
+             "'; there are gain=DB and contamination=X");
+    }
+  }
+}
+
 /// The recipe of the network that --network names, with what was said otherwise.
 NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   const NetworkFitOptions& asked = options.network;
@@ -215,8 +280,21 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     }
     fit.network.hidden = hidden_of_size(options.size);
   }
+  if (!options.start.empty()) {
+    if (line.given("network") || line.given("size") || line.given("prediction")) {
+      refuse("--start " + options.start + ": the model has its layers and prediction already");
+    }
+    NetworkModel model = load_network_model(options.start);
+    if (!model.P.is_empty() || !model.grid.empty()) {
+      refuse("--start " + options.start + ": expected a prior of matrices");
+    }
+    fit.network = model.network;
+    fit.prediction = model.prediction;
+    fit.start = std::move(model.weights);
+  }
   if (!options.arrays.empty()) fit.arrays = parse_array_range(options.arrays, "--arrays");
-  if (network.bias_free) fit.prediction = Prediction::epsilon;
+  if (fit.network.bias_free) fit.prediction = Prediction::epsilon;
+  if (!options.pilots.empty()) fit.prediction = Prediction::sample;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
   if (line.given("objective")) fit.objective = fit_objective_from_string(options.objective);
   if (line.given("learning-rate")) fit.learning_rate = asked.learning_rate;
@@ -225,11 +303,12 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
   if (line.given("epochs")) fit.max_epochs = asked.max_epochs;
   if (line.given("patience")) fit.patience = asked.patience;
   if (options.constant_rate) fit.anneal = false;
-  if (line.given("augment")) fit.augmentation = augmentation_from_string(options.augmentation);
+  if (line.given("augment")) read_augmentation(options.augmentation, fit);
   fit.max_minutes = asked.max_minutes;
   fit.seed = options.common.seed;
   fit.device = options.common.device;
   fit.bfloat16 = asked.bfloat16;
+  fit.unroll = asked.unroll;
   return fit;
 }
 
@@ -306,6 +385,31 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
+  const AllLabels labels(options, dataset.info());
+  const NetworkConfig before = fit.network;
+  fit.network.classes = static_cast<int>(labels.n_classes);
+  fit.network.tells_class = labels.n_classes > 0 && !fit.network.told_class;
+  fit.network.numbers = static_cast<int>(labels.numbers.n_rows);
+  if (!fit.start.empty() &&
+      (before.classes != fit.network.classes || before.numbers != fit.network.numbers ||
+       before.told_class != fit.network.told_class)) {
+    refuse("--start " + options.start + ": the model knows " + std::to_string(before.classes) +
+           " classes and " + std::to_string(before.numbers) +
+           " numbers; --labels and --numbers say " + std::to_string(fit.network.classes) + " and " +
+           std::to_string(fit.network.numbers));
+  }
+  if (fit.network.told_class && labels.n_classes == 0) {
+    refuse("--network " + options.layers + ": told-class needs --labels FILE");
+  }
+  if (!options.pilots.empty()) {
+    const DatasetInfo& info = dataset.info();
+    const sim::PilotSpec spec = sim::parse_pilots(options.pilots);
+    if (info.grid.is_grid() || spec.is_grid()) {
+      refuse("--pilots: an estimator of given pilots is for matrices");
+    }
+    fit.P = sim::make_pilots(spec, info.n_tx, options.common.seed).P;
+  }
+  if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
   const SampleReader samples = options.channels.samples_of(dataset, range);
   const SampleReader held_samples = options.channels.samples_of(dataset, validation);
   const SampleReader held_out = to_fit(options, held_samples);
@@ -320,7 +424,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
 
   const TerminalControl terminal(context.quiet || !is_first);
-  NetworkModel model = fit_network(fitting, validating, fit, terminal.control());
+  NetworkModel model = fit_network(fitting, validating, fit, terminal.control(), labels.of(range),
+                                   labels.of(validation));
   if (!is_first) return 0;
   add_grid(options, samples, model);
   const arma::uword n_epochs = model.validation_losses.n_elem;
@@ -335,7 +440,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   calibrate_model(model,
                   fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
                   calibration);
-  if (!samples.grid.is_grid() && fit.arrays.empty()) {
+  if (!samples.grid.is_grid() && fit.arrays.empty() && fit.P.is_empty()) {
     model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
   }
   model.channel_scale = dataset.info().scale;
@@ -404,11 +509,18 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("size", &options.size, "tiny|base|large", "7, 54 or 152 thousand parameters");
   line.flag("arrays", &options.arrays, "RXxTX",
             "one model of all their parts with so many antennas, as in 8-128x1-32");
-  line.flag(
-      "network", &options.layers, "NAME",
-      "chest, or with options, chest:hidden=32-58-41-22,kernel=3 (embedding=16, modulated=0-1-2, "
-      "index, zero-padding, no-position, no-magnitude, gate, no-variance, bias-free); or letter, "
-      "arXiv 2403.03545");
+  line.flag("pilots", &options.pilots, "PILOTS",
+            "an estimator of these alone, fewer than antennas, in place of a prior");
+  line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
+  line.flag("unroll", &network.unroll, "N", "calls of the estimate that is fitted, through all");
+  line.flag("labels", &options.labels, "FILE[:DATASET]",
+            "class of each channel, 0 .., that it tells or is told");
+  line.flag("numbers", &options.numbers, "FILE[:DATASET]",
+            "numbers of each channel that it tells, as a delay spread");
+  line.flag("network", &options.layers, "NAME",
+            "chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, index, zero-padding, "
+            "no-position, no-magnitude, gate, no-variance, bias-free, told-class), or letter: "
+            "arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
   line.flag("objective", &options.objective, "nmse|prediction",
@@ -416,8 +528,8 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("ema", &network.ema_decay, "X", "decay of the moving average of the weights; 0: off");
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");
-  line.flag("augment", &options.augmentation, "none|phase|mirror",
-            "random phases; mirror: reversed arrays too");
+  line.flag("augment", &options.augmentation, "KIND[,OPTIONS]",
+            "none, phase or mirror; gain=DB, contamination=X");
   line.output("checkpoint", &options.checkpoint,
               "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,
@@ -468,7 +580,7 @@ int fit(const Args& args, Context& context) {
       {"vae", fit_vae_model}};
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
-  for (const char* flag : {"arrays", "size"}) {
+  for (const char* flag : {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }

@@ -129,6 +129,19 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
     out << file.string() << ": model of dmse, " << sizes << '\n'
         << "  network   " << model.network.n_parameters() << " parameters, prediction "
         << to_string(model.prediction) << '\n';
+    if (model.network.told_class) {
+      out << "  classes   " << model.network.classes << ", of which it may be told one: class=N\n";
+    }
+    if (model.network.n_heads() > 0) {
+      out << "  tells     ";
+      if (model.network.tells_class) out << "which of " << model.network.classes << " classes";
+      if (model.network.tells_class && model.network.numbers > 0) out << " and ";
+      if (model.network.numbers > 0) out << model.network.numbers << " numbers";
+      out << ", beside the channel\n";
+    }
+    if (!model.P.is_empty()) {
+      out << "  pilots    the estimator of " << model.P.n_cols << " pilots of its own\n";
+    }
     if (model.network.log_snr) {
       out << "  fitted    for " << model.network.snr_low_db << " to " << model.network.snr_high_db
           << " dB\n";

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <chest/channels/dataset.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/diffusion/sampler.hpp>
+#include <chest/estimators/nn/network_denoiser.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
@@ -37,6 +39,8 @@ constexpr arma::uword n_drawn = 3, n_shown_levels = 6;
 struct SampleFlags {
   std::string model, out, sampler = "dpm", plot, mean, reference;
   arma::uword n_samples = 1000, n_calls = 20;
+  std::optional<arma::uword> which;
+  double guidance = 0.0;
   bool list = false, double_precision = false, compress = false, force = false;
   ChannelFlags channels;
   CommonFlags common;
@@ -47,6 +51,8 @@ void declare(CommandLine& line, SampleFlags& o) {
   line.flag("n-samples", &o.n_samples, "N", "channels").most = 1'000'000'000;
   line.flag("sampler", &o.sampler, "NAME[:OPTIONS]", "how they are drawn; --list shows all");
   line.flag("calls", &o.n_calls, "N", "denoiser calls per channel, at most").most = 100'000;
+  line.flag("class", &o.which, "N", "of the channels, for a network that was fitted to be told it");
+  line.flag("guidance", &o.guidance, "X", "goes so many times beyond what the class changes");
   line.flag("mean", &o.mean, "FILE[:DATASET]",
             "mrs and boundary: channels that samples start around");
   line.flag("reference", &o.reference, "FILE[:DATASET]",
@@ -189,7 +195,13 @@ int sample(const Args& args, Context& context) {
            " needs --mean, channels to start around, and --reference, what the first of "
            "them really were");
 
-  const PriorModel prior = load_prior_model(o.model, o.common);
+  PriorModel prior = load_prior_model(o.model, o.common);
+  if (line.given("guidance") && !o.which) refuse("--guidance goes with --class");
+  if (o.which) {
+    if (!prior.network) refuse("--class is for networks, " + o.model + " is " + prior.kind);
+    prior.denoiser =
+        make_class_denoiser(*prior.network, *o.which, o.guidance, o.common.network_run());
+  }
   const auto sampler = make_sampler(spec, sample_prior(o, prior), o.n_calls);
 
   ChannelFileOptions file;
@@ -211,6 +223,8 @@ int sample(const Args& args, Context& context) {
       {"kind", prior.kind},
       {"sampler", sampler->text()},
       {"calls", sampler->n_calls()},
+      {"class", o.which ? nlohmann::json(*o.which) : nlohmann::json()},
+      {"guidance", o.guidance},
       {"n_rx", prior.n_rx},
       {"n_tx",
        prior.n_tx}}.dump();

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <chest/estimators/diffusion/guidance.hpp>
+#include <chest/estimators/diffusion/walk.hpp>
 #include <chest/estimators/prior/compositions.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/exact.hpp>
-#include <chest/estimators/diffusion/walk.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/exact_prior.hpp"
@@ -147,6 +147,39 @@ TEST(CoupledSlices, OfAGaussianPriorAreEstimatedByTheStackedLmmse) {
     EXPECT_LT(left, 1.5 * largest / (largest + 4e4));
     EXPECT_LT(max_difference(x, 4e4 * arma::solve(P + 4e4 * identity(P.n_rows), lmmse)), 1e-9);
   }
+}
+
+// Two clusters with a label: without guidance it is the LMMSE of the cluster, which nothing betters.
+TEST(Guidance, OtherThanNoneIsNoEstimate) {
+  Rng rng = test_rng(21);
+  const GaussianMixture both = cluster_mixture(16, 2, 0, rng, 0.1);
+  const arma::cx_mat C = both.covariances[0];
+  const DenoiserPtr of_class = make_gaussian_denoiser(C),
+                    of_all = make_gaussian_mixture_denoiser(both);
+  const double sigma2 = 1.0;
+  const arma::cx_mat h = draw(one_component(C), 4000, rng);
+  const arma::cx_mat z = h + rng.cx_normal(16, 4000, sigma2);
+  const arma::cx_mat lmmse = C * arma::solve(arma::cx_mat(C + sigma2 * identity(16)), z);
+  const auto guided = [&](double weight) {
+    return make_guided_denoiser(of_class, of_all, weight)->denoise(z, sigma2);
+  };
+  EXPECT_LT(max_difference(guided(0.0), lmmse), 1e-10);
+  const double least = nmse_db(guided(0.0), h);
+  for (const double weight : {-1.0, -0.5, 0.5, 1.0, 3.0}) {
+    seen("beyond the least", nmse_db(guided(weight), h) - least);
+    EXPECT_GT(nmse_db(guided(weight), h), least) << weight;
+  }
+  EXPECT_LT(max_difference(guided(-1.0), of_all->denoise(z, sigma2)), 1e-12);
+  // Its derivative is that of the sum.
+  const auto step = make_guided_denoiser(of_class, of_all, 2.0)->linearise(z.head_cols(1), sigma2);
+  const arma::cx_mat w = rng.cx_normal(16, 1), d = 1e-6 * rng.cx_normal(16, 1);
+  arma::cx_mat back;
+  step->pull_back(w, back);
+  const auto D = [&](const arma::cx_mat& at) {
+    return make_guided_denoiser(of_class, of_all, 2.0)->denoise(at, sigma2);
+  };
+  const arma::cx_mat change = D(z.head_cols(1) + d) - D(z.head_cols(1) - d);
+  EXPECT_NEAR(std::real(arma::cdot(w, change)), 2.0 * std::real(arma::cdot(back, d)), 1e-10);
 }
 
 }  // namespace

@@ -143,7 +143,8 @@ class Loaded {
     }
     std::shared_ptr<const chest::ObservationOperator> A =
         chest::make_kronecker_observation(P, n_rx);
-    if (network && A->gram_scale()) return chest::make_planned_dmse(P, n_rx, *network, precision);
+    if (network && network->P.is_empty() && A->gram_scale())
+      return chest::make_planned_dmse(P, n_rx, *network, precision);
     if (mixture) return chest::make_planned(chest::make_gmm(A, *mixture), n_rx);
     chest::EstimatorContext context;
     context.A = std::move(A);

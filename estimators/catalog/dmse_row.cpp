@@ -3,6 +3,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/few_pilots.hpp>
 #include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/estimators/network/scheduler_config.hpp>
@@ -25,6 +26,33 @@ std::unique_ptr<Estimator> make_chosen_solver(const Maker& maker, const PriorInU
   return make_chosen(maker, std::move(choice));
 }
 
+struct FewPilotsOptions {
+  DataConsistency consistency = DataConsistency::none;
+};
+constexpr auto few_pilots_options = options_of<FewPilotsOptions>(
+    option("consistency", &FewPilotsOptions::consistency, data_consistency_names,
+           "of a network that was fitted for its pilots: how far the estimate goes to what was "
+           "received"));
+
+/// The estimator of a network that was fitted for its pilots.
+std::unique_ptr<Estimator> make_few_pilots_from(const Maker& maker, const PriorInUse& prior) {
+  const NamedOptions& spec = maker.spec();
+  for (const char* option : {"steps", "published", "scheduler", "probes"}) {
+    if (spec.has(option)) {
+      refuse(spec.text + ": " + option +
+             " has no effect here, a network that was fitted for its pilots makes one call");
+    }
+  }
+  const arma::cx_mat* P = maker.context().A->pilots();
+  if (!P || !same_pilots(prior.model->P, *P)) {
+    refuse(spec.text + ": the network was fitted for " + std::to_string(prior.model->P.n_cols) +
+           " pilots of its own, and these are others; give --pilots, --pilot-power and --seed of "
+           "its fit");
+  }
+  return make_few_pilots(maker.context().A, prior.denoiser, prior.model->calibration,
+                         maker.options(few_pilots_options).consistency);
+}
+
 std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   const ObservationOperator& A = *maker.context().A;
   const NamedOptions& spec = maker.spec();
@@ -44,6 +72,12 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   if (!A.gram_scale() && kind == PriorKind::gmm) return make_gmm_from(maker);
   if (!A.gram_scale() && kind == PriorKind::lmmse) return make_lmmse_from(maker);
   const PriorInUse prior = prior_in_use(maker);
+  if (prior.model && !prior.model->P.is_empty()) return make_few_pilots_from(maker, prior);
+  if (spec.has("consistency")) {
+    refuse(spec.text +
+           ": consistency is for a network that was fitted for its pilots, see 'chest "
+           "fit dmse --pilots PILOTS'");
+  }
   if (!A.gram_scale()) return make_chosen_solver(maker, prior);
   if (spec.has("probes") && prior.denoiser->predicts_error()) {
     refuse(spec.text + ": probes has no effect here, " + prior.denoiser->name() +
@@ -72,6 +106,9 @@ void add_dmse_row(Catalog& catalog) {
       row("dmse", "diffusion prior: a few calls, or for few pilots the calibrated solver",
           make_dmse_from, "dmse");
   dmse.entry.options = dmse_options.describe();
+  for (OptionInfo& option : few_pilots_options.describe()) {
+    dmse.entry.options.push_back(std::move(option));
+  }
   for (OptionInfo& option : prior_options.describe()) {
     dmse.entry.options.push_back(std::move(option));
   }

@@ -9,6 +9,7 @@
 #include <chest/estimators/prior/exact.hpp>
 #include <chest/random.hpp>
 #include <chest/samples.hpp>
+#include <chest/text.hpp>
 
 #include "rows.hpp"
 
@@ -54,6 +55,10 @@ NetworkInUse find_network(const Maker& maker, const PriorOptions& options) {
     });
     use.file = key;
   }
+  if (!use.model->P.is_empty() && maker.spec().name != "dmse") {
+    refuse(maker.spec().text + ": " + use.file +
+           " is the estimator of its own pilots and no prior; it serves dmse alone");
+  }
   use.run.device = maker.context().device;
   use.run.engine = maker.context().engine;
   use.run.precision = options.bfloat16 ? NetworkPrecision::bfloat16 : options.precision;
@@ -73,8 +78,18 @@ PriorInUse network_in_use(const Maker& maker, const PriorOptions& options) {
     run.step = maker.context().plane_step;
     key += " for " + std::to_string(run.n_columns) + " columns, " + std::to_string(run.step);
   }
-  use.denoiser = maker.models().get<Denoiser>(
-      key, [&] { return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run)); });
+  if (options.which.empty()) {
+    use.denoiser = maker.models().get<Denoiser>(key, [&] {
+      return std::shared_ptr<const Denoiser>(make_network_denoiser(*use.model, run));
+    });
+  } else {
+    const arma::uword which = to_count(options.which, maker.spec().text + ": class");
+    key += " of class " + options.which + ", guidance " + std::to_string(options.guidance);
+    use.denoiser = maker.models().get<Denoiser>(key, [&] {
+      return std::shared_ptr<const Denoiser>(
+          make_class_denoiser(*use.model, which, options.guidance, run));
+    });
+  }
   use.errors = [model = use.model] {
     const Calibration& calibration = model->calibration;
     if (!model->errors.empty() || calibration.empty()) {

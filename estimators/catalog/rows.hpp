@@ -56,6 +56,8 @@ struct PriorOptions {
   PriorKind kind = PriorKind::network;
   NetworkPrecision precision = NetworkPrecision::automatic;
   bool bfloat16 = false;
+  std::string which;
+  double guidance = 0.0;
 };
 inline constexpr auto has_network = [](const PriorOptions& o) {
   return o.kind == PriorKind::network;
@@ -68,7 +70,13 @@ inline constexpr auto prior_options = options_of<PriorOptions>(
            "of the network; auto: the fastest that costs less than 0.02 dB as calibrated")
         .only_if(has_network, no_network),
     option("bfloat16", &PriorOptions::bfloat16, "the same as precision=bfloat16")
-        .only_if(has_network, no_network));
+        .only_if(has_network, no_network),
+    option("class", &PriorOptions::which, "N",
+           "of the channels, which a network fitted with --labels may be told")
+        .only_if(has_network, no_network),
+    option("guidance", &PriorOptions::guidance, any_value,
+           "goes so many times beyond what the class changes: for samples, not for estimates")
+        .only_if([](const PriorOptions& o) { return !o.which.empty(); }, "class=N"));
 
 /// A prior and what is known of it.
 struct PriorInUse {

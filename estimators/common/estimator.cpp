@@ -43,6 +43,7 @@ void Estimator::estimate(const Observation& observation, Estimate& out) const {
     out.mse.reset();
   }
   out.angular_mse.reset();
+  out.heads.reset();
   out.element_mse.reset();
   out.sigma2.reset();
   out.log_evidence.reset();

@@ -76,6 +76,7 @@ class Dmse final : public Estimator {
     }
     if (!error.mse.is_empty()) out.mse = error.mse;
     if (observation.per_angle) out.angular_mse = std::move(error.angular);
+    out.heads = std::move(error.heads);
   }
 
   ReverseChain chain_for(double sigma2) const {

@@ -1,5 +1,6 @@
 #include <chest/estimators/inference/engine_denoiser.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -89,6 +90,7 @@ class EngineDenoiser final : public NetworkDenoiserBase {
     if (error) {
       error->mse.set_size(with_error ? z.n_cols : 0);
       error->angular.set_size(with_error && error->per_angle ? z.n_rows : 0, z.n_cols);
+      error->heads.set_size(workspace.heads.size(), z.n_cols);
     }
     for (arma::uword k = 0; k < z.n_cols; ++k) {
       const Planes planes{workspace.z_re.data(), workspace.z_im.data()};
@@ -98,6 +100,7 @@ class EngineDenoiser final : public NetworkDenoiserBase {
         const double sum = network_.step(levels[i], with_error && i == 0, workspace);
         if (!with_error || i > 0) continue;
         error->mse(k) = sum;
+        std::copy(workspace.heads.begin(), workspace.heads.end(), error->heads.begin_col(k));
         if (error->angular.n_rows == 0) continue;
         network_.for_entries([&](std::size_t at, arma::uword entry) {
           error->angular(entry, k) = static_cast<double>(workspace.error[at]);
@@ -108,6 +111,7 @@ class EngineDenoiser final : public NetworkDenoiserBase {
         z(entry, k) = {static_cast<double>(planes.re[at]), static_cast<double>(planes.im[at])};
       });
     }
+    if (with_error) odds_to_probabilities(error->heads);
   }
 
  private:

@@ -37,6 +37,7 @@ PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uw
                            double step, NetworkPrecision precision)
     : config_(model.network),
       prediction_(model.prediction),
+      of_pilots_(!model.P.is_empty()),
       schedule_(model.schedule),
       n_rx_(n_rx),
       n_tx_(n_tx) {
@@ -238,6 +239,7 @@ Workspace PlaneNetwork::make_workspace() const {
   }
   out.embedding = Buffer(static_cast<std::size_t>(config_.embedding));
   out.film = Buffer(modulation_bias_.size());
+  out.heads.resize(static_cast<std::size_t>(config_.n_heads()));
   if (tiles_) out.tiles = tiles_->make_workspace();
   return out;
 }
@@ -256,7 +258,7 @@ void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Leve
   level.x_gain = static_cast<float>(1.0 / std::sqrt(1.0 + sigma2));
   level.z_gain = static_cast<float>(gains.z_gain + step.keep * (1.0 - gains.z_gain));
   double o_gain = (1.0 - step.keep) * gains.o_gain;
-  level.prior_variance = static_cast<float>(sigma2 / (1.0 + sigma2));
+  level.prior_variance = static_cast<float>(of_pilots_ ? 1.0 : sigma2 / (1.0 + sigma2));
   level.magnitude_gain = 0.0F;
   if (config_.magnitude) {
     const double told =
@@ -453,6 +455,15 @@ double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) 
     }
   }
   if (!error) return 0.0;
+  for (std::size_t i = 0; i < workspace.heads.size(); ++i) {
+    const float* first = out + (deviation + 1 + i) * plane;
+    double total = 0.0;
+    for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+      const float* row = first + s * shape_.row;
+      for (std::size_t k = 0; k < shape_.n_fast; ++k) total += static_cast<double>(row[k]);
+    }
+    workspace.heads[i] = total / static_cast<double>(shape_.n_slow * shape_.n_fast);
+  }
   kernels().squared_softplus(workspace.error.data(), least_log_deviation, transform_.plane(),
                              workspace.error.data());
   for (std::size_t s = 0; s < shape_.n_slow; ++s) {

@@ -37,7 +37,8 @@ struct Workspace {
   Buffer re, im;      ///< scratch of the transform
   Buffer error;       ///< predicted error of each angular entry, as z
   Buffer embedding, film;
-  TileWorkspace tiles;  ///< for less than float32
+  std::vector<double> heads;  ///< means of the planes that tell of the channel
+  TileWorkspace tiles;        ///< for less than float32
 };
 
 /// A network for planes of one size: weights packed once and shared by all noise levels and threads.
@@ -78,7 +79,8 @@ class PlaneNetwork {
   /// A channel of n_rx n_tx entries becomes the angular planes in workspace.z.
   void put_channel(const std::complex<double>* h, Workspace& workspace) const;
   /// One step on the angular planes in workspace.z.
-  /// @param error  also fills workspace.error: the variance that the network predicts of each entry
+  /// @param error  also fills workspace.error: the variance that the network predicts of each entry, and
+  ///               workspace.heads
   /// @return the sum of that error, 0 where it is not asked for
   double step(const Level& level, bool error, Workspace& workspace) const;
   std::size_t n_hidden() const { return layers_.size() - 1; }
@@ -107,6 +109,7 @@ class PlaneNetwork {
 
   NetworkConfig config_;
   Prediction prediction_;
+  bool of_pilots_;  ///< NetworkModel::P
   NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
   bool rx_is_fast_ = true;

@@ -62,6 +62,7 @@ class NoiseBlind final : public Estimator {
         const arma::vec em =
             (squared_norms(residual) + gain_ * part.mse) / static_cast<double>(A_->n_obs());
         if (!part.angular_mse.is_empty()) out.angular_mse.set_size(A_->n_h(), y.n_cols);
+        if (!part.heads.is_empty()) out.heads.set_size(part.heads.n_rows, y.n_cols);
         for (arma::uword i = 0; i < chosen.n_elem; ++i) {
           const arma::uword k = chosen(i);
           // A channel whose error is not known at a level stays there.
@@ -70,6 +71,7 @@ class NoiseBlind final : public Estimator {
           out.mse(k) = part.mse(i);
           out.sigma2(k) = from_db(searches[k].found_db());
           if (!part.angular_mse.is_empty()) out.angular_mse.col(k) = part.angular_mse.col(i);
+          if (!part.heads.is_empty()) out.heads.col(k) = part.heads.col(i);
         }
       }
     }

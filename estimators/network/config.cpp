@@ -54,6 +54,21 @@ std::string NetworkConfig::why_invalid() const {
     return "network: modulated is " + Json(modulated).dump() +
            "; expected ascending indices of hidden layers, 0 to " + std::to_string(n_hidden - 1);
   }
+  constexpr int most_classes = 1000;
+  if (classes < 0 || classes == 1 || classes > most_classes || numbers < 0 ||
+      numbers > most_classes) {
+    return "network: " + std::to_string(classes) + " classes and " + std::to_string(numbers) +
+           " numbers; expected 0, or 2 to " + std::to_string(most_classes) + ", classes and 0 to " +
+           std::to_string(most_classes) + " numbers";
+  }
+  if (classes > 0 ? told_class == tells_class : told_class || tells_class) {
+    return "network: it is told the class, or tells it; expected one of both where there are "
+           "classes, and none without";
+  }
+  if (n_heads() > 0 && !variance) {
+    return "network: what tells a class or numbers goes with the variance";
+  }
+  if (told_class && bias_free) return "network: bias_free goes with no class that it is told";
   if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
     return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
   }
@@ -136,7 +151,12 @@ NetworkConfig parse_network(const std::string& text) {
          config.modulated.clear();
          config.magnitude = config.position = config.gate = config.variance = false;
        }},
-      {"no-variance", [&](const std::string&) { config.variance = false; }}};
+      {"no-variance", [&](const std::string&) { config.variance = false; }},
+      // How many classes the labels have is seen in the fit.
+      {"told-class", [&](const std::string&) {
+         config.told_class = true;
+         config.classes = 2;
+       }}};
   std::vector<std::string> names;
   for (const auto& [name, set] : options) names.push_back(name);
   for (const auto& [name, value] : spec.options) {

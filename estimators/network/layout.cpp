@@ -61,6 +61,7 @@ std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
   }
   for (int i : config.modulated) n_modulated += config.hidden[i];
   if (!config.bias_free) layer("modulation", {2 * n_modulated, config.embedding});
+  if (config.told_class) layout.push_back({"class.weight", {2 * n_modulated, config.classes}, {}});
   return layout;
 }
 

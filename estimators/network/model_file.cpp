@@ -22,8 +22,9 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
-// Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code.
-constexpr int newest_model_version = 2;
+// Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code; version 3 is that of networks
+// with classes, numbers or pilots of their own, which a program that knows version 2 would misread.
+constexpr int plain_model_version = 2, newest_model_version = 3;
 
 DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
   DenoiserErrors errors;
@@ -245,12 +246,39 @@ NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword 
   return out;
 }
 
+NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> which) {
+  if (!which && !model.network.told_class) return model;
+  const auto n = static_cast<arma::uword>(model.network.classes);
+  if (which && (!model.network.told_class || *which >= n)) {
+    throw Error(
+        ErrorKind::invalid_argument,
+        "network model: class " + std::to_string(*which) + ": " +
+            (model.network.told_class
+                 ? "it knows the classes 0 to " + std::to_string(n - 1)
+                 : std::string("it was not fitted to be told the class of a channel; see "
+                               "'chest fit dmse --labels FILE --network chest:told-class'")));
+  }
+  NetworkModel out = model;
+  out.weights = arranged_weights(network_layout(model.network), model.weights,
+                                 ErrorKind::invalid_argument, "network model");
+  const std::vector<float> of_class = out.weights.back().values;
+  out.weights.pop_back();
+  out.network.told_class = false;
+  out.network.classes = 0;
+  std::vector<float>& offsets = out.weights.back().values;
+  for (std::size_t i = 0; which && i < offsets.size(); ++i) offsets[i] += of_class[i * n + *which];
+  return out;
+}
+
 void save(const std::filesystem::path& file, const NetworkModel& model) {
   check_size(model);
   const auto weights = arranged_weights(network_layout(model.network), model.weights,
                                         ErrorKind::invalid_argument, "network model");
   ArchiveWriter archive(file);
-  write_model_header(archive, "dmse", newest_model_version, header_of(model));
+  const bool is_plain =
+      model.network.classes == 0 && model.network.numbers == 0 && model.P.is_empty();
+  write_model_header(archive, "dmse", is_plain ? plain_model_version : newest_model_version,
+                     header_of(model));
   archive.attribute("/", "network", to_json(model.network));
   archive.attribute("/", "prediction", std::string(to_string(model.prediction)));
   if (!model.scheduler.empty()) archive.attribute("/", "scheduler", model.scheduler);
@@ -265,6 +293,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
     archive.attribute(group, "n_tx", static_cast<std::int64_t>(model.sizes[i].n_tx));
   }
   if (!model.arrays.empty()) archive.attribute("/", "arrays", model.arrays.text());
+  if (!model.P.is_empty()) archive.write("/pilots", model.P);
   if (!model.errors.empty()) {
     write_vec(archive, "/errors/sigma2", model.errors.sigma2);
     write_vec(archive, "/errors/mse", model.errors.mse);
@@ -337,6 +366,12 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
       throw_format(file, error.what());
     }
     model.sizes = read_sizes(archive, model.arrays);
+  }
+  if (archive.has("/pilots")) {
+    model.P = archive.read_cx_mat("/pilots");
+    if (model.P.n_rows != model.n_tx || model.P.n_cols == 0 || !model.P.is_finite()) {
+      throw_format(file, "/pilots is damaged");
+    }
   }
   model.errors = read_errors(archive, model.n_rx * model.n_tx);
   model.solvers = read_solvers(archive, "/solvers", model.n_tx);

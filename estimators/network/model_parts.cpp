@@ -55,6 +55,12 @@ std::string to_json(const NetworkConfig& config) {
   for_each_field(config, [&](const char* name, const auto& value, auto...) { json[name] = value; });
   // Files of networks of matrices are as they were before there were grids.
   if (config.circle != 0) json["circle"] = config.circle;
+  if (config.classes != 0) {
+    json["classes"] = config.classes;
+    json["told_class"] = config.told_class;
+    json["tells_class"] = config.tells_class;
+  }
+  if (config.numbers != 0) json["numbers"] = config.numbers;
   return json.dump();
 }
 
@@ -72,6 +78,12 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
     }
   });
   if (network.has("circle")) config.circle = static_cast<int>(network.count("circle", 1024));
+  if (network.has("classes")) {
+    config.classes = static_cast<int>(network.count("classes", 1024));
+    config.told_class = network.get<bool>("told_class");
+    config.tells_class = network.get<bool>("tells_class");
+  }
+  if (network.has("numbers")) config.numbers = static_cast<int>(network.count("numbers", 1024));
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
   return config;
 }

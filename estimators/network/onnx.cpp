@@ -152,12 +152,13 @@ class OnnxGraph {
 /// A network's denoiser, node by node as LevelNetwork and the denoisers compute it.
 class OnnxDenoiser {
  public:
+  /// Of channels whose class is not known.
   explicit OnnxDenoiser(const NetworkModel& model)
-      : model_(model),
-        config_(model.network),
+      : model_(for_class(model, {})),
+        config_(model_.network),
         n_rx_(static_cast<std::int64_t>(model.n_rx)),
         n_tx_(static_cast<std::int64_t>(model.n_tx)),
-        weights_(arranged_weights(network_layout(model.network), model.weights,
+        weights_(arranged_weights(network_layout(model_.network), model_.weights,
                                   ErrorKind::invalid_argument, "network")) {}
 
   std::string bytes() {
@@ -382,7 +383,7 @@ class OnnxDenoiser {
   }
 
   static constexpr std::int64_t n_position = 4;
-  const NetworkModel& model_;
+  NetworkModel model_;
   const NetworkConfig& config_;
   std::int64_t n_rx_, n_tx_;
   std::vector<NamedTensor> weights_;

@@ -93,6 +93,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
       : NetworkDenoiserBase(model,
                             model.n_rx * (options.n_columns > 0 ? options.n_columns : model.n_tx)),
         prediction_(model.prediction),
+        of_pilots_(!model.P.is_empty()),
         schedule_(model.schedule),
         n_rx_(model.n_rx),
         n_tx_(options.n_columns > 0 ? options.n_columns : model.n_tx),
@@ -160,6 +161,8 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     if (error) {
       error->mse.set_size(config().variance ? z.n_cols : 0);
       error->angular.set_size(config().variance && error->per_angle ? z.n_rows : 0, z.n_cols);
+      const int n_heads = config().variance ? config().n_heads() : 0;
+      error->heads.set_size(static_cast<arma::uword>(n_heads), z.n_cols);
     }
     for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
       const arma::uword count = std::min(micro_batch_, z.n_cols - first);
@@ -171,10 +174,15 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
         z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
         if (error && config().variance && &step == &prepared.front()) {
           keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
+          if (output.heads.defined()) {
+            const at::Tensor heads = output.heads.to(at::kCPU, at::kDouble).contiguous();
+            std::copy_n(heads.data_ptr<double>(), heads.numel(), error->heads.colptr(first));
+          }
         }
       }
       columns_from_planes(to_antenna(z_ang), columns);
     }
+    if (error && config().variance) odds_to_probabilities(error->heads);
   }
 
   static void keep_error(const at::Tensor& variance, arma::uword first, DenoiserError& error) {
@@ -187,7 +195,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
     return {levels_.at(step.sigma2, [&] { return network_at(step.sigma2); }),
             1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
-            (1.0 - step.keep) * gains.o_gain, step.sigma2 / (1.0 + step.sigma2)};
+            (1.0 - step.keep) * gains.o_gain, of_pilots_ ? 1.0 : step.sigma2 / (1.0 + step.sigma2)};
   }
 
   LevelNetwork network_at(double sigma2) const {
@@ -199,6 +207,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
   }
 
   Prediction prediction_;
+  bool of_pilots_;
   NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
   double step_;  // subcarriers between columns, of planes of grids

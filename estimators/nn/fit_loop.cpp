@@ -38,6 +38,10 @@ class Fit {
       : loop_(loop), control_(control), objective_(objective), state_(state) {}
 
   void run() {
+    if (loop_.from_start && state_.adam.n_steps == 0) {
+      state_.best.copy_(state_.weights);
+      state_.best_loss = objective_.validate(state_.best);
+    }
     agree(false);
     while (!finished()) {
       if (!run_epoch()) {
@@ -120,7 +124,8 @@ class Fit {
 
   double keep_if_best(std::int64_t epoch) {
     const double loss = objective_.validate(state_.average);
-    if (std::isfinite(loss) && (state_.best_epoch == 0 || loss < state_.best_loss)) {
+    const bool is_first = state_.best_epoch == 0 && !loop_.from_start;
+    if (std::isfinite(loss) && (is_first || loss < state_.best_loss)) {
       state_.best.copy_(state_.average);
       state_.best_loss = loss;
       state_.best_epoch = epoch;
@@ -230,7 +235,7 @@ at::Tensor Objective::sum_gradients(const FitState& state, const MicroBatchLoss&
   in_workers(gradients.size(), [&](std::size_t i) {
     const std::int64_t begin = first + static_cast<std::int64_t>(i) * micro_batch();
     const at::Tensor which = order_.narrow(0, begin, std::min(micro_batch(), end - begin));
-    const MicroBatch part{i, begin, train_.index_select(0, which.to(train_.device()))};
+    const MicroBatch part{i, begin, train_.index_select(0, which.to(train_.device())), which};
     const at::AutoGradMode with_gradients(true);
     const at::Tensor weights = state.weights.detach().requires_grad_();
     gradients[i] = torch::autograd::grad({loss(part, weights)}, {weights})[0];
@@ -252,7 +257,7 @@ at::Tensor Objective::sum_gradients(const FitState& state, const MicroBatchLoss&
 void run_fit(const FitLoop& loop, Objective& objective, FitState& state,
              const RunControl& control) {
   Fit(loop, control, objective, state).run();
-  if (state.best_epoch == 0) {
+  if (state.best_epoch == 0 && !loop.from_start) {
     throw Error(ErrorKind::numeric,
                 "fit: no epoch gave a finite validation loss; lower the "
                 "learning rate or look at the channels' power");

@@ -60,6 +60,7 @@ struct MicroBatch {
   std::size_t index;   ///< in its batch
   std::int64_t begin;  ///< position of its first channel in the epoch
   at::Tensor h;        ///< planes [n, 2, n_rx, n_tx]
+  at::Tensor which;    ///< their numbers among the channels of the fit, [n]
 };
 
 /// What a fit makes small. Gradients of micro-batches are added in their order, so a fit does not
@@ -112,6 +113,7 @@ struct FitLoop {
   arma::uword patience;
   std::string unit;            ///< of the loss, for reports
   std::function<void()> save;  ///< called every epoch and when stopped; may be empty
+  bool from_start = false;     ///< the first weights are kept where no epoch is better
 };
 
 /// Adam from `state` until the epochs, the time or the patience are used up, by the clock of process 0; all processes

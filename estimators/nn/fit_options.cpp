@@ -119,6 +119,36 @@ std::string NetworkFitOptions::why_invalid() const {
   if (!cuts.steps.empty() && augmentation == Augmentation::mirror) {
     return "fit: augmentation is mirror; on a grid expected none or phase";
   }
+  if (!(gain_db >= 0.0 && gain_db <= 60.0)) {
+    return "fit: the gain varies by " + number_text(gain_db) + " dB; expected 0 to 60";
+  }
+  if (!(contamination >= 0.0 && contamination <= 1.0)) {
+    return "fit: contamination is " + number_text(contamination) +
+           " of the noise power; expected 0 to 1";
+  }
+  constexpr arma::uword most_calls = 10;
+  if (unroll < 1 || unroll > most_calls) {
+    return "fit: unroll is " + std::to_string(unroll) + "; expected 1 to 10 calls";
+  }
+  if (unroll > 1 && (!cuts.steps.empty() || !P.is_empty() || objective != FitObjective::nmse)) {
+    return "fit: several calls are unrolled for priors of matrices, on their NMSE";
+  }
+  if (!(untold >= 0.0 && untold <= 1.0)) {
+    return "fit: the class is left out for " + number_text(untold) +
+           " of the channels; expected 0 to 1";
+  }
+  if (!P.is_empty()) {
+    if (!P.is_finite()) return "fit: the pilots are not finite";
+    if (!cuts.steps.empty() || !arrays.empty() || augmentation == Augmentation::mirror ||
+        contamination > 0.0) {
+      return "fit: an estimator of given pilots is for matrices of one size, without mirrors and "
+             "contamination";
+    }
+    if (prediction != Prediction::sample) {
+      return std::string("fit: prediction is ") + to_string(prediction) +
+             "; expected sample for an estimator of given pilots";
+    }
+  }
   if (batch == 0) return "fit: batch is 0; expected at least 1";
   if (!(ema_decay >= 0.0 && ema_decay < 1.0)) {
     return "fit: ema_decay is " + std::to_string(ema_decay) + "; expected 0 (off) to below 1";

@@ -191,6 +191,8 @@ at::Tensor initial_weights(std::vector<NamedTensor> layout, std::uint64_t seed) 
     if (tensor.dims.size() > 1) {
       bound = 1.0 / std::sqrt(static_cast<double>(n_values(tensor.dims) / tensor.dims.front()));
     }
+    // What a class adds grows from nothing.
+    if (tensor.name == "class.weight") bound = 0.0;
     Rng rng(seed, {Purpose::initial_weights, i});
     tensor.values.resize(n_values(tensor.dims));
     for (float& value : tensor.values) {
@@ -222,6 +224,10 @@ std::vector<Layer> layers_of(const std::vector<NamedTensor>& layout, const at::T
 Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
   Network network;
   network.convolutions = layers_of(network_layout(config), flat);
+  if (config.told_class) {
+    network.classes = network.convolutions.back().weight;
+    network.convolutions.pop_back();
+  }
   if (!config.bias_free) {
     network.modulation = network.convolutions.back();
     network.convolutions.pop_back();
@@ -251,11 +257,13 @@ at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& sch
 
 LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
                            const at::Tensor& embedding, double sigma2, at::ScalarType precision,
-                           double step)
+                           double step, std::int64_t which)
     : circular_(config.circular),
       is_grid_(config.circle > 0),
       gate_(config.gate),
       position_(config.position),
+      variance_(config.variance),
+      n_heads_(config.n_heads()),
       precision_(precision),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
       layers_(network.convolutions),
@@ -271,7 +279,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
     const double level = std::max(sigma2, 1e-12);
     o_gain_ = std::sqrt((1.0 + level) / level);
   } else {
-    modulate(config, network, embedding);
+    modulate(config, network, embedding, which);
   }
   const at::Tensor& weight = layers_.front().weight;
   fits_on_tiles_ = precision == at::kBFloat16 && weight.scalar_type() == at::kFloat &&
@@ -288,10 +296,11 @@ void LevelNetwork::convert() {
 }
 
 void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
-                            const at::Tensor& embedding) {
-  const at::Tensor film = at::linear(embedding.to(network.modulation.weight.options()),
-                                     network.modulation.weight, network.modulation.bias)
-                              .squeeze(0);
+                            const at::Tensor& embedding, std::int64_t which) {
+  at::Tensor film = at::linear(embedding.to(network.modulation.weight.options()),
+                               network.modulation.weight, network.modulation.bias)
+                        .squeeze(0);
+  if (which >= 0) film = film + network.classes.select(1, which);
   std::int64_t first = 0;
   for (const int i : config.modulated) {
     const std::int64_t n = config.hidden[i];
@@ -329,10 +338,12 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
     next += 2;
   }
   // Small values on a log scale, large ones in proportion to the channel's entries.
-  if (next < x.size(1)) {
+  if (variance_) {
     output.deviation =
         at::softplus(x.narrow(1, next, 1).clamp_min(NetworkConfig::least_log_deviation));
+    ++next;
   }
+  if (n_heads_ > 0) output.heads = x.narrow(1, next, n_heads_).mean({2, 3});
   return output;
 }
 

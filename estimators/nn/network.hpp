@@ -23,12 +23,15 @@ struct Layer {
 struct Network {
   std::vector<Layer> convolutions;
   Layer modulation;  ///< embedding -> (scale, shift) of each modulated layer in turn
+  at::Tensor
+      classes;  ///< what each class adds to it, [2 n_modulated, n_classes]; undefined: it is told none
 };
 
 at::Tensor flat_weights(const std::vector<NamedTensor>& layout,
                         const std::vector<NamedTensor>& weights);
 std::vector<NamedTensor> named_weights(std::vector<NamedTensor> layout, const at::Tensor& flat);
-/// PyTorch's default, U(-1, 1) / sqrt(fan_in) for weights and biases; depends on the seed alone.
+/// PyTorch's default, U(-1, 1) / sqrt(fan_in) for weights and biases, and 0 for those of classes; depends on the seed
+/// alone.
 at::Tensor initial_weights(std::vector<NamedTensor> layout, std::uint64_t seed);
 /// The weights and biases of a layout, in turn, as views into the flat vector.
 std::vector<Layer> layers_of(const std::vector<NamedTensor>& layout, const at::Tensor& flat);
@@ -48,6 +51,7 @@ struct NetworkOutput {
   /// [n, 1, n_rx, n_tx], > 0: root mean square of h - D, relative to sqrt(sigma2 / (1 + sigma2)) of
   /// a white prior; undefined for a network without variance.
   at::Tensor deviation;
+  at::Tensor heads;  ///< [n, n_heads], classes as log-odds; undefined without heads
 };
 
 /// A network at one noise level, the modulation multiplied into the convolutions before it.
@@ -56,19 +60,22 @@ class LevelNetwork {
  public:
   /// @param precision  of the convolutions; inputs and outputs of forward() keep theirs
   /// @param step  subcarriers from one column to the next, for a network with a circle
+  /// @param which  class of the channels, for a network that is told it; -1: not known
   LevelNetwork(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
-               double sigma2, at::ScalarType precision, double step);
+               double sigma2, at::ScalarType precision, double step, std::int64_t which = -1);
   /// @param x  planes z / sqrt(1 + sigma2), [n, 2, n_rx, n_tx], channels last
   NetworkOutput forward(const at::Tensor& x) const;
 
  private:
-  void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding);
+  void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
+                std::int64_t which);
 
   void convert();  // weights to precision_
   at::Tensor convolved(at::Tensor x) const;
   at::Tensor convolved_on_tiles(const at::Tensor& x) const;
 
-  bool circular_, is_grid_, gate_, position_;
+  bool circular_, is_grid_, gate_, position_, variance_;
+  std::int64_t n_heads_;
   bool fits_on_tiles_ = false;
   at::ScalarType precision_;
   double turns_ = 1.0;  // of the circle that the columns take

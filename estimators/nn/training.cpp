@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include <chest/error.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
 
+#include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/layout.hpp>
@@ -37,6 +42,8 @@ constexpr std::size_t n_level_means = 40;
 constexpr double level_mean_decay = 0.98;
 /// Of the variance's log likelihood beside the error: small, so that it does not cost accuracy.
 constexpr double variance_weight = 0.02;
+/// Of what the heads tell, per channel, beside the error of an entry relative to its running mean.
+constexpr double heads_weight = 0.1;
 
 std::string hash_of(const at::Tensor& planes) {
   const at::Tensor bytes = planes.permute({0, 2, 3, 1}).contiguous();
@@ -71,13 +78,56 @@ std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& 
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(options.batch) / 8, 1, most);
 }
 
+/// Labels of all channels of a set.
+struct LabelTensors {
+  at::Tensor classes;  ///< int64 [n]
+  at::Tensor numbers;  ///< float32 [n, n_numbers], standardised
+};
+
+/// Mean and deviation of each number over the channels of the fit.
+struct NumberScale {
+  arma::vec mean, deviation;
+};
+
+NumberScale scale_of(const arma::mat& numbers) {
+  NumberScale scale{arma::vec(numbers.n_rows), arma::vec(numbers.n_rows)};
+  for (arma::uword i = 0; i < numbers.n_rows; ++i) {
+    const arma::rowvec row = numbers.row(i);
+    const arma::vec known = row.elem(arma::find_finite(row));
+    if (known.n_elem < 2 || !(arma::stddev(known) > 0.0)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "fit: number " + std::to_string(i) +
+                      " is the same for all channels, or known of none; there is nothing to learn");
+    }
+    scale.mean(i) = arma::mean(known);
+    scale.deviation(i) = arma::stddev(known);
+  }
+  return scale;
+}
+
+LabelTensors label_tensors(const ChannelLabels& labels, const NumberScale& scale) {
+  LabelTensors out;
+  if (!labels.classes.empty()) out.classes = at::tensor(labels.classes);
+  if (labels.numbers.n_rows == 0) return out;
+  out.numbers = at::empty({static_cast<std::int64_t>(labels.numbers.n_cols),
+                           static_cast<std::int64_t>(labels.numbers.n_rows)});
+  float* next = out.numbers.data_ptr<float>();
+  for (arma::uword k = 0; k < labels.numbers.n_cols; ++k) {
+    for (arma::uword i = 0; i < labels.numbers.n_rows; ++i) {
+      *next++ = static_cast<float>((labels.numbers(i, k) - scale.mean(i)) / scale.deviation(i));
+    }
+  }
+  return out;
+}
+
 class DenoisingObjective final : public Objective {
  public:
   /// @param train, validation  planes of the angular domain on the device of the fit; with cuts those
   ///                           of angle_planes()
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
                      const at::Tensor& train, at::Tensor validation,
-                     std::shared_ptr<const Processes> processes)
+                     std::shared_ptr<const Processes> processes, LabelTensors train_labels,
+                     LabelTensors validation_labels)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
                           .micro_batch = micro_batch_of(options, train),
                           .seed = options.seed,
@@ -85,7 +135,11 @@ class DenoisingObjective final : public Objective {
                           .processes = std::move(processes)}),
         options_(options),
         schedule_(schedule),
-        validation_(std::move(validation)) {
+        train_(train),
+        validation_(std::move(validation)),
+        train_labels_(std::move(train_labels)),
+        validation_labels_(std::move(validation_labels)) {
+    if (!options_.P.is_empty()) pilots_ = seen_through(options_.P, train.device());
     for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch()) {
       power_ += validation_.narrow(0, first, std::min(micro_batch(), validation_.size(0) - first))
                     .square()
@@ -108,9 +162,10 @@ class DenoisingObjective final : public Objective {
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
       at::Tensor h = cut_out(part.h, draws.cut);
       if (options_.augmentation != Augmentation::none) h = changed(h, draws);
+      if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
       const LevelErrors found =
-          level_errors(options_.network, options_.prediction, schedule_, weights, h, draws.eps,
-                       levels[i].sigma2, options_.bfloat16, static_cast<double>(draws.cut.step));
+          errors_of(weights, h, draws, train_, levels[i].sigma2, options_.bfloat16,
+                    level_labels(train_labels_, part.which, draws));
       const double n_entries = entries(draws.cut);
       errors[i] = found.squared.item<double>() / (static_cast<double>(n_channels) * n_entries);
       means[i] = mean_of(levels[i], draws.cut);
@@ -121,6 +176,9 @@ class DenoisingObjective final : public Objective {
         weight = 1.0 / std::max(mean > 0.0 ? mean : errors[i], 1e-30);
       }
       at::Tensor loss = found.squared * (weight / (static_cast<double>(count) * n_entries));
+      if (found.heads.defined()) {
+        loss = loss + found.heads * (heads_weight / static_cast<double>(count));
+      }
       if (found.log_likelihood.defined()) {
         loss = loss + found.log_likelihood *
                           (2.0 * variance_weight / (static_cast<double>(count) * n_entries));
@@ -152,9 +210,8 @@ class DenoisingObjective final : public Objective {
       const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
       const at::Tensor h =
           cut_out(validation_.index_select(0, which.to(validation_.device())), draws.cut);
-      errors[i] = level_errors(options_.network, options_.prediction, schedule_, flat, h, draws.eps,
-                               validation_level(part, n_levels).sigma2, false,
-                               static_cast<double>(draws.cut.step))
+      errors[i] = errors_of(flat, h, draws, validation_, validation_level(part, n_levels).sigma2,
+                            false, level_labels(validation_labels_, which, draws))
                       .squared.item<double>() /
                   (static_cast<double>(micro_batch()) * entries(draws.cut));
     });
@@ -183,7 +240,59 @@ class DenoisingObjective final : public Objective {
     unsigned mirrors = 0;  ///< bits: rx reversed, tx reversed, conjugate
     Cut cut;
     at::Tensor eps;
+    at::Tensor gain;                    ///< of each channel, [n]; undefined: 1
+    std::vector<char> untold;           ///< whether the class of a channel is left out
+    double contamination = 0.0;         ///< part of the noise power
+    std::vector<std::uint64_t> others;  ///< numbers that choose the channels of which it is
+    at::Tensor other_phase;             ///< radians, [n]
   };
+
+  LevelErrors errors_of(const at::Tensor& weights, const at::Tensor& h, const Draws& draws,
+                        const at::Tensor& all, double sigma2, bool bfloat16,
+                        const LevelLabels& labels) const {
+    const at::Tensor eps = noise(draws, all);
+    if (options_.unroll > 1) {
+      return unrolled_errors(options_.network, options_.prediction, schedule_, weights, h, eps,
+                             sigma2, options_.unroll, bfloat16, labels);
+    }
+    return level_errors(options_.network, options_.prediction, schedule_, weights, h, eps, sigma2,
+                        bfloat16, static_cast<double>(draws.cut.step), labels,
+                        pilots_ ? &*pilots_ : nullptr);
+  }
+
+  /// The noise of a micro-batch, of power 1, in part of other channels among `all`.
+  at::Tensor noise(const Draws& draws, const at::Tensor& all) const {
+    if (draws.others.empty()) return draws.eps;
+    std::vector<std::int64_t> which;
+    for (const std::uint64_t number : draws.others) {
+      which.push_back(static_cast<std::int64_t>(number % static_cast<std::uint64_t>(all.size(0))));
+    }
+    const at::Tensor other =
+        rotated(cut_out(all.index_select(0, at::tensor(which).to(all.device())), draws.cut),
+                draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
+    const double share = draws.contamination;
+    // Channels have the power of the validation channels per entry, and two planes; noise that of 1/2 per plane.
+    return draws.eps * std::sqrt(1.0 - share) + other * std::sqrt(share / (2.0 * power_));
+  }
+
+  LevelLabels level_labels(const LabelTensors& labels, const at::Tensor& which,
+                           const Draws& draws) const {
+    LevelLabels out;
+    if (options_.network.told_class) {
+      const at::Tensor classes = labels.classes.index_select(0, which);
+      for (std::int64_t k = 0; k < classes.size(0); ++k) {
+        const bool is_left_out = draws.untold[static_cast<std::size_t>(k)] != 0;
+        out.told.push_back(is_left_out ? -1 : classes[k].item<std::int64_t>());
+      }
+    }
+    if (options_.network.tells_class) {
+      out.classes = labels.classes.index_select(0, which).to(validation_.device());
+    }
+    if (options_.network.numbers > 0) {
+      out.numbers = labels.numbers.index_select(0, which).to(validation_.device());
+    }
+    return out;
+  }
 
   // What each process found of its parts, to all of them.
   void share_out(std::vector<double>& errors, std::vector<Level>& levels,
@@ -306,7 +415,7 @@ class DenoisingObjective final : public Objective {
     const at::Device device = validation_.device();
     arma::cx_mat eps;
     std::uint64_t device_seed = 0;
-    std::vector<float> phases;
+    std::vector<float> phases, gains, other_phases;
     for (std::int64_t k = 0; k < count; ++k) {
       Rng rng(options_.seed, {purpose, static_cast<std::uint64_t>(epoch),
                               static_cast<std::uint64_t>(begin + k + 1)});
@@ -318,12 +427,16 @@ class DenoisingObjective final : public Objective {
       if (k == 0) {
         draws.cut = draw_cut(rng);
         n_rx = draws.cut.n_rows;
-        n_tx = draws.cut.n_columns;
+        n_tx = options_.P.is_empty() ? draws.cut.n_columns
+                                     : static_cast<std::int64_t>(options_.P.n_cols);
         if (!device.is_cuda()) eps.set_size(n_rx * n_tx, count);
       }
       if (k == 0 && device.is_cuda()) device_seed = rng();
       if (!device.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
+      draw_more(rng, draws, gains, other_phases);
     }
+    if (!gains.empty()) draws.gain = at::tensor(gains);
+    if (!other_phases.empty()) draws.other_phase = at::tensor(other_phases);
     draws.phase = at::tensor(phases);
     if (device.is_cuda()) {
       // A GPU would wait for noise drawn here.
@@ -337,9 +450,26 @@ class DenoisingObjective final : public Objective {
     return draws;
   }
 
+  /// What only some fits draw for a channel, after all else: the others keep their numbers.
+  void draw_more(Rng& rng, Draws& draws, std::vector<float>& gains,
+                 std::vector<float>& other_phases) const {
+    if (options_.gain_db > 0.0) {
+      const double change_db = options_.gain_db * (2.0 * rng.uniform() - 1.0);
+      gains.push_back(static_cast<float>(std::sqrt(from_db(change_db))));
+    }
+    if (options_.contamination > 0.0) {
+      if (draws.others.empty()) draws.contamination = options_.contamination * rng.uniform();
+      draws.others.push_back(rng());
+      other_phases.push_back(static_cast<float>(2.0 * M_PI * rng.uniform()));
+    }
+    if (options_.network.told_class) draws.untold.push_back(rng.uniform() < options_.untold);
+  }
+
   const NetworkFitOptions& options_;
   const NoiseSchedule& schedule_;
-  at::Tensor validation_;
+  at::Tensor train_, validation_;
+  LabelTensors train_labels_, validation_labels_;
+  std::optional<SeenThrough> pilots_;
   double power_ = 0.0;  // of the validation channels, per entry
 };
 
@@ -361,6 +491,14 @@ Json identity_of(const NetworkFitOptions& options) {
                     {"most_offset", options.cuts.most_offset}};
   }
   if (!options.arrays.empty()) json["arrays"] = options.arrays.text();
+  if (options.gain_db > 0.0) json["gain_db"] = options.gain_db;
+  if (options.contamination > 0.0) json["contamination"] = options.contamination;
+  if (options.network.told_class) json["untold"] = options.untold;
+  if (options.unroll > 1) json["unroll"] = options.unroll;
+  if (!options.P.is_empty()) {
+    json["pilots"] =
+        hash_bytes(options.P.memptr(), options.P.n_elem * sizeof(std::complex<double>));
+  }
   // The learning rate depends on where the run ends.
   if (options.anneal) json["max_epochs"] = options.max_epochs;
   return json;
@@ -447,29 +585,146 @@ at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
   return h;
 }
 
-LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
-                         const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
-                         const at::Tensor& eps, double sigma2, bool bfloat16, double step) {
-  const double signal = std::sqrt(1.0 / (1.0 + sigma2)), noise = std::sqrt(sigma2 / (1.0 + sigma2));
-  const at::Tensor x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
-  at::Tensor target = eps;
-  if (prediction == Prediction::sample) target = h;
-  if (prediction == Prediction::velocity) target = eps * signal - h * noise;
-  const LevelNetwork network(config, network_of(config, flat),
-                             noise_embedding(config, schedule, sigma2), sigma2,
-                             bfloat16 ? at::kBFloat16 : flat.scalar_type(), step);
-  const NetworkOutput output = network.forward(x);
-  const at::Tensor squares = (output.o - target).square();
-  LevelErrors errors;
-  errors.squared = squares.sum();
+namespace {
+
+/// The output for channels of several classes, each by the network of its class.
+NetworkOutput outputs(const std::function<LevelNetwork(std::int64_t)>& network_of_class,
+                      const std::vector<std::int64_t>& told, const at::Tensor& x) {
+  std::set<std::int64_t> all(told.begin(), told.end());
+  if (all.size() < 2) return network_of_class(told.empty() ? -1 : told.front()).forward(x);
+  std::vector<at::Tensor> o, deviation, order;
+  for (const std::int64_t which : all) {
+    std::vector<std::int64_t> members;
+    for (std::size_t k = 0; k < told.size(); ++k) {
+      if (told[k] == which) members.push_back(static_cast<std::int64_t>(k));
+    }
+    order.push_back(at::tensor(members).to(x.device()));
+    const at::Tensor part =
+        x.index_select(0, order.back()).contiguous(at::MemoryFormat::ChannelsLast);
+    const NetworkOutput of_class = network_of_class(which).forward(part);
+    o.push_back(of_class.o);
+    if (of_class.deviation.defined()) deviation.push_back(of_class.deviation);
+  }
+  const at::Tensor back = at::cat(order).argsort();
+  NetworkOutput output;
+  output.o = at::cat(o).index_select(0, back);
+  if (!deviation.empty()) output.deviation = at::cat(deviation).index_select(0, back);
+  return output;
+}
+
+/// Of what the heads tell, over the channels of which it is known.
+at::Tensor head_errors(const NetworkConfig& config, const at::Tensor& heads,
+                       const LevelLabels& labels) {
+  at::Tensor sum = heads.sum() * 0.0;
+  std::int64_t first = 0;
+  if (config.tells_class) {
+    const at::Tensor known = labels.classes.ge(0), which = labels.classes.clamp_min(0);
+    const at::Tensor log_probability =
+        heads.narrow(1, 0, config.classes).log_softmax(1).gather(1, which.unsqueeze(1)).squeeze(1);
+    sum = sum - log_probability.masked_select(known).sum();
+    first = config.classes;
+  }
+  if (config.numbers > 0) {
+    const at::Tensor difference = heads.narrow(1, first, config.numbers) - labels.numbers;
+    sum = sum + 0.5 * difference.masked_select(labels.numbers.isfinite()).square().sum();
+  }
+  return sum;
+}
+
+/// What is fitted beside the error.
+/// @param squares  of h - D, without a gradient
+/// @param prior_variance  that the predicted error is relative to: of a prior of power 1
+void add_beside(const NetworkConfig& config, const NetworkOutput& output, const at::Tensor& squares,
+                double prior_variance, const LevelLabels& labels, LevelErrors& errors) {
   if (output.deviation.defined()) {
-    // h - D = o_gain (o - target); the variance is relative to that of a prior of power 1.
-    const double gain = prediction_gains(prediction, sigma2).o_gain;
-    const at::Tensor relative =
-        squares.detach().sum(1, /*keepdim=*/true) * (gain * gain * (1.0 + sigma2) / sigma2);
+    const at::Tensor relative = squares.sum(1, /*keepdim=*/true) / prior_variance;
     errors.log_likelihood =
         (2.0 * output.deviation.log() + relative / output.deviation.square()).sum();
   }
+  if (output.heads.defined() && (labels.classes.defined() || labels.numbers.defined())) {
+    errors.heads = head_errors(config, output.heads, labels);
+  }
+}
+
+}  // namespace
+
+SeenThrough seen_through(const arma::cx_mat& P, const at::Device& device) {
+  const auto tensor_of = [&](const arma::cx_mat& m) {
+    const arma::cx_mat rows = m.st();  // column-major: the rows of m in turn
+    at::Tensor out =
+        at::empty({static_cast<std::int64_t>(m.n_rows), static_cast<std::int64_t>(m.n_cols)},
+                  at::kComplexDouble);
+    std::copy(rows.begin(), rows.end(),
+              reinterpret_cast<std::complex<double>*>(out.data_ptr<c10::complex<double>>()));
+    return out.to(device, at::kComplexFloat);
+  };
+  const arma::cx_mat inverse = arma::pinv(P);
+  return {tensor_of(P * inverse), tensor_of(inverse)};
+}
+
+LevelErrors unrolled_errors(const NetworkConfig& config, Prediction prediction,
+                            const NoiseSchedule& schedule, const at::Tensor& flat,
+                            const at::Tensor& h, const at::Tensor& eps, double sigma2,
+                            std::size_t n_calls, bool bfloat16, const LevelLabels& labels) {
+  const ReverseChain chain = log_snr_chain(sigma2, DmseOptions{}.sigma2_end, n_calls);
+  const Network network = network_of(config, flat);
+  at::Tensor z = (h + eps * std::sqrt(sigma2)) * chain.start_scale;
+  LevelErrors errors;
+  for (const ReverseStep& step : chain.steps) {
+    const at::Tensor embedding = noise_embedding(config, schedule, step.sigma2);
+    const at::Tensor x =
+        (z / std::sqrt(1.0 + step.sigma2)).contiguous(at::MemoryFormat::ChannelsLast);
+    const NetworkOutput output = outputs(
+        [&](std::int64_t which) {
+          return LevelNetwork(config, network, embedding, step.sigma2,
+                              bfloat16 ? at::kBFloat16 : flat.scalar_type(), 0.0, which);
+        },
+        labels.told, x);
+    const PredictionGains gains = prediction_gains(prediction, step.sigma2);
+    const at::Tensor D = z * gains.z_gain + output.o * gains.o_gain;
+    if (&step == &chain.steps.front()) {
+      add_beside(config, output, (D - h).square().detach(), step.sigma2 / (1.0 + step.sigma2),
+                 labels, errors);
+    }
+    z = D + (z - D) * step.keep;
+  }
+  const double gain = prediction_gains(prediction, sigma2).o_gain;
+  errors.squared = (z - h).square().sum() / (gain * gain);
+  return errors;
+}
+
+LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
+                         const NoiseSchedule& schedule, const at::Tensor& flat, const at::Tensor& h,
+                         const at::Tensor& eps, double sigma2, bool bfloat16, double step,
+                         const LevelLabels& labels, const SeenThrough* pilots) {
+  const double signal = std::sqrt(1.0 / (1.0 + sigma2)), noise = std::sqrt(sigma2 / (1.0 + sigma2));
+  at::Tensor x, target = eps;
+  if (pilots) {
+    const at::Tensor z =
+        complex_of(h).matmul(pilots->projection) * signal +
+        complex_of(eps.contiguous(at::MemoryFormat::ChannelsLast)).matmul(pilots->inverse) * noise;
+    x = to_angular(planes_of(z.contiguous())).contiguous(at::MemoryFormat::ChannelsLast);
+    target = to_angular(h);
+  } else {
+    x = (h * signal + eps * noise).contiguous(at::MemoryFormat::ChannelsLast);
+    if (prediction == Prediction::sample) target = h;
+    if (prediction == Prediction::velocity) target = eps * signal - h * noise;
+  }
+  const Network network = network_of(config, flat);
+  const at::Tensor embedding = noise_embedding(config, schedule, sigma2);
+  const NetworkOutput output = outputs(
+      [&](std::int64_t which) {
+        return LevelNetwork(config, network, embedding, sigma2,
+                            bfloat16 ? at::kBFloat16 : flat.scalar_type(), step, which);
+      },
+      labels.told, x);
+  const at::Tensor squares = (output.o - target).square();
+  LevelErrors errors;
+  errors.squared = squares.sum();
+  // h - D = o_gain (o - target)
+  const double gain = prediction_gains(prediction, sigma2).o_gain;
+  add_beside(config, output, squares.detach() * (gain * gain),
+             pilots ? 1.0 : sigma2 / (1.0 + sigma2), labels, errors);
   return errors;
 }
 
@@ -490,9 +745,28 @@ static void check_same_start(const Processes& processes, const std::string& iden
               "expected files that all of them see");
 }
 
+/// The heads tell the numbers themselves: their scale becomes part of the last layer.
+static void unscale_numbers(const NetworkConfig& config, const NumberScale& scale,
+                            std::vector<NamedTensor>& weights) {
+  const std::string last = "conv" + std::to_string(config.hidden.size());
+  for (NamedTensor& tensor : weights) {
+    if (tensor.name != last + ".weight" && tensor.name != last + ".bias") continue;
+    const auto n_out = static_cast<std::size_t>(tensor.dims.front());
+    const std::size_t n_each = tensor.values.size() / n_out, first = n_out - scale.mean.n_elem;
+    for (std::size_t i = 0; i < scale.mean.n_elem; ++i) {
+      for (std::size_t k = 0; k < n_each; ++k) {
+        float& value = tensor.values[(first + i) * n_each + k];
+        value = static_cast<float>(value * scale.deviation(i));
+        if (tensor.name == last + ".bias") value += static_cast<float>(scale.mean(i));
+      }
+    }
+  }
+}
+
 static NetworkModel fit_checked(const SampleReader& train, const SampleReader& validation,
                                 const NetworkFitOptions& options, const at::Device& device,
-                                const RunControl& control) {
+                                const RunControl& control, const ChannelLabels& train_labels,
+                                const ChannelLabels& validation_labels) {
   const at::NoGradGuard no_gradients;
 
   NetworkModel model;
@@ -502,16 +776,34 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   model.prediction = options.prediction;
 
   model.arrays = options.arrays;
+  model.P = options.P;
 
   const bool has_cuts = !options.cuts.steps.empty(), has_arrays = !options.arrays.empty();
-  const auto planes = has_arrays ? antenna_planes : has_cuts ? angle_planes : angular_planes;
+  const bool has_pilots = !options.P.is_empty();
+  const auto planes = has_arrays || has_pilots ? antenna_planes
+                      : has_cuts               ? angle_planes
+                                               : angular_planes;
   const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
+  if (!train_labels.classes.empty()) {
+    identity["classes"] =
+        hash_bytes(train_labels.classes.data(), train_labels.classes.size() * sizeof(std::int64_t));
+  }
+  if (!train_labels.numbers.is_empty()) {
+    identity["numbers"] =
+        hash_bytes(train_labels.numbers.memptr(), train_labels.numbers.n_elem * sizeof(double));
+  }
+  const NumberScale scale = scale_of(train_labels.numbers);
+  const std::vector<NamedTensor> layout = network_layout(options.network);
+  const at::Tensor first = options.start.empty() ? initial_weights(layout, options.seed)
+                                                 : flat_weights(layout, options.start);
+  if (!options.start.empty()) {
+    identity["start"] = hash_bytes(first.data_ptr<float>(), first.nbytes());
+  }
 
-  FitState state =
-      initial_state(initial_weights(network_layout(options.network), options.seed).to(device));
+  FitState state = initial_state(first.to(device));
   state.level_means.assign(n_level_means * (has_arrays ? n_array_classes
                                             : has_cuts ? n_cut_classes
                                                        : 1),
@@ -521,8 +813,9 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   }
   const std::shared_ptr<const Processes> processes = meet(options.process);
   check_same_start(*processes, identity.dump(), state);
-  DenoisingObjective objective(options, model.schedule, train_planes.to(device),
-                               validation_planes.to(device), processes);
+  DenoisingObjective objective(
+      options, model.schedule, train_planes.to(device), validation_planes.to(device), processes,
+      label_tensors(train_labels, scale), label_tensors(validation_labels, scale));
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
                .ema_decay = options.ema_decay,
@@ -530,13 +823,15 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
                .max_minutes = options.max_minutes,
                .patience = options.patience,
                .unit = options.objective == FitObjective::nmse ? "dB" : "",
-               .save = {}};
+               .save = {},
+               .from_start = !options.start.empty()};
   if (!options.checkpoint.empty() && processes->rank() == 0) {
     loop.save = [&] { save_checkpoint(options.checkpoint, identity.dump(), state); };
   }
   run_fit(loop, objective, state, control);
 
   model.weights = named_weights(network_layout(options.network), state.best);
+  unscale_numbers(options.network, scale, model.weights);
   model.train_losses = arma::vec(state.train_losses);
   model.validation_losses = arma::vec(state.validation_losses);
   model.provenance.seed = options.seed;
@@ -546,12 +841,48 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
 
 }  // namespace nn
 
+namespace {
+
+void check_labels(const NetworkConfig& network, const ChannelLabels& labels, arma::uword n) {
+  const auto n_classes = static_cast<std::int64_t>(network.classes);
+  const bool fits = labels.classes.size() == (n_classes > 0 ? n : 0) &&
+                    labels.numbers.n_rows == static_cast<arma::uword>(network.numbers) &&
+                    (network.numbers == 0 || labels.numbers.n_cols == n);
+  if (!fits) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit: classes of " + std::to_string(labels.classes.size()) + " channels and " +
+                    std::to_string(labels.numbers.n_rows) + " numbers of " +
+                    std::to_string(labels.numbers.n_cols) + "; expected " +
+                    std::to_string(n_classes > 0 ? n : 0) + " and " +
+                    std::to_string(network.numbers) + " of " +
+                    std::to_string(network.numbers > 0 ? n : 0));
+  }
+  for (const std::int64_t which : labels.classes) {
+    if (which < -1 || which >= n_classes) {
+      throw Error(ErrorKind::invalid_argument,
+                  "fit: there is a channel of class " + std::to_string(which) + "; expected 0 to " +
+                      std::to_string(n_classes - 1) + ", or -1 where it is not known");
+    }
+  }
+}
+
+}  // namespace
+
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
-                         const NetworkFitOptions& options, const RunControl& control) {
+                         const NetworkFitOptions& options, const RunControl& control,
+                         const ChannelLabels& train_labels,
+                         const ChannelLabels& validation_labels) {
   if (const std::string why = options.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, why);
   }
   nn::check_samples(train, validation);
+  check_labels(options.network, train_labels, train.n_samples);
+  check_labels(options.network, validation_labels, validation.n_samples);
+  if (!options.P.is_empty() && options.P.n_rows != train.n_tx) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit: the pilots are for " + std::to_string(options.P.n_rows) +
+                    " transmit antennas, the channels have " + std::to_string(train.n_tx));
+  }
   const ArrayRange& arrays = options.arrays;
   const bool has_arrays = !arrays.empty();
   if (has_arrays && (arrays.most_rx > train.n_rx || arrays.most_tx > train.n_tx)) {
@@ -572,8 +903,10 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
     device = nn::device_from_string("cuda:" + std::to_string(options.process.local_rank), "fit");
   }
   NetworkModel model;
-  nn::with_torch("fit", device,
-                 [&] { model = nn::fit_checked(train, validation, options, device, control); });
+  nn::with_torch("fit", device, [&] {
+    model = nn::fit_checked(train, validation, options, device, control, train_labels,
+                            validation_labels);
+  });
   return model;
 }
 

@@ -30,7 +30,7 @@ std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel&, const Network
 }
 
 NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,
-                         const RunControl&) {
+                         const RunControl&, const ChannelLabels&, const ChannelLabels&) {
   throw_unavailable("fit dmse");
 }
 

@@ -1,6 +1,7 @@
 #include <chest/estimators/prior/compositions.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -152,6 +153,70 @@ class SliceDenoiser final : public Denoiser {
   arma::uword n_slices_;
 };
 
+class GuidedDenoiser final : public Denoiser {
+ public:
+  GuidedDenoiser(std::shared_ptr<const Denoiser> D, std::shared_ptr<const Denoiser> without,
+                 double weight)
+      : D_(std::move(D)), without_(std::move(without)), weight_(weight) {}
+
+  using Denoiser::denoise;
+
+  std::string name() const override { return D_->name() + " with guidance"; }
+  arma::uword n_h() const override { return D_->n_h(); }
+  void denoise(const arma::cx_mat& z, double sigma2, arma::cx_mat& out) const override {
+    D_->denoise(z, sigma2, out);
+    guide(z, sigma2, out);
+  }
+  void denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
+                          DenoiserError& error) const override {
+    D_->denoise_with_error(z, sigma2, out, error);
+    guide(z, sigma2, out);
+  }
+  bool predicts_error() const override { return D_->predicts_error(); }
+  bool predicts_angular_error() const override { return D_->predicts_angular_error(); }
+  std::optional<std::pair<double, double>> sigma2_range() const override {
+    return D_->sigma2_range();
+  }
+  bool differentiable() const override {
+    return D_->differentiable() && without_->differentiable();
+  }
+  std::unique_ptr<DenoiserLinearization> linearise(const arma::cx_mat& z,
+                                                   double sigma2) const override {
+    return std::make_unique<Linearization>(D_->linearise(z, sigma2), without_->linearise(z, sigma2),
+                                           weight_);
+  }
+
+ private:
+  class Linearization final : public DenoiserLinearization {
+   public:
+    Linearization(std::unique_ptr<DenoiserLinearization> with,
+                  std::unique_ptr<DenoiserLinearization> without, double weight)
+        : with_(std::move(with)), without_(std::move(without)), weight_(weight) {
+      D_ = (1.0 + weight) * with_->D() - weight * without_->D();
+    }
+    const arma::cx_mat& D() const override { return D_; }
+    void pull_back(const arma::cx_mat& w, arma::cx_mat& out) const override {
+      arma::cx_mat of_without;
+      with_->pull_back(w, out);
+      without_->pull_back(w, of_without);
+      out = (1.0 + weight_) * out - weight_ * of_without;
+    }
+
+   private:
+    std::unique_ptr<DenoiserLinearization> with_, without_;
+    double weight_;
+    arma::cx_mat D_;
+  };
+
+  void guide(const arma::cx_mat& z, double sigma2, arma::cx_mat& D) const {
+    if (weight_ == 0.0) return;
+    D = (1.0 + weight_) * D - weight_ * without_->denoise(z, sigma2);
+  }
+
+  std::shared_ptr<const Denoiser> D_, without_;
+  double weight_;
+};
+
 }  // namespace
 
 std::unique_ptr<Denoiser> make_product_denoiser(
@@ -174,6 +239,16 @@ std::unique_ptr<Denoiser> make_slice_denoiser(std::shared_ptr<const Denoiser> de
     throw Error(ErrorKind::invalid_argument, "slice denoiser: n_slices is 0, expected at least 1");
   }
   return std::make_unique<SliceDenoiser>(std::move(denoiser), n_slices);
+}
+
+std::unique_ptr<Denoiser> make_guided_denoiser(std::shared_ptr<const Denoiser> D,
+                                               std::shared_ptr<const Denoiser> without,
+                                               double weight) {
+  if (!D || !without || D->n_h() != without->n_h() || !std::isfinite(weight)) {
+    throw Error(ErrorKind::invalid_argument,
+                "guided denoiser: expected two denoisers of one size and a finite weight");
+  }
+  return std::make_unique<GuidedDenoiser>(std::move(D), std::move(without), weight);
 }
 
 }  // namespace v0

@@ -178,8 +178,9 @@ struct ChannelBlock {
   arma::mat err_var_angular = {};  ///< the same of each angular entry, [n_rx n_tx, n]; or empty
   /// On a grid the same of each port and element, [n_tx n_subcarriers n_symbols, n]; or empty.
   arma::mat err_var_element = {};
-  arma::vec sigma2 = {};          ///< noise variance that the estimator found, [n]; or empty
-  arma::vec scale = {};           ///< of the observations, each; [n], or empty
+  arma::mat heads = {};   ///< of estimates: Estimate::heads, [n_classes + n_numbers, n]; or empty
+  arma::vec sigma2 = {};  ///< noise variance that the estimator found, [n]; or empty
+  arma::vec scale = {};   ///< of the observations, each; [n], or empty
   std::vector<Paths> paths = {};  ///< gains and delays in place of h, as many paths in each
 };
 
@@ -191,7 +192,8 @@ struct ChannelFileOptions {
   bool with_covariances = false;
   bool with_err_var = false, with_err_var_angular = false, with_err_var_element = false;
   bool with_sigma2 = false, with_scale = false;
-  std::string model;         ///< JSON: generator and options
+  arma::uword n_classes = 0, n_numbers = 0;  ///< that a network tells of each channel
+  std::string model;                         ///< JSON: generator and options
   std::string observations;  ///< JSON, of estimates: file, hash, normalisation, scale, samples
   std::optional<GaussianMixture> prior;
   /// Of gains and delays on the grid: how many paths, and symbols (1 or those of the grid).
@@ -205,7 +207,8 @@ struct ChannelFileOptions {
 /// Writes channels in chest's own form, block after block: /channels [n, n_rx, n_tx] complex {r,
 /// i}, on a grid [n, n_rx, n_tx, n_subcarriers, n_symbols], /covariance/t_rx [n, n_rx],
 /// /covariance/t_tx [n, n_tx], /err_var [n], /err_var_angular [n, n_rx, n_tx], /err_var_element [n, n_tx,
-/// n_subcarriers, n_symbols], /sigma2 [n], /scale [n], /prior; or gains and
+/// n_subcarriers, n_symbols], /class_probability [n, n_classes], /numbers [n, n_numbers], /sigma2 [n], /scale [n],
+/// /prior; or gains and
 /// delays, /gains [n, n_symbols, n_paths, n_tx, n_rx], /delays [n, n_paths]. In place only after
 /// finish().
 class ChannelFileWriter {

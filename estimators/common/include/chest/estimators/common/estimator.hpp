@@ -44,6 +44,9 @@ struct Estimate {
   /// element, [n_tx n_subcarriers n_symbols, n_samples], in the order of h. Empty unless asked for and
   /// known.
   arma::mat element_mse;
+  /// What a prior with heads tells of each channel: probabilities of classes, then numbers, [n_heads, n_samples];
+  /// otherwise empty.
+  arma::mat heads;
   arma::vec sigma2;         ///< noise variance found, [n_samples]; empty when it was told
   arma::vec log_evidence;   ///< ln p(y), [n_samples]; empty when it is not known
   arma::uword nfe = 0;      ///< denoiser calls per channel

@@ -46,6 +46,15 @@ struct NetworkConfig {
   /// Goes with no modulated layers, no planes beside the channel's, no gate and no variance, and
   /// with Prediction::epsilon.  Source: [Mohan2020], [Kadkhodaie2024]
   bool bias_free = false;
+  /// Kinds of channels, such as line of sight or not, that the network is told or tells; 0: none.
+  int classes = 0;
+  /// It may be told the class: one weight of each class for every scale and shift of the modulation. The class is left
+  /// out of a part of the fit, so that the same network also serves where it is not known.
+  bool told_class = false;
+  /// It tells the probability of each class: further output planes, whose means are the log-odds.
+  bool tells_class = false;
+  /// It tells so many numbers of a channel, such as a delay spread: the means of further output planes.
+  int numbers = 0;
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
   double snr_low_db = -20.0, snr_high_db = 40.0;
 
@@ -57,7 +66,9 @@ struct NetworkConfig {
   /// The layers of [Fesl2024a] (55 025 parameters at any array size).
   static NetworkConfig published();
   int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
-  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0); }
+  /// Of which the last n_heads() are those whose means tell of the channel as a whole.
+  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0) + n_heads(); }
+  int n_heads() const { return (tells_class ? classes : 0) + numbers; }
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
   /// The same for channels of this size: periodic edges reach around an array once only.

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,6 +63,9 @@ struct NetworkModel {
   /// Sizes of arrays that it serves, of which n_rx x n_tx is the largest; empty: this size alone.
   ArrayRange arrays = {};
   std::vector<SizeCalibration> sizes = {};  ///< calibrations for some of them
+  /// Pilots [n_tx, n_pilots], fewer than antennas, of which the network is the estimator: D(A^+ y, sigma2) =
+  /// E[h | y = A h + n], sigma2 the variance of n. Empty: any pilots that decorrelate, D as Denoiser has it.
+  arma::cx_mat P = {};
 
   /// Noise levels, from .. to, that the network was fitted for.
   std::pair<double, double> sigma2_range() const;
@@ -71,6 +75,11 @@ struct NetworkModel {
 /// measured for the angles and pilots of another size is left out.
 /// @throws Error(invalid_argument) if it does not serve them
 NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx);
+
+/// The network of channels of one class as one that is told none: the weights of the class become constants of the
+/// modulation. Without a class, the network for channels whose class is not known.
+/// @throws Error(invalid_argument) if there is no such class
+NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> which);
 
 void save(const std::filesystem::path& file, const NetworkModel& model);
 /// @throws Error(format) if the file is not a DMSE model or is damaged

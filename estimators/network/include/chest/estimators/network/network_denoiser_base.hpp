@@ -48,6 +48,17 @@ class NetworkDenoiserBase : public Denoiser {
 
   const NetworkConfig& config() const { return config_; }
 
+  /// What heads tell, [n_heads, n], of classes as log-odds, into probabilities.
+  void odds_to_probabilities(arma::mat& heads) const {
+    if (!config_.tells_class || heads.n_rows == 0) return;
+    const auto n = static_cast<arma::uword>(config_.classes);
+    for (arma::uword k = 0; k < heads.n_cols; ++k) {
+      arma::vec odds = heads.submat(0, k, n - 1, k);
+      odds = arma::exp(odds - odds.max());
+      heads.submat(0, k, n - 1, k) = odds / arma::accu(odds);
+    }
+  }
+
   /// @throws Error(invalid_argument) if z does not have n_h() rows or sigma2 is not 0 or more
   void check_input(const arma::cx_mat& z, double sigma2) const {
     if (z.n_rows != n_h_) {

@@ -16,5 +16,12 @@ inline namespace v0 {
 std::unique_ptr<Denoiser> make_network_denoiser(const NetworkModel& model,
                                                 const NetworkRunOptions& options = {});
 
+/// The network of channels of one class (for_class()), or with a guidance other than 0 that of
+/// make_guided_denoiser() against the network that is told no class.
+/// @throws Error(invalid_argument) as make_network_denoiser() and for_class()
+std::unique_ptr<Denoiser> make_class_denoiser(const NetworkModel& model, arma::uword which,
+                                              double guidance,
+                                              const NetworkRunOptions& options = {});
+
 }  // namespace v0
 }  // namespace chest

@@ -66,6 +66,12 @@ FitProcess fit_process_of_environment(const std::function<const char*(const char
 /// Whether this build can fit in several processes: its LibTorch has Gloo, and Gloo's headers were found.
 bool can_fit_in_processes();
 
+/// What is known of channels beside them.
+struct ChannelLabels {
+  std::vector<std::int64_t> classes;  ///< of each, 0 ..; -1: not known; empty: of none
+  arma::mat numbers;                  ///< [n_numbers, n_samples], NaN: not known
+};
+
 struct NetworkFitOptions {
   NetworkConfig network;
   Prediction prediction = Prediction::velocity;
@@ -73,6 +79,21 @@ struct NetworkFitOptions {
   double learning_rate = 4e-3;  ///< Adam, > 0
   bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
   Augmentation augmentation = Augmentation::phase;
+  /// Every channel is louder or weaker by up to so many dB: for receivers whose gain is not known exactly.
+  double gain_db = 0.0;
+  /// Most of the noise power that is another channel of the set, as pilots that others use too bring it, 0 .. 1; its
+  /// part is drawn for each micro-batch. The noise level that the network is told is that of both.
+  double contamination = 0.0;
+  /// Fits NetworkModel::P: the estimator of these pilots. Needs Prediction::sample.
+  arma::cx_mat P;
+  /// Weights to begin with, of a fitted network of the same layers; empty: random ones. They stay where no epoch has a
+  /// better validation loss.
+  std::vector<NamedTensor> start;
+  /// Calls of the estimate whose error is made small, through all of them: 1, or the network learns to be called so many
+  /// times (docs/fitting.md).
+  arma::uword unroll = 1;
+  /// Part of the channels of a network that is told the class for which it is left out.
+  double untold = 0.1;
   GridCuts cuts;
   /// Every micro-batch sees another part of the arrays, of any of these sizes, so that one network serves all;
   /// empty: the arrays as they are. For uniform linear arrays.
@@ -108,13 +129,17 @@ struct NetworkFitOptions {
 /// On a grid (GridCuts) the channels are planes of all its subcarriers, plane_samples(samples, 1), and
 /// the model is calibrated for planes of `plane_step` by the caller.
 ///
+/// A network with heads or classes reads them from the labels.
+///
 /// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
 /// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is
 /// not
 ///         finite;  Error(io) if processes do not meet or lose each other
 /// Source: [Fesl2024a]; docs/model.md
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
-                         const NetworkFitOptions& options, const RunControl& control = {});
+                         const NetworkFitOptions& options, const RunControl& control = {},
+                         const ChannelLabels& train_labels = {},
+                         const ChannelLabels& validation_labels = {});
 
 }  // namespace v0
 }  // namespace chest

@@ -20,5 +20,14 @@ std::unique_ptr<Denoiser> make_product_denoiser(std::vector<std::shared_ptr<cons
 std::unique_ptr<Denoiser> make_slice_denoiser(std::shared_ptr<const Denoiser> denoiser,
                                               arma::uword n_slices);
 
+/// D + weight (D - D_without): classifier-free guidance. D knows more than D_without, such as the class of the channel;
+/// a weight of 0 is D, the conditional mean, and any other is no estimate but makes samples more typical of the class.
+/// The error is that which D predicts.
+/// @throws Error(invalid_argument) if one is null, their sizes differ or the weight is not finite
+/// Source: [Ho2022]
+std::unique_ptr<Denoiser> make_guided_denoiser(std::shared_ptr<const Denoiser> D,
+                                               std::shared_ptr<const Denoiser> without,
+                                               double weight);
+
 }  // namespace v0
 }  // namespace chest

@@ -24,13 +24,15 @@ struct ReverseStep {
   double keep = 0.0;
 };
 
-/// What a denoiser believes of its own error E||h - D(z, sigma2)||^2, given z.
+/// What a denoiser believes of its own error E||h - D(z, sigma2)||^2, and tells of the channel beside it, given z.
 struct DenoiserError {
   arma::vec mse;  ///< summed over the entries, [n_samples]
   /// Of each entry of the angular domain (AngularTransform), [n_h, n_samples]. Filled when asked
   /// for with per_angle, by denoisers that know it; otherwise empty.
   arma::mat angular;
   bool per_angle = false;
+  /// Of a network with heads: the probabilities of the classes, then the numbers that it tells, [n_heads, n_samples].
+  arma::mat heads;
 };
 
 /// A denoiser at one z, with its derivative: D(z + d) = D + J d + K conj(d) to first order. For the

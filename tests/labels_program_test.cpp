@@ -1,0 +1,86 @@
+// Fits that know classes, numbers or pilots, and what becomes of them in the program.
+#include <gtest/gtest.h>
+
+#include <chest/archive.hpp>
+#include <chest/random.hpp>
+
+#include "tests/support/npy.hpp"
+#include "tests/support/program.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace chest {
+namespace {
+
+constexpr arma::uword n_rx = 8, n_tx = 4, n_h = n_rx * n_tx;
+
+TEST(Labels, InTheProgram) {
+  const TemporaryFolder folder;
+  const std::string channels = (folder / "h.h5").string(),
+                    labels = (folder / "labels.npy").string();
+  const std::string numbers = (folder / "numbers.npy").string(), y = (folder / "y.npy").string();
+  const std::string out = (folder / "estimate.h5").string();
+  const auto model = [&](const char* name) { return (folder / name).string(); };
+  answer_of(
+      {"generate", "scm", "--n-rx", "8", "--n-tx", "4", "--n-samples", "80", "--out", channels});
+  test::write_npy(
+      labels, arma::vec(arma::regspace(0, 79) - 2.0 * arma::floor(arma::regspace(0, 79) / 2.0)));
+  test::write_npy(numbers, arma::vec(arma::regspace(1, 80)));
+  test::write_npy(y, Rng(1, {Purpose::test}).cx_normal(n_h, 5), n_rx, n_tx);
+  const auto fit = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"fit", "dmse", "--channels", channels, "--epochs", "1", "--quiet"});
+    return answer_of(words);
+  };
+  const std::string small = "chest:hidden=6-6";
+  const std::string first = fit(
+      {"--labels", labels, "--numbers", numbers, "--network", small, "--out", model("tells.h5")});
+  if (first.find("without LibTorch") != std::string::npos) GTEST_SKIP() << first;
+  answer_of({"estimate", "--observations", y, "--snr", "0", "--normalise", "dataset", "--model",
+             model("tells.h5"), "--out", out, "--quiet"});
+  const ArchiveReader estimate(out);
+  EXPECT_EQ(estimate.info("/class_probability").dims, (std::vector<std::uint64_t>{5, 2}));
+  EXPECT_EQ(estimate.info("/numbers").dims, (std::vector<std::uint64_t>{5, 1}));
+  const std::vector<double> p = estimate.read_all<double>("/class_probability");
+  for (std::size_t k = 0; k < 5; ++k) EXPECT_NEAR(p[2 * k] + p[2 * k + 1], 1.0, 1e-12);
+  EXPECT_NE(answer_of({"info", model("tells.h5")}).find("which of 2 classes and 1 numbers"),
+            std::string::npos);
+  fit({"--labels", labels, "--network", small + ",told-class", "--out", model("told.h5")});
+  const auto sweep = [&](const std::string& estimator) {
+    return answer_of({"sweep", "--channels", channels, "--samples", "0:20", "--snr", "0", "--model",
+                      model("told.h5"), "--estimators", estimator, "--quiet"});
+  };
+  EXPECT_NE(sweep("dmse:class=1").find("dmse:class=1"), std::string::npos);
+  EXPECT_NE(sweep("dmse:class=2").find("it knows the classes 0 to 1"), std::string::npos);
+  EXPECT_NE(sweep("dmse:guidance=1").find("class=N"), std::string::npos);
+  EXPECT_NE(answer_of({"sample", model("told.h5"), "--class", "1", "--guidance", "1", "--n-samples",
+                       "3", "--calls", "4", "--out", model("drawn.h5"), "--quiet"})
+                .find("3 channels"),
+            std::string::npos);
+  // The estimator of two pilots, for these alone.
+  fit({"--pilots", "qpsk:2", "--network", small, "--out", model("few.h5")});
+  const auto few = [&](const std::string& pilots, const std::string& estimator) {
+    return answer_of({"sweep", "--channels", channels, "--samples", "0:20", "--snr", "0",
+                      "--pilots", pilots, "--model", model("few.h5"), "--estimators", estimator,
+                      "--quiet"});
+  };
+  EXPECT_NE(few("qpsk:2", "dmse,dmse:consistency=soft").find("consistency=soft"),
+            std::string::npos);
+  EXPECT_NE(few("qpsk:3", "dmse").find("was fitted for 2 pilots of its own"), std::string::npos);
+  EXPECT_NE(few("qpsk:2", "ep").find("is the estimator of its own pilots and no prior"),
+            std::string::npos);
+  // A prior goes on from another one, on two calls.
+  EXPECT_NE(fit({"--start", model("told.h5"), "--labels", labels, "--unroll", "2", "--out",
+                 model("on.h5")})
+                .find("1 epochs"),
+            std::string::npos);
+  EXPECT_NE(fit({"--start", model("told.h5"), "--out", model("on2.h5")}).find("knows 2 classes"),
+            std::string::npos);
+  EXPECT_NE(fit({"--network", small + ",told-class", "--out", model("no.h5")})
+                .find("told-class needs --labels FILE"),
+            std::string::npos);
+  EXPECT_NE(fit({"--augment", "phase,loud=3", "--out", model("no.h5")}).find("there is no 'loud'"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace chest
