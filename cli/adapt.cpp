@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 
 #include <nlohmann/json.hpp>
@@ -29,6 +30,7 @@ struct AdaptFlags {
   std::string model, out, snr, pilots = "identity", validation, layers = "all";
   ChannelFlags observations;
   double pilot_power = 1.0;
+  std::optional<arma::uword> n_tx;
   AdaptOptions fit;
   CommonFlags common;
   bool force = false;
@@ -59,6 +61,8 @@ void declare(CommandLine& line, AdaptFlags& o) {
       "with one for each stored observation");
   line.flag("pilots", &o.pilots, "PILOTS", "what was sent: identity, dft:16, file=P.h5 ...");
   line.flag("pilot-power", &o.pilot_power, "X", "||p||^2 per pilot slot");
+  line.flag("n-tx", &o.n_tx, "N",
+            "transmit antennas, of a model for many arrays; left out: as many as pilots");
   line.section("fit");
   line.flag("layers", &o.layers, "all|last",
             "what may change: every weight, or the last convolution and what the noise level does");
@@ -222,13 +226,22 @@ int adapt(const Args& args, Context& context) {
   fit.device = o.common.device;
   if (const std::string why = fit.why_invalid(); !why.empty()) refuse(why);
 
-  const NetworkModel model = load_network_model(o.model);
+  NetworkModel model = load_network_model(o.model);
   if (!model.P.is_empty()) {
     refuse(o.model + ": is the estimator of its own pilots; a prior can be adapted");
   }
   if (!model.grid.empty()) refuse(o.model + ": is a model of grids, expected one of matrices");
   Dataset dataset = o.observations.open_file();
   tell_doubts(dataset.info());
+  if (!model.arrays.empty()) {
+    // The site has arrays of one size, and so has what comes out.
+    model = for_array(model, dataset.info().n_rx, o.n_tx.value_or(dataset.info().n_tx));
+    model.arrays = {};
+    model.sizes.clear();
+  } else if (o.n_tx && *o.n_tx != model.n_tx) {
+    refuse("--n-tx " + std::to_string(*o.n_tx) + ": the model is for " +
+           std::to_string(model.n_tx) + " transmit antennas");
+  }
   if (dataset.info().n_rx != model.n_rx) {
     refuse("the observations are of " + std::to_string(dataset.info().n_rx) +
            " receive antennas, the model is for " + std::to_string(model.n_rx));

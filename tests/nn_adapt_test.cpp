@@ -400,6 +400,25 @@ TEST_F(AdaptProgram, WritesAModelThatSaysWhatItIs) {
       holds(answer({"--observations", observations, "--snr", "5"}), "exists; give --force"));
 }
 
+// What comes out of a prior for many arrays is one of the site's arrays.
+TEST_F(AdaptProgram, TakesTheSizeOfTheSiteFromAModelOfMany) {
+  Rng rng = test_rng(9);
+  // One cluster of the kind that the prior knows, always at the same place.
+  arma::cx_mat C = arma::kron(cluster_covariance(3, 0.2, 0.3), cluster_covariance(10, 0.1, 0.03));
+  C.diag() += 1e-6;
+  arma::cx_mat y = arma::chol(C, "lower") * rng.cx_normal(10 * 3, 300);
+  y += rng.cx_normal(y.n_rows, y.n_cols, 0.3);
+  const TemporaryFolder site;
+  test::write_npy(site / "y.npy", y, 10, 3);
+  const std::string out = (site / "site.h5").string();
+  const std::string said = answer_of({"adapt", CHEST_SOURCE_DIR "/models/scm_arrays.h5",
+                                      "--observations", (site / "y.npy").string(), "--snr", "5.23",
+                                      "--epochs", "2", "--out", out, "--quiet"});
+  EXPECT_NE(said.find("dmse, 10x3, adapted from"), std::string::npos) << said;
+  const NetworkModel model = load_network_model(out);
+  EXPECT_TRUE(model.arrays.empty() && model.n_rx == 10 && model.n_tx == 3);
+}
+
 TEST_F(AdaptProgram, WritesNothingWhereTheGuardSpeaks) {
   const SitePilotsDrawn site = observed(site_prior(), 120, 5.0, 1);
   const std::string observations = write("y.npy", site.pilots.y);

@@ -61,6 +61,11 @@ NetworkInUse find_network(const Maker& maker, const PriorOptions& options) {
   }
   use.run.device = maker.context().device;
   use.run.engine = maker.context().engine;
+  if (options.bfloat16 && maker.spec().has("precision") &&
+      options.precision != NetworkPrecision::bfloat16) {
+    refuse(maker.spec().text + ": bfloat16 and precision=" + to_string(options.precision) +
+           " exclude each other");
+  }
   use.run.precision = options.bfloat16 ? NetworkPrecision::bfloat16 : options.precision;
   use.run = choose_precision(*use.model, use.run);
   return use;
