@@ -6,6 +6,8 @@ s/^(inline )?namespace (chest|v0|cli|contract|detail|sim) \{\n//mg;
 s/^\} +\/\/ namespace (chest|v0|cli|contract|detail|sim)\n//mg;
 # Tables of options without their rows: docs/options.md has them.
 s/(constexpr auto \w+)\s*=\s*options_of<.*?\);\n/$1;\n/sg;
+# Conditions of options without what they ask.
+s/^((?:inline )?constexpr auto \w+)\s*=\s*\[.*?\};\n/$1;\n/msg;
 # Friends are no part of an interface.
 s/^ +friend .*;\n//mg;
 # Functions of a base class that stay visible beside new ones are described there.

@@ -44,5 +44,13 @@ def as_it_stands(app, what, name, obj, options, lines):
     lines[:] = first + (["", "::", "", *rest, ""] if any(line.strip() for line in rest) else [""])
 
 
+def without_folders(app, docname, source):
+    """Links to folders of the repository lead nowhere on the site: their text stands alone."""
+    here = (root / app.env.doc2path(docname, base=False)).parent
+    source[0] = re.sub(r"\[([^\]]*)\]\(([^)#]+)\)",
+                       lambda link: link[1] if (here / link[2]).is_dir() else link[0], source[0])
+
+
 def setup(app):
+    app.connect("source-read", without_folders)
     app.connect("autodoc-process-docstring", as_it_stands)
