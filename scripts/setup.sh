@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what chest is built from and is missing, from Debian's or Ubuntu's packages.
-# Sourced by demo.sh and test.sh; installs nothing where all is there or the system has no apt.
+# Sourced by demo.sh, test.sh and .ci/run; installs nothing where all is there or the system has no apt.
 set -euo pipefail
 
 packages=(
@@ -13,22 +13,24 @@ packages=(
   gnuplot-nox python3-h5py python3-numpy octave octave-dev hdf5-tools
 )
 
-if ! command -v apt-get >/dev/null; then
-  echo "setup: this system has no apt-get; chest needs (Debian's names): ${packages[*]}" >&2
-else
-  missing=()
-  for package in "${packages[@]}"; do
+# install_missing PACKAGE...: those that are not there.
+install_missing() {
+  if ! command -v apt-get >/dev/null; then
+    echo "setup: this system has no apt-get; chest needs (Debian's names): $*" >&2
+    return
+  fi
+  local package missing=() as_root=()
+  for package in "$@"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
-  if [ ${#missing[@]} -gt 0 ]; then
-    as_root=()
-    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    echo "setup: installing ${missing[*]}" >&2
-    "${as_root[@]}" apt-get update -qq
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  echo "setup: installing ${missing[*]}" >&2
+  "${as_root[@]}" apt-get update -qq &&
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
       apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  fi
-fi
+}
+install_missing "${packages[@]}"
 
 # configure PRESET [OPTION ...]: a new build folder compiles several sources at a time, which halves the work
 # of a build from nothing; a folder that is there keeps its way.
