@@ -2,7 +2,7 @@
 """chest's exports side by side with the packages that read them, on the same noise: the figures of docs/exchange.md.
 
     pip install numpy h5py onnx onnxruntime safetensors torch diffusers diffusers-dmse     (chest on PATH)
-    python3 compare_exchange.py MODEL.h5 [MODEL.h5 ...]
+    python3 compare_exchange.py MODEL.h5 [MODEL.h5 ...]       (or learned_range: a network with variances of the step back)
 
 For each model of kind dmse: the ONNX denoiser in ONNX Runtime against `dmse:steps=1`, and its predicted error; the safetensors file
 as the package reads it against the model file, bit for bit; DMSEScheduler with the exported scheduler_config.json and the ONNX
@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 
 def chest(*words):
@@ -160,7 +161,31 @@ def loop(folder, model, denoise, y, snr_db):
     return text
 
 
+def network_with_variances(folder):
+    """Imports random weights of the published layers, with planes for the variances of the step back, 8x4."""
+    rng, weights, pre, post, n_levels = np.random.default_rng(3), {}, [2, 8, 9], [9, 4, 4], 16
+
+    def layer(name, *dims):
+        weights[name + ".weight"] = (rng.standard_normal(dims) / np.prod(dims[1:]) ** 0.5).astype(np.float32)
+        weights[name + ".bias"] = (0.1 * rng.standard_normal(dims[0])).astype(np.float32)
+
+    for i in range(2):
+        layer(f"cnn_pre.conv_pre{i}", pre[i + 1], pre[i], 3, 3)
+        layer(f"cnn_post.conv_post{i}", post[i + 1], post[i], 3, 3)
+    layer("time_mlp.time_linear1", 2 * pre[-1], n_levels)
+    save_file(weights, folder / "w.safetensors")
+    params = {"diff_model_dict": {"data_shape": [2, 8, 4], "complex_data": True, "which_schedule": "linear",
+                                  "num_timesteps": 100, "beta_start": 1e-4, "beta_end": 0.1, "objective": "pred_noise"},
+              "unet_dict": {"ch_layers_pre": pre, "ch_layers_post": post, "n_layers_time": 1, "ch_init_time": n_levels,
+                            "kernel_size": [3, 3], "mode": "2D", "batch_norm": False, "downsamp_fac": 1},
+              "trainer_dict": {"fft_pre": True}}
+    (folder / "sim_params.json").write_text(json.dumps(params))
+    chest("import", folder / "w.safetensors", "--out", folder / "imported.h5")
+    return folder / "imported.h5"
+
+
 for name in sys.argv[1:]:
     print(name)
-    with tempfile.TemporaryDirectory() as folder:
-        compare(pathlib.Path(folder), pathlib.Path(name).resolve())
+    with tempfile.TemporaryDirectory() as temporary:
+        work = pathlib.Path(temporary)
+        compare(work, network_with_variances(work) if name == "learned_range" else pathlib.Path(name).resolve())

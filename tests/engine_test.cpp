@@ -81,6 +81,33 @@ TEST(Engine, EqualsTheNaiveNetworkAtAnySizeWithEveryPart) {
   }
 }
 
+// Planes of variances are read level by level, at the trained ones as the naive network converts them.
+TEST(Engine, EqualsTheNaiveNetworkWithVariancesOfTheStepBack) {
+  NetworkConfig config = parse_network("letter:hidden=8-9-4,modulated=1");
+  config.variance = config.reverse_variance = true;
+  for (const auto& [n_rx, n_tx] :
+       std::vector<std::pair<arma::uword, arma::uword>>{{5, 37}, {16, 4}}) {
+    const NetworkModel model = random_network_model(n_rx, n_tx, config);
+    const auto denoiser = make_engine_denoiser(model);
+    const arma::cx_mat z = channels(model, 2);
+    for (const arma::uword level : {0u, 1u, 30u, 99u}) {
+      const double sigma2 = model.schedule.sigma2(level);
+      arma::mat angular;
+      const arma::cx_mat expected = naive_denoise(model, z, sigma2, &angular);
+      DenoiserError error;
+      error.per_angle = true;
+      arma::cx_mat found;
+      denoiser->denoise_with_error(z, sigma2, found, error);
+      EXPECT_LT(arma::abs(found - expected).max(), rounding) << level;
+      // An output of 1e-6 is multiplied by the logarithm of the ratio, at most 1, and the floor is 1e-6.
+      EXPECT_LT(arma::abs(error.angular - angular).max(), 10 * rounding) << level;
+      EXPECT_LT(arma::abs(error.mse / arma::sum(angular, 0).t() - 1.0).max(), 10 * rounding);
+      // The range of the step to level 0 is narrow where the next step is a large one.
+      EXPECT_GT(angular.max(), (level == 0 ? 1.01 : 1.1) * angular.min()) << level;
+    }
+  }
+}
+
 TEST(Engine, GivesTheSameEstimatesWithTheInstructionsOfAnyProcessor) {
   const NetworkModel model = model_of(13, 9, "chest:hidden=7-13-6");
   const arma::cx_mat z = channels(model, 3);

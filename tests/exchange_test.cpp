@@ -15,7 +15,9 @@
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
+#include <chest/estimators/diffusion/guidance.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
+#include <chest/estimators/inference/engine_denoiser.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/estimators/network/exchange.hpp>
@@ -25,6 +27,7 @@
 #include <chest/estimators/prior/exact.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
+#include <chest/random.hpp>
 
 #include "tests/support/cluster_mixture.hpp"
 #include "tests/support/network.hpp"
@@ -335,6 +338,131 @@ TEST(Exchange, DamagedFilesAreRefusedOrRead) {
   EXPECT_GT(n_read, 10);
 }
 
+/// The weights of a model as its authors' code names them, and sim_params of its layers.
+void write_published(const std::filesystem::path& weights, const std::filesystem::path& params,
+                     const NetworkModel& model) {
+  json header;
+  std::string data;
+  for (const NamedTensor& tensor : model.weights) {
+    const std::size_t first = data.size();
+    data.append(reinterpret_cast<const char*>(tensor.values.data()),
+                tensor.values.size() * sizeof(float));
+    header[published_name(model.network, tensor.name)] = {
+        {"dtype", "F32"}, {"shape", tensor.dims}, {"data_offsets", {first, data.size()}}};
+  }
+  const std::string text = header.dump();
+  const std::uint64_t n = text.size();
+  write_bytes(weights, std::string(reinterpret_cast<const char*>(&n), sizeof n) + text + data);
+  json sim_params = json::parse(text_of(golden("sim_params.json")));
+  const std::vector<int>& hidden = model.network.hidden;
+  const auto split = hidden.begin() + model.network.modulated.front() + 1;
+  std::vector<int> pre(hidden.begin(), split), post(split - 1, hidden.end());
+  pre.insert(pre.begin(), 2);
+  post.push_back(model.network.n_outputs());
+  sim_params["unet_dict"]["ch_layers_pre"] = pre;
+  sim_params["unet_dict"]["ch_layers_post"] = post;
+  sim_params["unet_dict"]["ch_init_time"] = model.network.embedding;
+  sim_params["diff_model_dict"]["data_shape"] = {2, model.n_rx, model.n_tx};
+  write_bytes(params, sim_params.dump());
+}
+
+NetworkConfig with_reverse_variance() {
+  NetworkConfig config = NetworkConfig::published();
+  config.hidden = {3, 4, 3};
+  config.modulated = {1};
+  config.embedding = 4;
+  config.variance = config.reverse_variance = true;
+  return config;
+}
+
+constexpr const char* learned_range = R"({"_class_name": "DDPMScheduler", "num_train_timesteps": 30,
+    "beta_end": 0.3, "prediction_type": "v_prediction", "clip_sample": false, "variance_type": "learned_range"})";
+
+// Four planes: o, and where the variances of a step back lie. With o = 0 in terms of the velocity and all variances the
+// largest, such a network is the denoiser of CN(0, I), with its covariance, so that every estimate has a closed form.
+TEST(Exchange, NetworksWithVariancesOfTheStepBackServeSolvers) {
+  const TemporaryFolder folder;
+  const auto path = [&](const std::string& name) { return (folder / name).string(); };
+  NetworkModel exact = random_network_model(4, 3, with_reverse_variance());
+  for (NamedTensor& tensor : exact.weights) {
+    std::fill(tensor.values.begin(), tensor.values.end(), 0.0F);
+    if (tensor.name == "conv3.bias") tensor.values = {0.0F, 0.0F, 1.0F, 1.0F};
+  }
+  write_published(folder / "w.safetensors", folder / "params.json", exact);
+  write_bytes(folder / "scheduler.json", learned_range);
+  EXPECT_TRUE(says(answer_of({"import", path("w.safetensors"), "--params", path("params.json"),
+                              "--scheduler", path("scheduler.json"), "--out", path("m.h5")}),
+                   "0 "));
+  const NetworkModel model = load_network_model(folder / "m.h5");
+  EXPECT_TRUE(model.network.reverse_variance);
+  EXPECT_EQ(json::parse(scheduler_config_of(model)), json::parse(learned_range));
+
+  const std::shared_ptr<const Denoiser> prior = make_engine_denoiser(model);
+  ASSERT_TRUE(prior->predicts_angular_error());
+  Rng rng(7, {Purpose::test});
+  const arma::cx_mat A = rng.cx_normal(5, 12), z = rng.cx_normal(12, 4, 1.5);
+  Observation observation;
+  observation.sigma2 = 0.2;
+  observation.y = rng.cx_normal(5, 4, 3.0);
+  ProximalOptions options;
+  options.variance.kind = VarianceKind::head;
+  options.variance.n_rx = 4;
+  options.variance.n_tx = 3;
+  const auto guidance = make_proximal_guidance(make_dense_observation(A), prior, options);
+  // Levels that the schedule has and others.
+  for (const double tau2 : {model.schedule.sigma2(3), 0.5, model.schedule.sigma2(29)}) {
+    Guided at;
+    guidance->guide(z, tau2, observation, at);
+    const double v = tau2 / (1.0 + tau2);
+    const arma::cx_mat D = z / (1.0 + tau2);
+    const arma::cx_mat S = v * A * A.t() + observation.sigma2 * arma::cx_mat(5, 5, arma::fill::eye);
+    const arma::cx_mat m = D + v * A.t() * arma::solve(S, observation.y - A * D);
+    EXPECT_LT(arma::abs(at.m - m).max(), 1e-5) << tau2;  // float32 in the network
+  }
+
+  answer_of({"generate", "scm", "--n-rx", "4", "--n-tx", "3", "--n-samples", "10", "--out",
+             path("h.h5")});
+  EXPECT_TRUE(
+      says(answer_of({"sweep", "--channels", path("h.h5"), "--snr", "10", "--pilots", "dft:2",
+                      "--model", path("m.h5"), "--estimators", "opc:variance=head", "--quiet"}),
+           "opc:variance=head"));
+}
+
+TEST(Exchange, VariancesOfTheStepBackComeWithTheirSchedule) {
+  const TemporaryFolder folder;
+  const NetworkModel written = random_network_model(4, 3, with_reverse_variance());
+  write_published(folder / "w.safetensors", folder / "sim_params.json", written);
+  // The layers alone say it; then the schedule is that of sim_params.
+  const NetworkModel model = import_network(folder / "w.safetensors");
+  EXPECT_TRUE(model.network.variance && model.network.reverse_variance);
+  ASSERT_EQ(model.weights.size(), written.weights.size());
+  EXPECT_EQ(model.weights[6].values, written.weights[6].values);
+  EXPECT_EQ(json::parse(scheduler_config_of(model)).at("variance_type"), "learned_range");
+  save(folder / "m.h5", model);
+  save_safetensors(folder / "m.safetensors", folder / "m.h5");
+  const NetworkModel back = import_network(folder / "m.safetensors");
+  EXPECT_TRUE(back.network.reverse_variance);
+  EXPECT_EQ(back.weights[6].values, written.weights[6].values);
+  const auto refusal = [&](const std::filesystem::path& weights, const std::string& type) {
+    json config = json::parse(learned_range);
+    config["variance_type"] = type;
+    write_bytes(folder / "scheduler.json", config.dump());
+    return error_of([&] { import_network(weights, {{}, folder / "scheduler.json"}); });
+  };
+  EXPECT_EQ(refusal(folder / "w.safetensors", "learned_range"), "");
+  EXPECT_TRUE(says(refusal(folder / "w.safetensors", "learned"),
+                   "its variance_type is learned, but the network has planes of variances"));
+  EXPECT_TRUE(says(refusal(folder / "w.safetensors", "fixed_small"), "expected learned_range"));
+  EXPECT_TRUE(says(refusal(golden("weights.safetensors"), "learned_range"),
+                   "has no planes of variances of the step back"));
+  EXPECT_EQ(refusal(golden("weights.safetensors"), "fixed_small"), "");
+  write_bytes(folder / "one.json", R"({"_class_name": "DDPMScheduler", "trained_betas": [0.1]})");
+  EXPECT_TRUE(says(error_of([&] {
+                     import_network(folder / "w.safetensors", {{}, folder / "one.json"});
+                   }),
+                   "of one noise level"));
+}
+
 /// Fields of a protobuf message: numbers, or bytes.
 struct Field {
   std::uint64_t number = 0;
@@ -367,12 +495,14 @@ std::multimap<unsigned, Field> fields_of(const std::string& message) {
   return fields;
 }
 
-// What the values are is compared with chest's by scripts/compare_onnx.py, through ONNX Runtime.
+// What the values are is compared with chest's by scripts/compare_exchange.py, through ONNX Runtime.
 TEST(Exchange, OnnxIsAGraphThatHoldsTogether) {
   const TemporaryFolder folder;
   for (const char* network : {"chest", "chest:gate,no-variance", "letter", "chest:bias-free",
-                              "chest:index,zero-padding,no-position,no-magnitude"}) {
-    const NetworkModel model = random_network_model(4, 3, parse_network(network));
+                              "chest:index,zero-padding,no-position,no-magnitude", "variances"}) {
+    const NetworkModel model = random_network_model(
+        4, 3,
+        std::string(network) == "variances" ? with_reverse_variance() : parse_network(network));
     save_onnx(folder / "m.onnx", model);
     const auto whole = fields_of(text_of(folder / "m.onnx"));
     EXPECT_EQ(whole.find(2)->second.bytes, "chest");

@@ -133,7 +133,7 @@ TEST(ToldClass, IsAConstantOfTheModulation) {
   for (int which = -1; which < 3; ++which) {
     const at::Tensor o =
         nn::LevelNetwork(config, network, nn::noise_embedding(config, model.schedule, sigma2),
-                         sigma2, at::kFloat, 0.0, which)
+                         sigma2, at::kFloat, 0.0, {}, which)
             .forward(x)
             .o;
     arma::cx_mat told(arma::size(z));

@@ -19,6 +19,7 @@
 #include "estimators/nn/network.hpp"
 #include "estimators/nn/tensor_bridge.hpp"
 #include "tests/support/naive_network.hpp"
+#include "tests/support/network.hpp"
 
 namespace chest {
 namespace {
@@ -102,6 +103,30 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
       EXPECT_LT(arma::abs(error.angular / angular - 1.0).max(), 10 * rounding) << text;
       EXPECT_LT(arma::abs(error.mse / arma::sum(angular, 0).t() - 1.0).max(), 10 * rounding);
     }
+  }
+}
+
+TEST(Network, ReadsVariancesOfTheStepBackAsTheEngineDoes) {
+  NetworkConfig config = parse_network("letter:hidden=8-9-4,modulated=1");
+  config.variance = config.reverse_variance = true;
+  const NetworkModel model = random_network_model(8, 4, config);
+  const arma::cx_mat z = channels(model, 3);
+  const double trained = model.schedule.sigma2(20);
+  for (const double sigma2 : {0.0, trained, 1.01 * trained, 2.0}) {
+    arma::cx_mat D[2];
+    DenoiserError error[2];
+    for (const int i : {0, 1}) {
+      error[i].per_angle = true;
+      make_network_denoiser(model, on(i == 0 ? NetworkEngine::onednn : NetworkEngine::torch))
+          ->denoise_with_error(z, sigma2, D[i], error[i]);
+    }
+    EXPECT_LT(arma::abs(D[0] - D[1]).max(), rounding) << sigma2;
+    EXPECT_LT(arma::abs(error[0].angular - error[1].angular).max(), 10 * rounding) << sigma2;
+    EXPECT_LT(arma::abs(error[0].mse - error[1].mse).max(), 100 * rounding) << sigma2;
+    if (sigma2 != trained) continue;
+    arma::mat angular;
+    naive_denoise(model, z, sigma2, &angular);
+    EXPECT_LT(arma::abs(error[1].angular - angular).max(), 10 * rounding);
   }
 }
 

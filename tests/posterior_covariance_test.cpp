@@ -145,6 +145,35 @@ TEST(ConvertedVariance, IsThatOfTheChannel) {
       refused([&] { converted_variance(arma::mat(1, 1), schedule, 50); }, "the level is 50"));
 }
 
+// One formula for the conversion of what lies between the least and the most, on a log scale.
+TEST(VarianceRange, IsTheConvertedVarianceOfALearnedRange) {
+  const auto schedule = NoiseSchedule::linear(50, 1e-4, 0.2);
+  const arma::vec &betas = schedule.betas(), &abar = schedule.abar();
+  for (const arma::uword i : {0u, 1u, 2u, 20u, 49u}) {
+    // The step to level 0 has no variance: the least is that of the one before, as [Nichol2021] clips it.
+    const arma::uword of_least = std::max<arma::uword>(i, 1);
+    const double least = betas(of_least) * (1.0 - abar(of_least - 1)) / (1.0 - abar(of_least));
+    const VarianceRange range = variance_range(schedule, schedule.sigma2(i));
+    for (const double o : {-1.5, -1.0, -0.4, 0.0, 0.7, 1.0, 1.3}) {
+      const arma::mat reverse(
+          1, 1, arma::fill::value(std::pow(betas(i), (1 + o) / 2) * std::pow(least, (1 - o) / 2)));
+      const double expected = std::max(converted_variance(reverse, schedule, i, 0.0)(0),
+                                       std::min(VarianceRange::least, 1.0 - abar(i)));
+      EXPECT_NEAR(range.variance(o) / expected, 1.0, 1e-9) << i << " " << o;
+    }
+  }
+  // Between levels: of a white prior of power 1 at any, and no jump at one.
+  for (const double sigma2 : {1e-5, 0.02, 0.3, 1.7}) {
+    EXPECT_NEAR(variance_range(schedule, sigma2).variance(1.0), sigma2 / (1.0 + sigma2), 1e-15);
+  }
+  const double at = schedule.sigma2(7), o = 0.3;
+  const double below = variance_range(schedule, at * (1 - 1e-9)).variance(o);
+  const double above = variance_range(schedule, at * (1 + 1e-9)).variance(o);
+  EXPECT_NEAR(below / above, 1.0, 1e-7);
+  EXPECT_EQ(variance_range(schedule, 0.0).variance(o), 0.0);
+  EXPECT_TRUE(refused([&] { variance_range(NoiseSchedule(arma::vec{0.1}), 1.0); }, "one level"));
+}
+
 // Of a prior with independent antennas both are diagonal, and measured on the same channels the same.
 TEST(SpatialVariance, IsTheDiagonalOfTheFullOne) {
   Rng rng = test_rng(34);

@@ -99,6 +99,33 @@ arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSched
                      arma::datum::inf);
 }
 
+double VarianceRange::variance(double o) const {
+  const double share = std::expm1(log_ratio * (1.0 + o) / 2.0) + (1.0 - k);
+  return std::max(most * share / (std::expm1(log_ratio) + (1.0 - k)), std::min(least, most));
+}
+
+VarianceRange variance_range(const NoiseSchedule& schedule, double sigma2) {
+  if (schedule.n_steps() < 2) {
+    throw Error(ErrorKind::invalid_argument,
+                "variance range: the schedule has one level, expected 2 or more");
+  }
+  const arma::vec& abar = schedule.abar();
+  const auto log_ratio = [&](arma::uword i) {
+    if (i > 0) return std::log((1.0 - abar(i)) / (1.0 - abar(i - 1)));
+    const arma::vec& betas = schedule.betas();
+    return std::log(betas(0) * (1.0 - abar(1)) / (betas(1) * (1.0 - abar(0))));
+  };
+  const double index = sigma2 > 0.0 ? schedule.fractional_index(sigma2) : 0.0;
+  const double below = std::floor(index);
+  const auto i = static_cast<arma::uword>(below);
+  VarianceRange range{sigma2 / (1.0 + sigma2), log_ratio(i), i == 0 ? 0.0 : 1.0};
+  if (const double share = index - below; share > 0.0) {
+    range.log_ratio += share * (log_ratio(i + 1) - range.log_ratio);
+    range.k += share * (1.0 - range.k);
+  }
+  return range;
+}
+
 ReverseChain published_chain(const NoiseSchedule& schedule, double sigma2, bool include_start) {
   check_level("published chain", "sigma2", sigma2);
   const double snr = 1.0 / sigma2;

@@ -259,6 +259,7 @@ void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Leve
   level.z_gain = static_cast<float>(gains.z_gain + step.keep * (1.0 - gains.z_gain));
   double o_gain = (1.0 - step.keep) * gains.o_gain;
   level.prior_variance = static_cast<float>(of_pilots_ ? 1.0 : sigma2 / (1.0 + sigma2));
+  if (config_.reverse_variance) level.range = variance_range(schedule_, sigma2);
   level.magnitude_gain = 0.0F;
   if (config_.magnitude) {
     const double told =
@@ -428,6 +429,24 @@ void PlaneNetwork::see_largest(const Level& level, Workspace& workspace, float* 
   run_layers(level, workspace, largest);
 }
 
+/// @param out  the planes of the variances
+double PlaneNetwork::put_reverse_variance(const Level& level, const float* out,
+                                          Workspace& workspace) const {
+  double sum = 0.0;
+  for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+    const float *re = out + s * shape_.row, *im = re + shape_.plane;
+    float* row = workspace.error.data() + s * transform_.width();
+    for (std::size_t k = 0; k < shape_.n_fast; ++k) {
+      const double variance = (level.range.variance(static_cast<double>(re[k])) +
+                               level.range.variance(static_cast<double>(im[k]))) /
+                              2.0;
+      row[k] = static_cast<float>(variance);
+      sum += variance;
+    }
+  }
+  return sum;
+}
+
 double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) const {
   const float* out = run_layers(level, workspace, nullptr) + shape_.first;
   const std::size_t plane = shape_.plane, width = transform_.width();
@@ -449,20 +468,24 @@ double PlaneNetwork::step(const Level& level, bool error, Workspace& workspace) 
         im[k] = z_gain * im[k] + o_gain * o[plane + k];
       }
     }
-    if (error) {
+    if (error && !config_.reverse_variance) {
       std::memcpy(workspace.error.data() + s * width, o + deviation * plane,
                   shape_.n_fast * sizeof(float));
     }
   }
   if (!error) return 0.0;
   for (std::size_t i = 0; i < workspace.heads.size(); ++i) {
-    const float* first = out + (deviation + 1 + i) * plane;
+    const float* first =
+        out + (deviation + static_cast<std::size_t>(config_.n_variances()) + i) * plane;
     double total = 0.0;
     for (std::size_t s = 0; s < shape_.n_slow; ++s) {
       const float* row = first + s * shape_.row;
       for (std::size_t k = 0; k < shape_.n_fast; ++k) total += static_cast<double>(row[k]);
     }
     workspace.heads[i] = total / static_cast<double>(shape_.n_slow * shape_.n_fast);
+  }
+  if (config_.reverse_variance) {
+    return put_reverse_variance(level, out + deviation * plane, workspace);
   }
   kernels().squared_softplus(workspace.error.data(), least_log_deviation, transform_.plane(),
                              workspace.error.data());

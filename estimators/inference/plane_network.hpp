@@ -25,6 +25,7 @@ namespace inference {
 /// output, and the scales of z <- z_gain z + o_gain network(x_gain z).
 struct Level {
   float x_gain = 1, z_gain = 1, o_gain = 1, prior_variance = 0;
+  VarianceRange range;       ///< of a network with reverse_variance
   float magnitude_gain = 0;  ///< of |x|^2; 0: no magnitude plane
   Buffer gain, offset;       ///< of all layers in turn
   Buffer scales;             ///< of int8: TileNetwork::set_scales()
@@ -100,6 +101,7 @@ class PlaneNetwork {
   Buffer packed(const NamedTensor& weight, int first_in, int n_in) const;
   void make_position_map(const NamedTensor& weight, double turns);
   void fill_edges(float* planes, int n_planes) const;
+  double put_reverse_variance(const Level& level, const float* out, Workspace& workspace) const;
   const float* magnitude_of(const Level& level, Workspace& workspace) const;
   void put_input(const Level& level, Workspace& workspace) const;
   void make_tiles(const std::vector<NamedTensor>& weights, const NetworkModel& model,

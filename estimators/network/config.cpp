@@ -42,6 +42,9 @@ std::string NetworkConfig::why_invalid() const {
     }
   }
   const auto n_hidden = static_cast<int>(hidden.size());
+  if (reverse_variance && !variance) {
+    return "network: reverse_variance goes with variance alone";
+  }
   const bool ascending = std::adjacent_find(modulated.begin(), modulated.end(),
                                             std::greater_equal<>()) == modulated.end();
   if (bias_free) {

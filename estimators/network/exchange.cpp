@@ -356,9 +356,15 @@ NetworkModel import_network(const std::filesystem::path& weights, const ImportOp
   }
   if (!options.scheduler.empty()) {
     const SchedulerConfig config = read_scheduler_config(options.scheduler);
+    check_variances(config, model.network, options.scheduler.string());
     model.schedule = config.schedule;
     model.prediction = config.prediction;
     model.scheduler = config.json;
+  }
+  if (model.network.reverse_variance && model.schedule.n_steps() < 2) {
+    throw_format(weights,
+                 "is a network with variances of the step back, of a schedule of one noise level; "
+                 "expected 2 or more");
   }
   return model;
 }

@@ -23,7 +23,7 @@ inline namespace v0 {
 namespace {
 
 // Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code; version 3 is that of networks
-// with classes, numbers or pilots of their own, which a program that knows version 2 would misread.
+// with classes, numbers, pilots of their own or variances of the step back, which a program that knows version 2 would misread.
 constexpr int plain_model_version = 2, newest_model_version = 3;
 
 DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
@@ -275,8 +275,8 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   const auto weights = arranged_weights(network_layout(model.network), model.weights,
                                         ErrorKind::invalid_argument, "network model");
   ArchiveWriter archive(file);
-  const bool is_plain =
-      model.network.classes == 0 && model.network.numbers == 0 && model.P.is_empty();
+  const bool is_plain = model.network.classes == 0 && model.network.numbers == 0 &&
+                        model.P.is_empty() && !model.network.reverse_variance;
   write_model_header(archive, "dmse", is_plain ? plain_model_version : newest_model_version,
                      header_of(model));
   archive.attribute("/", "network", to_json(model.network));
@@ -358,6 +358,9 @@ NetworkModel load_network_model(const std::filesystem::path& file) {
   }
   model.weights = read_network_weights(archive, "/weights/", model.network, header.version == 1);
   model.schedule = schedule_from(file, read_vec(archive, "/schedule/betas", most_noise_levels));
+  if (model.network.reverse_variance && model.schedule.n_steps() < 2) {
+    throw_format(file, "its network has variances of a step back, its schedule one noise level");
+  }
   model.calibration = read_calibration(archive, "/calibration");
   if (const auto arrays = archive.text_attribute("/", "arrays")) {
     try {

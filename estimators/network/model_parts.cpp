@@ -61,6 +61,7 @@ std::string to_json(const NetworkConfig& config) {
     json["tells_class"] = config.tells_class;
   }
   if (config.numbers != 0) json["numbers"] = config.numbers;
+  if (config.reverse_variance) json["reverse_variance"] = true;
   return json.dump();
 }
 
@@ -84,18 +85,23 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
     config.tells_class = network.get<bool>("tells_class");
   }
   if (network.has("numbers")) config.numbers = static_cast<int>(network.count("numbers", 1024));
+  if (network.has("reverse_variance")) {
+    config.reverse_variance = network.get<bool>("reverse_variance");
+  }
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
   return config;
 }
 
 NetworkConfig published_config(const std::filesystem::path& file, const std::vector<int>& pre,
                                const std::vector<int>& post, int kernel, int embedding) {
-  const bool fits = pre.size() >= 2 && post.size() >= 2 && pre.front() == 2 && post.back() == 2 &&
-                    pre.back() == post.front();
+  const bool fits = pre.size() >= 2 && post.size() >= 2 && pre.front() == 2 &&
+                    (post.back() == 2 || post.back() == 4) && pre.back() == post.front();
   if (!fits) {
-    throw_format(file, "the layers before and after the modulation, " + Json(pre).dump() + " and " +
-                           Json(post).dump() +
-                           ", do not lead from 2 planes over a common layer to 2 planes");
+    throw_format(
+        file, "the layers before and after the modulation, " + Json(pre).dump() + " and " +
+                  Json(post).dump() +
+                  ", do not lead from 2 planes over a common layer to 2 planes, or to 4 with the "
+                  "variances of the step back");
   }
   NetworkConfig config = NetworkConfig::published();
   config.hidden.assign(pre.begin() + 1, pre.end());
@@ -103,6 +109,7 @@ NetworkConfig published_config(const std::filesystem::path& file, const std::vec
   config.hidden.insert(config.hidden.end(), post.begin() + 1, post.end() - 1);
   config.kernel = kernel;
   config.embedding = embedding;
+  config.variance = config.reverse_variance = post.back() == 4;
   return config;
 }
 

@@ -53,5 +53,10 @@ std::vector<NamedTensor> read_network_weights(const ArchiveReader& archive,
                                               const std::string& prefix,
                                               const NetworkConfig& config, bool published_names);
 
+struct SchedulerConfig;
+/// @throws Error(format) if the configuration says other variances than the network has
+void check_variances(const SchedulerConfig& config, const NetworkConfig& network,
+                     const std::string& who);
+
 }  // namespace v0
 }  // namespace chest

@@ -179,10 +179,11 @@ class OnnxDenoiser {
     g_.output("h", {-1, 2, n_rx_, n_tx_}, "D(z, sigma2) = E[h | z]");
     if (config_.variance) {
       const std::int64_t plane = config_.gate ? 4 : 2;
-      const Ref log_deviation = g_.node(
-          "Max", {g_.slice(y, 1, plane, plane + 1), g_.number(NetworkConfig::least_log_deviation)});
-      const Ref deviation = g_.node("Softplus", {log_deviation});
-      const Ref variance = g_.times(g_.times(deviation, deviation), g_.over("sigma2", power));
+      const Ref most = g_.over("sigma2", power);
+      const Ref variance =
+          config_.reverse_variance
+              ? reverse_variance(g_.slice(y, 1, plane, plane + 2), most)
+              : g_.times(squared_deviation(g_.slice(y, 1, plane, plane + 1)), most);
       g_.sum(variance, {1, 2, 3}, false, "error");
       g_.output("error", {-1}, "predicted E||h - D||^2");
     }
@@ -249,6 +250,11 @@ class OnnxDenoiser {
   }
   /// NoiseSchedule::fractional_index(): each interval of log levels adds 0 to 1.
   Ref fractional_index() {
+    if (model_.schedule.n_steps() == 1) return g_.number(0.0);
+    return g_.cast(g_.sum(passed_intervals(), {0}, false), onnx_float);
+  }
+  /// How much of each interval between levels lies below sigma2, 0 to 1, [n_steps - 1], double.
+  Ref passed_intervals() {
     const NoiseSchedule& schedule = model_.schedule;
     std::vector<double> from, rate;
     for (arma::uword i = 0; i + 1 < schedule.n_steps(); ++i) {
@@ -256,11 +262,43 @@ class OnnxDenoiser {
       rate.push_back(1.0 / (std::log(schedule.sigma2(i + 1)) - from.back()));
     }
     const auto n = static_cast<std::int64_t>(from.size());
-    if (n == 0) return g_.number(0.0);
     const Ref log = g_.node("Log", {g_.cast("sigma2", onnx_double)});
     const Ref share = g_.times(g_.subtract(log, g_.doubles({n}, from)), g_.doubles({n}, rate));
-    const Ref clipped = g_.node("Clip", {share, g_.doubles({}, {0.0}), g_.doubles({}, {1.0})});
-    return g_.cast(g_.sum(clipped, {0}, false), onnx_float);
+    return g_.node("Clip", {share, g_.doubles({}, {0.0}), g_.doubles({}, {1.0})});
+  }
+
+  Ref squared_deviation(const Ref& planes) {
+    const Ref deviation = g_.node(
+        "Softplus", {g_.node("Max", {planes, g_.number(NetworkConfig::least_log_deviation)})});
+    return g_.times(deviation, deviation);
+  }
+  /// VarianceRange::variance() of two planes, each of which has half of it.
+  Ref reverse_variance(const Ref& planes, const Ref& most) {
+    const NoiseSchedule& schedule = model_.schedule;
+    std::vector<double> steps;
+    VarianceRange at = variance_range(schedule, schedule.sigma2(0));
+    const double first = at.log_ratio;
+    for (arma::uword i = 1; i < schedule.n_steps(); ++i) {
+      const double before = at.log_ratio;
+      at = variance_range(schedule, schedule.sigma2(i));
+      steps.push_back(at.log_ratio - before);
+    }
+    const Ref passed = passed_intervals();
+    const Ref growth = g_.sum(
+        g_.times(passed, g_.doubles({static_cast<std::int64_t>(steps.size())}, steps)), {0}, false);
+    const Ref log_ratio = g_.cast(g_.add(growth, g_.doubles({}, {first})), onnx_float);
+    const Ref k = g_.cast(g_.reshape(g_.slice(passed, 0, 0, 1), {}), onnx_float);
+    const Ref offset = g_.subtract(g_.number(1.0), k);
+    const Ref half = g_.times(g_.add(planes, g_.number(1.0)), g_.times(log_ratio, g_.number(0.5)));
+    const Ref share = g_.over(g_.add(expm1(half), offset), g_.add(expm1(log_ratio), offset));
+    const Ref variance = g_.node(
+        "Max", {g_.times(share, most), g_.node("Min", {g_.number(VarianceRange::least), most})});
+    return g_.times(variance, g_.number(0.5));
+  }
+  /// exp(a) - 1 without the loss of digits near 0.
+  Ref expm1(const Ref& a) {
+    const Ref half = g_.times(a, g_.number(0.5));
+    return g_.times(g_.times(g_.node("Exp", {half}), g_.node("Sinh", {half})), g_.number(2.0));
   }
 
   Ref convolutions(const Ref& x, const Ref& power) {

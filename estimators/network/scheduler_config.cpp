@@ -26,6 +26,7 @@ const std::map<std::string, Prediction>& prediction_types() {
   return types;
 }
 
+constexpr const char* learned_range = "learned_range";
 constexpr const char* dpm_solver = "DPMSolverMultistepScheduler";
 
 /// Entries of the configuration, or the defaults that diffusers has for them.
@@ -166,6 +167,7 @@ SchedulerConfig parse_scheduler_config(const std::string& text, const std::strin
     entries.wrong("timestep_spacing", "leading, trailing or linspace");
   }
   config.spacing = found->first;
+  config.variance_type = entries.text("variance_type", "");
   config.steps_offset = entries.count("steps_offset", 0, 0, most_noise_levels);
 
   const auto doubt = [&](const std::string& what) { config.doubts.push_back(who + ": " + what); };
@@ -182,6 +184,20 @@ SchedulerConfig parse_scheduler_config(const std::string& text, const std::strin
     doubt("set_alpha_to_one is off; chest's last step goes to no noise");
   }
   return config;
+}
+
+void check_variances(const SchedulerConfig& config, const NetworkConfig& network,
+                     const std::string& who) {
+  const std::string& type = config.variance_type;
+  const bool learned = type.starts_with("learned");
+  if (network.reverse_variance && !type.empty() && type != learned_range) {
+    throw_format(who, "its variance_type is " + type +
+                          ", but the network has planes of variances; expected " + learned_range);
+  }
+  if (!network.reverse_variance && learned) {
+    throw_format(who, "its variance_type is " + type +
+                          ", but the network has no planes of variances of the step back");
+  }
 }
 
 SchedulerConfig read_scheduler_config(const std::filesystem::path& file) {
@@ -207,7 +223,7 @@ std::string scheduler_config_of(const NetworkModel& model) {
   } else {
     json = {{"_class_name", "DDPMScheduler"},
             {"_diffusers_version", "0.30.0"},
-            {"variance_type", "fixed_small"},
+            {"variance_type", model.network.reverse_variance ? learned_range : "fixed_small"},
             {"timestep_spacing", "leading"},
             {"steps_offset", 0},
             {"thresholding", false},

@@ -44,7 +44,8 @@ class LevelDenoiser {
   LevelDenoiser(const NetworkModel& model, const at::Tensor& flat, double level,
                 at::ScalarType precision)
       : network_(model.network, network_of(model.network, flat),
-                 noise_embedding(model.network, model.schedule, level), level, precision, 0.0),
+                 noise_embedding(model.network, model.schedule, level), level, precision, 0.0,
+                 range_of(model.network, model.schedule, level)),
         gains_(prediction_gains(model.prediction, level)),
         x_gain_(1.0 / std::sqrt(1.0 + level)) {}
 

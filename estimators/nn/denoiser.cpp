@@ -203,7 +203,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     const c10::InferenceMode off(false);
     const at::NoGradGuard no_gradients;
     return LevelNetwork(config(), network_, noise_embedding(config(), schedule_, sigma2), sigma2,
-                        precision_, step_);
+                        precision_, step_, range_of(config(), schedule_, sigma2));
   }
 
   Prediction prediction_;

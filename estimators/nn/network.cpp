@@ -255,9 +255,16 @@ at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& sch
   return at::cat({phase.sin(), phase.cos()}).unsqueeze(0);
 }
 
+std::optional<VarianceRange> range_of(const NetworkConfig& config, const NoiseSchedule& schedule,
+                                      double sigma2) {
+  if (!config.reverse_variance) return {};
+  return variance_range(schedule, sigma2);
+}
+
 LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
                            const at::Tensor& embedding, double sigma2, at::ScalarType precision,
-                           double step, std::int64_t which)
+                           double step, const std::optional<VarianceRange>& range,
+                           std::int64_t which)
     : circular_(config.circular),
       is_grid_(config.circle > 0),
       gate_(config.gate),
@@ -266,6 +273,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
       n_heads_(config.n_heads()),
       precision_(precision),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
+      range_(range),
       layers_(network.convolutions),
       relu_(layers_.size(), true) {
   if (config.magnitude) {
@@ -338,7 +346,17 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
     next += 2;
   }
   // Small values on a log scale, large ones in proportion to the channel's entries.
-  if (variance_) {
+  if (range_) {
+    // VarianceRange::variance() of either part, each half of the variance.
+    const double log_ratio = range_->log_ratio, offset = 1.0 - range_->k;
+    const at::Tensor shares =
+        (((x.narrow(1, next, 2) + 1.0) * (log_ratio / 2.0)).expm1() + offset) /
+        (std::expm1(log_ratio) + offset);
+    output.deviation = shares.clamp_min(std::min(1.0, VarianceRange::least / range_->most))
+                           .mean(1, /*keepdim=*/true)
+                           .sqrt();
+    next += 2;
+  } else if (variance_) {
     output.deviation =
         at::softplus(x.narrow(1, next, 1).clamp_min(NetworkConfig::least_log_deviation));
     ++next;

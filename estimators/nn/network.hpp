@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
 #include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -46,6 +47,10 @@ at::Tensor pad_periodic(const at::Tensor& x, std::int64_t by);
 at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& schedule,
                            double sigma2);
 
+/// How the variances of a network with reverse_variance are read at a level; otherwise empty.
+std::optional<VarianceRange> range_of(const NetworkConfig& config, const NoiseSchedule& schedule,
+                                      double sigma2);
+
 struct NetworkOutput {
   at::Tensor o;  ///< planes [n, 2, n_rx, n_tx]: see Prediction
   /// [n, 1, n_rx, n_tx], > 0: root mean square of h - D, relative to sqrt(sigma2 / (1 + sigma2)) of
@@ -60,9 +65,11 @@ class LevelNetwork {
  public:
   /// @param precision  of the convolutions; inputs and outputs of forward() keep theirs
   /// @param step  subcarriers from one column to the next, for a network with a circle
+  /// @param range  range_of(), of a network with reverse_variance
   /// @param which  class of the channels, for a network that is told it; -1: not known
   LevelNetwork(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
-               double sigma2, at::ScalarType precision, double step, std::int64_t which = -1);
+               double sigma2, at::ScalarType precision, double step,
+               const std::optional<VarianceRange>& range = {}, std::int64_t which = -1);
   /// @param x  planes z / sqrt(1 + sigma2), [n, 2, n_rx, n_tx], channels last
   NetworkOutput forward(const at::Tensor& x) const;
 
@@ -81,6 +88,7 @@ class LevelNetwork {
   double turns_ = 1.0;  // of the circle that the columns take
   double o_gain_ = 1.0;
   double magnitude_gain_ = 0.0;  // |z|^2 / sigma2 over |x|^2; 0: no magnitude plane
+  std::optional<VarianceRange> range_;
   std::vector<Layer> layers_;
   std::vector<char> relu_;
 };

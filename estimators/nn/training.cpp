@@ -677,7 +677,8 @@ LevelErrors unrolled_errors(const NetworkConfig& config, Prediction prediction,
     const NetworkOutput output = outputs(
         [&](std::int64_t which) {
           return LevelNetwork(config, network, embedding, step.sigma2,
-                              bfloat16 ? at::kBFloat16 : flat.scalar_type(), 0.0, which);
+                              bfloat16 ? at::kBFloat16 : flat.scalar_type(), 0.0,
+                              range_of(config, schedule, step.sigma2), which);
         },
         labels.told, x);
     const PredictionGains gains = prediction_gains(prediction, step.sigma2);
@@ -715,7 +716,8 @@ LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
   const NetworkOutput output = outputs(
       [&](std::int64_t which) {
         return LevelNetwork(config, network, embedding, sigma2,
-                            bfloat16 ? at::kBFloat16 : flat.scalar_type(), step, which);
+                            bfloat16 ? at::kBFloat16 : flat.scalar_type(), step,
+                            range_of(config, schedule, sigma2), which);
       },
       labels.told, x);
   const at::Tensor squares = (output.o - target).square();

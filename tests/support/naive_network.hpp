@@ -112,7 +112,21 @@ inline NaiveOutput naive_network(const NetworkModel& model, const arma::cx_mat& 
   }
   NaiveOutput output{arma::cx_mat(x[0], x[1]), {}};
   if (config.gate) output.o += arma::cx_mat(x[2], x[3]) % X;
-  if (config.variance) output.deviation = arma::log1p(arma::exp(x.back()));
+  if (config.reverse_variance) {
+    // By converted_variance(), at a trained level: of each part half.
+    const auto i = static_cast<arma::uword>(std::lround(model.schedule.fractional_index(sigma2)));
+    const arma::vec &betas = model.schedule.betas(), &abar = model.schedule.abar();
+    const arma::uword of_least = std::max<arma::uword>(i, 1);
+    const double least = betas(of_least) * (1.0 - abar(of_least - 1)) / (1.0 - abar(of_least));
+    output.deviation.zeros(arma::size(X));
+    for (const arma::mat& plane : {x[x.size() - 2], x[x.size() - 1]}) {
+      const arma::mat log_reverse =
+          (1.0 + plane) / 2.0 * std::log(betas(i)) + (1.0 - plane) / 2.0 * std::log(least);
+      output.deviation += converted_variance(arma::exp(log_reverse), model.schedule, i) / 2.0;
+    }
+    output.deviation = arma::sqrt(output.deviation * (1.0 + sigma2) / sigma2);
+  } else if (config.variance)
+    output.deviation = arma::log1p(arma::exp(x.back()));
   return output;
 }
 

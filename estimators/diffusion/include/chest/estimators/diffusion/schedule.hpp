@@ -61,6 +61,28 @@ PredictionGains prediction_gains(Prediction prediction, double sigma2);
 arma::mat converted_variance(const arma::mat& reverse_variance, const NoiseSchedule& schedule,
                              arma::uword i, double floor = 1e-6);
 
+/// The same for networks whose output o says where the variance of x_{i-1} given x_i lies between the least and the most
+/// that it can be, on a log scale ("learned_range" of diffusers):
+///
+///   log v_reverse = (1 + o)/2 log beta_i + (1 - o)/2 log b_i,   b_i = beta_i (1 - abar_{i-1}) / (1 - abar_i)
+///
+/// converted_variance() of it, in one formula:
+///
+///   v = most (exp(L (1 + o)/2) - k) / (exp(L) - k),   most = 1 - abar_i,  L = log(beta_i / b_i),  k = 1
+///
+/// so that o = 1 stands for a white prior of power 1 and o = -1 for 0. b_0 = 0: b_1 stands there for the least, and k = 0.
+/// Source: [Nichol2021], [Peng2024]
+struct VarianceRange {
+  double most = 1.0, log_ratio = 1.0, k = 1.0;
+  static constexpr double least = 1e-6;
+  /// Var[h | z] per complex entry, at least `least` where `most` is more.
+  double variance(double o) const;
+};
+/// At noise level sigma2: L and k are interpolated between the trained levels as the index is.
+/// @param sigma2  0 or more
+/// @throws Error(invalid_argument) if the schedule has fewer than 2 levels
+VarianceRange variance_range(const NoiseSchedule& schedule, double sigma2);
+
 /// A complete reverse chain: the start scale of the observation and the steps.
 struct ReverseChain {
   double start_scale = 1.0;  ///< z = start_scale * (A^+ y)

@@ -42,6 +42,9 @@ struct NetworkConfig {
   bool gate = false;  ///< o = g x + c with complex outputs g, c; otherwise o = c
   /// One more output plane: the predicted error of each angular entry.
   bool variance = true;
+  /// The error comes as two planes in place of one: where the variances of both parts of a step back in the schedule lie
+  /// between the least and the most that they can be (variance_range()). Of imported networks; with variance alone.
+  bool reverse_variance = false;
   /// No additive constants and no noise level: D(c z) = c D(z), a blind denoiser for any level.
   /// Goes with no modulated layers, no planes beside the channel's, no gate and no variance, and
   /// with Prediction::epsilon.  Source: [Mohan2020], [Kadkhodaie2024]
@@ -67,7 +70,8 @@ struct NetworkConfig {
   static NetworkConfig published();
   int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
   /// Of which the last n_heads() are those whose means tell of the channel as a whole.
-  int n_outputs() const { return 2 + (gate ? 2 : 0) + (variance ? 1 : 0) + n_heads(); }
+  int n_outputs() const { return 2 + (gate ? 2 : 0) + n_variances() + n_heads(); }
+  int n_variances() const { return variance ? (reverse_variance ? 2 : 1) : 0; }
   int n_heads() const { return (tells_class ? classes : 0) + numbers; }
   std::int64_t n_parameters() const;
   std::string why_invalid() const;

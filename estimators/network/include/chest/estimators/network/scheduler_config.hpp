@@ -17,7 +17,9 @@ struct SchedulerConfig {
   Prediction prediction = Prediction::epsilon;
   TimestepSpacing spacing = TimestepSpacing::leading;
   arma::uword steps_offset = 0;
-  std::string json;  ///< all entries, also those that chest has no use for
+  std::string
+      variance_type;  ///< "learned_range" of networks with reverse_variance; empty: not named
+  std::string json;   ///< all entries, also those that chest has no use for
   /// What the configuration asks for and chest does not do, a sentence each: clip_sample, which is on where it
   /// is not named, would cut channels off.
   std::vector<std::string> doubts;
