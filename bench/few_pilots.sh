@@ -19,7 +19,7 @@ for pilots in ${PILOTS:-4 8}; do
   [ -e "few_$pilots.h5" ] || chest fit dmse --channels scm_fit.h5 --samples 0:8000 --validation 8000:8400 \
     --pilots "qpsk:$pilots" --bfloat16 --epochs "$epochs" --out "few_$pilots.h5"
   chest sweep --channels scm_test.h5 --samples "0:$n" --snr=-10:5:20 --pilots "qpsk:$pilots" --block 20 --model lmmse_scm.h5 \
-    --model gmm_scm.h5 --estimators "lmmse,gmm,dmse:bfloat16@$models/scm_64x16.h5,dmse:bfloat16@few_$pilots.h5,\
-dmse:bfloat16,consistency=soft@few_$pilots.h5,dmse:bfloat16,consistency=hard@few_$pilots.h5" --csv "few_$pilots.csv" --force
+    --model gmm_scm.h5 --estimators "lmmse,gmm,dmse@$models/scm_64x16.h5,dmse@few_$pilots.h5,\
+dmse:consistency=soft@few_$pilots.h5,dmse:consistency=hard@few_$pilots.h5" --csv "few_$pilots.csv" --force
 done
 cat few_*.csv > few_pilots.csv

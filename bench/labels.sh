@@ -40,7 +40,7 @@ P
 [ -e mix_test_numbers.npy ] || python3 mix.py
 fit() {  # name, options
   [ -e "$1.h5.model" ] || chest fit dmse --channels mix.npy --samples 0:8000 --validation 8000:8800 --epochs "$epochs" \
-    --batch 64 --bfloat16 --quiet --out "$1.h5.model" "${@:2}" > "$1.fit.txt"
+    --batch 64 --quiet --out "$1.h5.model" "${@:2}" > "$1.fit.txt"
 }
 fit plain
 fit tells --labels mix_labels.npy --numbers mix_numbers.npy

@@ -13,7 +13,7 @@ draw fit 9000 31
 draw test 2000 32
 go_on() {  # name, calls
   [ -e "$1.model" ] || chest fit dmse --start "$model" --unroll "$2" --channels fit.h5 --samples 0:8000 \
-    --validation 8000:9000 --batch 64 --epochs "$epochs" --learning-rate 5e-4 --bfloat16 --out "$1.model"
+    --validation 8000:9000 --batch 64 --epochs "$epochs" --learning-rate 5e-4 --out "$1.model"
 }
 go_on one 1
 go_on three 3
