@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <ostream>
 
 #include <nlohmann/json.hpp>
 
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
+#include <chest/estimators/linear/tracking.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/file.hpp>
 #include <chest/metrics.hpp>
@@ -27,10 +29,10 @@ namespace {
 
 struct EstimateOptions {
   ChannelFlags observations;
-  std::string snr, out, estimator = "dmse", pilots = "identity", grid;
+  std::string snr, out, estimator = "dmse", pilots = "identity", grid, track;
   std::vector<std::string> models;
   double pilot_power = 1.0;
-  std::optional<arma::uword> n_tx;
+  std::optional<arma::uword> n_tx, n_slots;
   CommonFlags common;
   bool per_angle = false, per_element = false, compress = false, force = false;
 
@@ -83,6 +85,12 @@ void declare(CommandLine& line, EstimateOptions& o) {
   line.flag("estimator", &o.estimator, "ESTIMATOR",
             "which, with options; chest estimators lists them");
   line.flag("model", &o.models, "FILE", "model file; may be repeated");
+  line.flag(
+      "track", &o.track, "auto|R",
+      "the observations are slots of one channel in time order, and each is estimated from those "
+      "before it too; R: correlation of the channel from slot to slot, auto: measured");
+  line.flag("slots", &o.n_slots, "N", "of --track: N consecutive observations are one channel")
+      .default_text = "all";
   line.section("output");
   line.output("out", &o.out, "file to write (HDF5)");
   line.flag("per-angle", &o.per_angle,
@@ -150,6 +158,35 @@ std::shared_ptr<const Estimator> estimator_of(const EstimateOptions& options,
   return estimator;
 }
 
+/// --track and --slots.
+struct Tracking {
+  static constexpr arma::uword n_lags = 16;
+  bool on = false;
+  std::uint64_t n_slots = std::numeric_limits<std::uint64_t>::max();
+  std::optional<double> given;  ///< correlation from slot to slot; empty: measured
+
+  explicit Tracking(const EstimateOptions& o) {
+    if (o.track.empty()) {
+      if (o.n_slots) refuse("--slots says how long --track follows a channel; give --track too");
+      return;
+    }
+    on = true;
+    if (o.n_slots) n_slots = *o.n_slots;
+    if (n_slots < 2) refuse("--slots is " + std::to_string(n_slots) + ", expected at least 2");
+    if (o.blind()) refuse("--track needs an SNR that is known; give --snr DB");
+    if (o.observations.normalise == "sample") {
+      refuse(
+          "--track and --normalise sample: slots of one channel have one scale; "
+          "give --normalise dataset");
+    }
+    if (o.track == "auto") return;
+    given = to_number(o.track, "--track");
+    if (!(*given >= 0.0 && *given <= 1.0)) {
+      refuse("--track is " + o.track + ", expected auto or a correlation in 0 .. 1");
+    }
+  }
+};
+
 /// Power per received entry of channels with E[h h^H] = I.
 double signal_power(const ObservationOperator& A) {
   return arma::accu(A.squared_singular_values()) / static_cast<double>(A.n_obs());
@@ -159,7 +196,7 @@ double signal_power(const ObservationOperator& A) {
 class Received {
  public:
   Received(const EstimateOptions& options, Dataset& dataset, const Estimator& estimator)
-      : options_(options), dataset_(dataset), estimator_(estimator) {
+      : options_(options), dataset_(dataset), estimator_(estimator), tracking_(options) {
     SampleChoice choice = options.observations.choice(dataset);
     const double signal = signal_power(estimator.A());
     choice.expected_power = signal + (options.blind() ? 0.0 : options.sigma2());
@@ -184,6 +221,7 @@ class Received {
     for (const SampleRange& part : info.bad.all.outside(info.asked)) {
       for (arma::uword k = part.first; k < part.end; ++k) samples_.push_back(k);
     }
+    if (tracking_.on) find_links();
     if (!options.blind() || choice.normalisation == Normalisation::none ||
         choice.normalisation == Normalisation::factor)
       return;
@@ -202,7 +240,22 @@ class Received {
   const std::vector<std::uint64_t>& samples() const { return samples_; }
   const DatasetInfo& info() const { return dataset_.info(); }
   bool is_grid() const { return estimator_.A().pattern() != nullptr; }
-  std::size_t n_h() const { return estimator_.A().n_h(); }
+  /// How many observations from i on are estimated together: all of a link, or a fixed block, so that
+  /// estimates do not depend on the number of threads. Those of grids are large.
+  std::size_t block_from(std::size_t i) const {
+    if (tracking_.on) return links_[link_of(i) + 1] - i;
+    constexpr std::size_t most = 64, most_entries = std::size_t{1} << 22;
+    const std::size_t n_h = estimator_.A().n_h();
+    const std::size_t n = is_grid() ? std::clamp<std::size_t>(most_entries / n_h, 1, most) : most;
+    return std::min(n, samples_.size() - i);
+  }
+  /// "", or how slots were tracked.
+  std::string tracking_text() const {
+    return tracking_.on ? ", tracked over " + std::to_string(links_.size() - 1) +
+                              (links_.size() == 2 ? " channel" : " channels") +
+                              " with correlation " + rounded(next_slot_) + " from slot to slot"
+                        : "";
+  }
   /// What was estimated from, as JSON.
   std::string description(const EstimatorContext& known, const Catalog& catalog) const {
     const DatasetInfo& info = dataset_.info();
@@ -215,6 +268,10 @@ class Received {
     if (info.normalisation != Normalisation::sample) json["scale"] = info.scale * boost_;
     if (!info.bad.all.empty())
       json["left_out"] = {{"n", info.bad.all.size()}, {"samples", info.bad.all.text()}};
+    if (tracking_.on) {
+      json["tracking"] = {{"correlation", next_slot_}, {"measured", !tracking_.given}};
+      if (options_.n_slots) json["tracking"]["slots"] = *options_.n_slots;
+    }
     const std::string engine = catalog.engine(parse_named_options(options_.estimator), known);
     if (!engine.empty()) json["engine"] = engine;
     for (const ModelStore::Info& model : known.models->files()) {
@@ -255,8 +312,49 @@ class Received {
   static constexpr double strongest_noise = 30.0;  // and the signal, over the signal
   static constexpr std::size_t most_tried = 64, block = 16;
 
-  /// As estimated, of y times scales.
-  Estimate scaled_estimate(std::size_t i, std::size_t n, arma::vec& scales) const {
+  static std::string rounded(double x) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%.3f", x);
+    return text;
+  }
+
+  std::size_t link_of(std::size_t i) const {
+    return std::size_t(std::upper_bound(links_.begin(), links_.end(), i) - links_.begin()) - 1;
+  }
+
+  /// Where links start, and their correlation from slot to slot.
+  void find_links() {
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+      const bool first =
+          i == 0 || samples_[i] / tracking_.n_slots != samples_[i - 1] / tracking_.n_slots;
+      if (first) links_.push_back(i);
+    }
+    links_.push_back(samples_.size());
+    const std::size_t n_links = links_.size() - 1;
+    if (n_links == 0) return;
+    std::vector<SlotProducts> products(n_links);
+    parallel_for(n_links, options_.common.n_threads(), [&](std::size_t l) {
+      arma::vec scales;
+      products[l] = slot_products(observation(links_[l], links_[l + 1] - links_[l], scales),
+                                  Tracking::n_lags);
+    });
+    for (std::size_t l = 1; l < n_links; ++l) products[0].add(products[l]);
+    correlation_ = measured_correlation(products[0], options_.sigma2());
+    next_slot_ = std::abs(correlation_(1));
+    if (!tracking_.given) return;
+    const double snr = signal_power(estimator_.A()) / options_.sigma2();
+    const double n_products = products[0].pairs(1) * static_cast<double>(products[0].n_obs);
+    const double error = std::sqrt((1.0 + 2.0 * snr) / n_products) / snr;
+    if (*tracking_.given > next_slot_ + 0.02 + 4.0 * error) {
+      warn("--track " + options_.track + ": the observations correlate by " + rounded(next_slot_) +
+           " from slot to slot; estimates lag behind; --track auto takes what is measured");
+    }
+    next_slot_ = *tracking_.given;
+    correlation_ = gauss_markov_correlation(next_slot_, Tracking::n_lags);
+  }
+
+  /// As read, times scales.
+  Observation observation(std::size_t i, std::size_t n, arma::vec& scales) const {
     Observation observation;
     observation.samples.assign(samples_.begin() + std::ptrdiff_t(i),
                                samples_.begin() + std::ptrdiff_t(i + n));
@@ -278,7 +376,14 @@ class Received {
     observation.seed = options_.common.seed;
     observation.per_angle = options_.per_angle;
     observation.per_element = options_.per_element;
-    return estimator_.estimate(observation);
+    return observation;
+  }
+
+  /// As estimated, of y times scales.
+  Estimate scaled_estimate(std::size_t i, std::size_t n, arma::vec& scales) const {
+    const Observation y = observation(i, n, scales);
+    if (!tracking_.on) return estimator_.estimate(y);
+    return track(estimator_, y, correlation_);
   }
 
   /// Noise variance that the estimator finds in some of the observations, at their present scale: the
@@ -299,8 +404,12 @@ class Received {
   const EstimateOptions& options_;
   Dataset& dataset_;
   const Estimator& estimator_;
+  Tracking tracking_;
   std::vector<std::uint64_t> samples_;
-  double boost_ = 1.0;  ///< of y, beyond what the dataset's own scale gives
+  std::vector<std::size_t> links_;  ///< where each starts in samples_, and their end
+  arma::cx_vec correlation_;        ///< [n_lags]
+  double next_slot_ = 0.0;          ///< |r_1|
+  double boost_ = 1.0;              ///< of y, beyond what the dataset's own scale gives
 };
 
 /// One block of estimates.
@@ -311,15 +420,15 @@ struct Part {
 
 /// Estimates the observations from i on, one block of them per thread.
 std::vector<Part> estimate_blocks(const Received& received, std::size_t i, unsigned threads) {
-  // Fixed blocks: the estimates do not depend on the number of threads. Those of grids are large.
-  constexpr std::size_t most = 64, most_entries = std::size_t{1} << 22;
-  const std::size_t block =
-      received.is_grid() ? std::clamp<std::size_t>(most_entries / received.n_h(), 1, most) : most;
-  const std::size_t n_left = received.samples().size() - i;
-  std::vector<Part> parts(std::min<std::size_t>(threads, (n_left + block - 1) / block));
+  std::vector<std::size_t> starts;
+  while (starts.size() < threads && i < received.samples().size()) {
+    starts.push_back(i);
+    i += received.block_from(i);
+  }
+  std::vector<Part> parts(starts.size());
   parallel_for(parts.size(), threads, [&](std::size_t b) {
     parts[b].estimate =
-        received.estimate(i + b * block, std::min(block, n_left - b * block), parts[b].scales);
+        received.estimate(starts[b], received.block_from(starts[b]), parts[b].scales);
   });
   return parts;
 }
@@ -477,7 +586,7 @@ int estimate(const Args& args, Context& context) {
   writer->finish();
   context.out << options.out << ": " << samples.size() << " estimates "
               << size_text(known.n_rx, known.n_tx, known.grid) << " by " << estimator->name()
-              << '\n';
+              << received.tracking_text() << '\n';
   return 0;
 }
 
