@@ -1,25 +1,33 @@
 #!/usr/bin/env bash
 # The network as the estimator of given pilots, fewer than antennas, against the calibrated solvers of the prior, LMMSE and
 # the mixture: same channels, pilots and noise.
-#   bench/few_pilots.sh FOLDER [EPOCHS [N_CHANNELS]]                                          (chest on PATH)
-# SCM 64x16 with four and eight pilots; fits on 8000 channels (12 epochs of 500 steps when EPOCHS is left out), figures on
-# N_CHANNELS (1000) others. Writes FOLDER/few_pilots.csv.
+#   bench/few_pilots.sh FOLDER [16x4|64x16 [EPOCHS]]                                          (chest on PATH)
+# SCM with two and three pilots for 4 antennas (left out), or four and eight for 16; fits on 8000 channels (12 epochs of 125
+# steps of 64 channels when EPOCHS is left out), figures on 1000 others. Writes FOLDER/few_pilots.csv.
 set -euo pipefail
 models=$(realpath "$(dirname "$0")/../models")
-epochs=${2:-12}
-n=${3:-1000}
+array=${2:-16x4}
+epochs=${3:-12}
+case $array in
+  16x4) pilots=(2 3) components=64 ;;
+  64x16) pilots=(4 8) components=256 ;;
+  *) echo "few_pilots.sh: $array: expected 16x4 or 64x16" >&2; exit 2 ;;
+esac
 mkdir -p "$1"
 cd "$1"
-[ -e scm_fit.h5 ] || chest generate scm --n-samples 20000 --seed 11 --out scm_fit.h5
-[ -e scm_test.h5 ] || chest generate scm --n-samples 1000 --seed 12 --out scm_test.h5
-[ -e lmmse_scm.h5 ] || chest fit lmmse --channels scm_fit.h5 --samples 0:8000 --out lmmse_scm.h5
-[ -e gmm_scm.h5 ] || chest fit gmm --channels scm_fit.h5 --samples 0:8000 --covariance factors --components 256 --rank 4 \
-  --iterations 40 --regularisation 1e-3 --out gmm_scm.h5
-for pilots in ${PILOTS:-4 8}; do
-  [ -e "few_$pilots.h5" ] || chest fit dmse --channels scm_fit.h5 --samples 0:8000 --validation 8000:8400 \
-    --pilots "qpsk:$pilots" --bfloat16 --epochs "$epochs" --out "few_$pilots.h5"
-  chest sweep --channels scm_test.h5 --samples "0:$n" --snr=-10:5:20 --pilots "qpsk:$pilots" --block 20 --model lmmse_scm.h5 \
-    --model gmm_scm.h5 --estimators "lmmse,gmm,dmse@$models/scm_64x16.h5,dmse@few_$pilots.h5,\
-dmse:consistency=soft@few_$pilots.h5,dmse:consistency=hard@few_$pilots.h5" --csv "few_$pilots.csv" --force
+draw() {  # name, samples, seed
+  [ -e "$1.h5" ] || chest generate scm --n-rx "${array%x*}" --n-tx "${array#*x}" --n-samples "$2" --seed "$3" --out "$1.h5"
+}
+draw fit 9000 11
+draw test 1000 12
+[ -e lmmse.h5 ] || chest fit lmmse --channels fit.h5 --samples 0:8000 --out lmmse.h5
+[ -e gmm.h5 ] || chest fit gmm --channels fit.h5 --samples 0:8000 --covariance factors --components $components --rank 4 \
+  --iterations 40 --regularisation 1e-3 --out gmm.h5
+for n in "${pilots[@]}"; do
+  [ -e "few_$n.h5" ] || chest fit dmse --channels fit.h5 --samples 0:8000 --validation 8000:9000 --pilots "qpsk:$n" \
+    --batch 64 --epochs "$epochs" --out "few_$n.h5"
+  chest sweep --channels test.h5 --snr=-10:5:20 --pilots "qpsk:$n" --block 20 --model lmmse.h5 --model gmm.h5 \
+    --estimators "lmmse,gmm,dmse@$models/scm_$array.h5,dmse@few_$n.h5,dmse:consistency=soft@few_$n.h5,\
+dmse:consistency=hard@few_$n.h5" --csv "pilots_$n.csv" --force
 done
-cat few_*.csv > few_pilots.csv
+cat pilots_*.csv > few_pilots.csv

@@ -47,13 +47,19 @@ fit tells --labels mix_labels.npy --numbers mix_numbers.npy
 fit told --labels mix_labels.npy --network chest:told-class
 fit gain --augment phase,gain=6
 fit contaminated --augment phase,contamination=1
-# NMSE of estimators on a test set: sweep CHANNELS ESTIMATORS [options]
+cat > table.py <<'P'
+import csv
+
+rows = {}
+for row in csv.DictReader(open("row.csv")):
+    rows.setdefault(row["estimator"], []).append(float(row["nmse_db"]))
+for name, values in rows.items():
+    print(f"  {name:52s}" + "".join(f"{value:9.2f}" for value in values))
+P
+# NMSE of estimators on a test set: sweep CHANNELS ESTIMATORS SNR [options]
 sweep() {
-  chest sweep --channels "$1" --estimators "$2" --snr=-10:10:20 --quiet --csv row.csv --force "${@:3}" > /dev/null
-  awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
-    NR > 1 { name = $column["estimator"]; if (!(name in line)) order[++n] = name
-             line[name] = line[name] sprintf("%9.2f", $column["nmse_db"]) }
-    END { for (i = 1; i <= n; i++) printf "  %-40s%s\n", order[i], line[order[i]] }' row.csv
+  chest sweep --channels "$1" --estimators "$2" --snr="$3" --quiet --csv row.csv --force "${@:4}" > /dev/null
+  python3 table.py
 }
 {
   echo "NMSE in dB at -10, 0, 10, 20 dB, $epochs epochs of 125 steps"
@@ -62,17 +68,13 @@ sweep() {
     echo "$kind channels, whose class is $class:"
     sweep ${kind}_test.h5 "dmse@plain.h5.model,dmse@tells.h5.model,dmse@told.h5.model,\
 dmse:class=$class@told.h5.model,dmse:class=$((1 - class))@told.h5.model,dmse:class=$class,guidance=0.5@told.h5.model,\
-dmse:class=$class,guidance=1@told.h5.model,dmse@gain.h5.model,dmse@contaminated.h5.model"
+dmse:class=$class,guidance=1@told.h5.model,dmse@gain.h5.model,dmse@contaminated.h5.model" -10:10:20
   done
   echo "the same channels of both kinds, 6 dB louder and weaker than fitted, noise too:"
   for scale in 1.99526 0.501187; do
     gain=$([ $scale = 1.99526 ] && echo 6 || echo -6)
     echo " gain $gain dB"
-    chest sweep --channels mix_test.npy --normalise $scale --estimators "dmse@plain.h5.model,dmse@gain.h5.model" \
-      --snr="$((-10 - gain)):10:$((20 - gain))" --quiet --csv row.csv --force > /dev/null
-    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
-      NR > 1 { line[$column["estimator"]] = line[$column["estimator"]] sprintf("%9.2f", $column["nmse_db"]) }
-      END { for (name in line) printf "  %-40s%s\n", name, line[name] }' row.csv
+    sweep mix_test.npy "dmse@plain.h5.model,dmse@gain.h5.model" "$((-10 - gain)):10:$((20 - gain))" --normalise $scale
   done
 } | tee labels.txt
 cat > told.py <<'P'
