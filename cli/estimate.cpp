@@ -341,7 +341,15 @@ class Received {
     for (std::size_t l = 1; l < n_links; ++l) products[0].add(products[l]);
     correlation_ = measured_correlation(products[0], options_.sigma2());
     next_slot_ = std::abs(correlation_(1));
-    if (!tracking_.given) return;
+    if (!tracking_.given) {
+      constexpr double few = 200.0;
+      if (products[0].pairs(1) < few) {
+        warn("--track auto: the correlation is measured from " +
+             std::to_string(static_cast<int>(products[0].pairs(1))) +
+             " pairs of slots alone; give it where it is known, as in --track 0.98");
+      }
+      return;
+    }
     const double snr = signal_power(estimator_.A()) / options_.sigma2();
     const double n_products = products[0].pairs(1) * static_cast<double>(products[0].n_obs);
     const double error = std::sqrt((1.0 + 2.0 * snr) / n_products) / snr;

@@ -27,7 +27,7 @@ arma::cx_double within_unit_circle(arma::cx_double r) {
   return size > 1.0 ? r / size : r;
 }
 
-/// S = R - r r^H of some lags, by its eigenvalues: a measured R need not be positive.
+/// S = R - r r^H of some lags, by its eigenvalues.
 class LagCovariance {
  public:
   LagCovariance(const arma::cx_vec& r, arma::uvec lags) : lags_(std::move(lags)) {
@@ -44,7 +44,8 @@ class LagCovariance {
       }
     }
     hermitian_eigen(0.5 * (S + S.t()), l_, U_);
-    l_.clamp(0.0, arma::datum::inf);
+    // A measured R need not be positive: what is below zero says how far off the others may be.
+    l_.clamp(std::max(0.0, -l_.min()), arma::datum::inf);
   }
 
   const arma::uvec& lags() const { return lags_; }
