@@ -197,6 +197,7 @@ class Track {
       to.col(k_) = from;
     };
     put(one.angular_mse, out.angular_mse);
+    put(one.heads, out.heads);
     put(one.element_mse, out.element_mse);
     out.nfe = std::max(out.nfe, one.nfe);
     out.n_reset += one.n_reset;
