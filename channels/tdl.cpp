@@ -144,7 +144,10 @@ class Tdl final : public ChannelGenerator {
           for (arma::uword s = 0; s < times.n_elem; ++s)
             waves(i, s) = std::polar(1.0, two_pi * doppler_hz_ * std::cos(angle) * times(s));
         }
-        g = rng.cx_normal(n_pairs, n_sinusoids, 1.0 / n_sinusoids) * waves;
+        const arma::cx_mat weights = rng.cx_normal(n_pairs, n_sinusoids, 1.0 / n_sinusoids);
+        // Time by time: a product of all rounds as it likes by their number.
+        g.set_size(n_pairs, times.n_elem);
+        for (arma::uword s = 0; s < times.n_elem; ++s) g.col(s) = weights * waves.col(s);
       }
       const double amplitude = std::sqrt(profile_.powers(l));
       for (arma::uword s = 0; s < times.n_elem; ++s) {
