@@ -100,7 +100,9 @@ class EngineDenoiser final : public NetworkDenoiserBase {
         const double sum = network_.step(levels[i], with_error && i == 0, workspace);
         if (!with_error || i > 0) continue;
         error->mse(k) = sum;
-        std::copy(workspace.heads.begin(), workspace.heads.end(), error->heads.begin_col(k));
+        if (!workspace.heads.empty()) {
+          std::copy(workspace.heads.begin(), workspace.heads.end(), error->heads.colptr(k));
+        }
         if (error->angular.n_rows == 0) continue;
         network_.for_entries([&](std::size_t at, arma::uword entry) {
           error->angular(entry, k) = static_cast<double>(workspace.error[at]);
