@@ -446,8 +446,11 @@ NetworkConfig network_of_heads(const EstimateOptions& options, const EstimatorCo
   const std::string named = parse_named_options(options.estimator).file;
   for (const ModelStore::Info& model : known.models->files()) {
     if (model.kind != "dmse" || (!named.empty() && model.file != named)) continue;
-    const NetworkConfig network = load_network_model(model.file).network;
-    if (network.n_heads() > 0) return network;
+    // Loaded already, for the estimator.
+    const auto loaded = known.models->get<NetworkModel>(model.file.string(), [&] {
+      return std::make_shared<const NetworkModel>(load_network_model(model.file));
+    });
+    if (loaded->network.n_heads() > 0) return loaded->network;
   }
   return {};
 }

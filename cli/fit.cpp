@@ -249,10 +249,9 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
 
 /// "mirror,gain=6,contamination=0.5"
 void read_augmentation(const std::string& text, NetworkFitOptions& fit) {
-  const NamedOptions spec = parse_named_options(text.substr(0, text.find(',')) +
-                                                (text.find(',') == std::string::npos
-                                                     ? std::string()
-                                                     : ":" + text.substr(text.find(',') + 1)));
+  std::string named = text;
+  if (const std::size_t comma = named.find(','); comma != std::string::npos) named[comma] = ':';
+  const NamedOptions spec = parse_named_options(named);
   fit.augmentation = augmentation_from_string(spec.name);
   for (const auto& [name, value] : spec.options) {
     if (name == "gain") {

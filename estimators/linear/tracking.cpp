@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -121,9 +122,9 @@ class Track {
       lags_ = arma::uvec{0};
       return;
     }
-    if (of_lags_.empty() || of_lags_[0].lags().n_elem != lags_.n_elem ||
-        arma::any(of_lags_[0].lags() != lags_)) {
-      of_lags_.assign(1, LagCovariance(r_, lags_));
+    if (!of_lags_ || of_lags_->lags().n_elem != lags_.n_elem ||
+        arma::any(of_lags_->lags() != lags_)) {
+      of_lags_.emplace(r_, lags_);
     }
   }
 
@@ -135,7 +136,7 @@ class Track {
   }
 
   Estimate from_sum() {
-    const SlotWeights slots = of_lags_[0].weights(link_.sigma2, power_, directions_);
+    const SlotWeights slots = of_lags_->weights(link_.sigma2, power_, directions_);
     Estimate one = call(link_.y.cols(oldest_, k_) * slots.w, slots.sigma2);
     count_directions(one, slots.sigma2);
     one.mse *= slots.in_signal / slots.sigma2;
@@ -210,7 +211,7 @@ class Track {
   double n_h_, power_;
   arma::uword k_ = 0, oldest_ = 0;
   arma::uvec lags_;
-  std::vector<LagCovariance> of_lags_;  ///< that of the present lags
+  std::optional<LagCovariance> of_lags_;  ///< that of the present lags
   arma::cx_mat last_;
   double last_mse_ = 0.0, directions_ = 1.0;
 };
