@@ -227,9 +227,7 @@ int adapt(const Args& args, Context& context) {
   if (const std::string why = fit.why_invalid(); !why.empty()) refuse(why);
 
   NetworkModel model = load_network_model(o.model);
-  if (!model.P.is_empty()) {
-    refuse(o.model + ": is the estimator of its own pilots; a prior can be adapted");
-  }
+  check_is_prior(model, o.model);
   if (!model.grid.empty()) refuse(o.model + ": is a model of grids, expected one of matrices");
   Dataset dataset = o.observations.open_file();
   tell_doubts(dataset.info());

@@ -68,9 +68,7 @@ PriorModel load_prior_model(const std::filesystem::path& file, const CommonFlags
     out.denoiser = make_gaussian_mixture_denoiser(*out.mixture);
   } else if (info.kind == "dmse") {
     out.network = std::make_shared<const NetworkModel>(load_network_model(file));
-    if (!out.network->P.is_empty()) {
-      refuse(file.string() + ": is the estimator of its own pilots and no prior");
-    }
+    check_is_prior(*out.network, file.string());
     out.denoiser = make_network_denoiser(*out.network, common.network_run());
   } else {
     refuse(file.string() + ": is a model of kind " + info.kind +

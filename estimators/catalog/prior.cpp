@@ -55,9 +55,8 @@ NetworkInUse find_network(const Maker& maker, const PriorOptions& options) {
     });
     use.file = key;
   }
-  if (!use.model->P.is_empty() && maker.spec().name != "dmse") {
-    refuse(maker.spec().text + ": " + use.file +
-           " is the estimator of its own pilots and no prior; it serves dmse alone");
+  if (maker.spec().name != "dmse") {
+    check_is_prior(*use.model, maker.spec().text + ": " + use.file);
   }
   use.run.device = maker.context().device;
   use.run.engine = maker.context().engine;

@@ -712,11 +712,7 @@ std::unique_ptr<PlannedEstimator> make_planned_dmse(const arma::cx_mat& P, arma:
                     std::to_string(model.n_tx) + ", the pilots are for " + std::to_string(n_rx) +
                     "x" + std::to_string(P.n_rows));
   }
-  if (!model.P.is_empty()) {
-    throw Error(ErrorKind::invalid_argument,
-                "planned dmse: the network is the estimator of pilots of its own; see "
-                "make_few_pilots()");
-  }
+  check_is_prior(model, "planned dmse");
   const auto A = operator_of(P, n_rx);
   const double gain = decorrelation_gain("planned dmse", A.get());
   NetworkRunOptions run;

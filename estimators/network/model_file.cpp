@@ -270,6 +270,12 @@ NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> whi
   return out;
 }
 
+void check_is_prior(const NetworkModel& model, const std::string& who) {
+  if (model.P.is_empty()) return;
+  throw Error(ErrorKind::invalid_argument,
+              who + ": is the estimator of its own pilots and no prior; it serves dmse alone");
+}
+
 void save(const std::filesystem::path& file, const NetworkModel& model) {
   check_size(model);
   const auto weights = arranged_weights(network_layout(model.network), model.weights,

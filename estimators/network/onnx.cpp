@@ -435,9 +435,7 @@ void save_onnx(const std::filesystem::path& file, const NetworkModel& model) {
   if (const std::string why = model.network.why_invalid(model.n_rx, model.n_tx); !why.empty()) {
     refuse(why);
   }
-  if (!model.P.is_empty()) {
-    refuse("onnx: the network is the estimator of pilots of its own and no denoiser of h + noise");
-  }
+  check_is_prior(model, "onnx");
   write_text_file(file, OnnxDenoiser(model).bytes());
 }
 

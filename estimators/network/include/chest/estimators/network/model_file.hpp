@@ -81,6 +81,10 @@ NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword 
 /// @throws Error(invalid_argument) if there is no such class
 NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> which);
 
+/// @param who  of whom the sentence speaks: a file, an estimator
+/// @throws Error(invalid_argument) if the model is the estimator of pilots of its own (NetworkModel::P)
+void check_is_prior(const NetworkModel& model, const std::string& who);
+
 void save(const std::filesystem::path& file, const NetworkModel& model);
 /// @throws Error(format) if the file is not a DMSE model or is damaged
 NetworkModel load_network_model(const std::filesystem::path& file);
