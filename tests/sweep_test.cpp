@@ -83,10 +83,10 @@ TEST(Sweep, RowsFollowFromOneBatchOfEstimates) {
   for (arma::uword k = 0; k < 200; ++k)
     observation.y.col(k) += Rng(42, {Purpose::noise, 2500, k}).cx_normal(64, 1, observation.sigma2);
   const arma::cx_mat h_hat = make_ls(A)->estimate(observation).h;
-  EXPECT_NEAR(rows(results)[0].nmse, nmse(h_hat, h), 1e-12);
+  EXPECT_NEAR(rows(results)[0].nmse, chest::nmse(h_hat, h), 1e-12);
   EXPECT_NEAR(rows(results)[0].nmse_per_sample,
               arma::mean(squared_errors(h_hat, h) / squared_norms(h)), 1e-12);
-  EXPECT_NEAR(rows(results)[1].nmse, nmse(0.5 * h_hat, h), 1e-12);
+  EXPECT_NEAR(rows(results)[1].nmse, chest::nmse(0.5 * h_hat, h), 1e-12);
 }
 
 TEST(Sweep, IsTheSameForAnyNumberOfThreads) {
