@@ -46,7 +46,7 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
       const auto denoiser = make_network_denoiser(for_array(model, n_rx, n_tx), run.networks);
       const SampleReader part = spread(first_antennas(held_out, n_rx, n_tx), most_channels);
       model.sizes.push_back(
-          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, 3, run.control)});
+          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, {}, run.control)});
     }
   }
 }
@@ -63,7 +63,9 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const Ca
   }
   if (!model.arrays.empty()) calibrate_sizes(model, held_out, run);
   const auto denoiser = make_network_denoiser(model, run.networks);
-  model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, 3, run.control);
+  CalibrationChoices choices;
+  choices.turns_rx = model.grid.rx_panel.is_line();
+  model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, choices, run.control);
   model.errors = {};
   // Solvers for pilots that mix the antennas, which read the errors, are for matrices.
   if (!model.grid.empty()) return;
@@ -220,7 +222,7 @@ void print(const Calibration& calibration, std::ostream& out) {
   const auto precision = out.precision();
   out << std::fixed << std::setprecision(2);
   for (arma::uword i = 0; i < calibration.snr_db.n_elem; ++i) {
-    out << "  " << std::setw(6) << calibration.snr_db(i) << " dB: " << calibration.n_steps(i)
+    out << "  " << std::setw(6) << calibration.snr_db(i) << " dB: " << calibration.calls(i)
         << " calls, NMSE " << to_db(calibration.mse(i)) << " dB";
     if (!calibration.mse_ratio.is_empty()) {
       out << ", measured / predicted error " << calibration.mse_ratio(i);

@@ -51,7 +51,7 @@ NetworkModel small_model() {
       tensor.values.push_back(static_cast<float>(rng.normal()));
     }
   }
-  model.calibration = {{-10.0, 0.0, 10.0}, {3, 2, 1}, {0.5, 0.1, 0.02}, {0.9, 1.0, 1.1}};
+  model.calibration = {{-10.0, 0.0, 10.0}, {3, 2, 1}, {0.5, 0.1, 0.02}, {0.9, 1.0, 1.1}, {1, 2, 4}};
   model.channel_scale = 1.5;
   model.train_losses = {0.4, 0.3};
   model.validation_losses = {0.41, 0.31};
@@ -105,6 +105,7 @@ TEST_F(NetworkModelFile, KeepsEverything) {
   EXPECT_TRUE(same(loaded.calibration.n_steps, model.calibration.n_steps));
   EXPECT_TRUE(same(loaded.calibration.mse, model.calibration.mse));
   EXPECT_TRUE(same(loaded.calibration.mse_ratio, model.calibration.mse_ratio));
+  EXPECT_TRUE(same(loaded.calibration.n_spins, model.calibration.n_spins));
   EXPECT_TRUE(same(loaded.train_losses, model.train_losses));
   EXPECT_TRUE(same(loaded.validation_losses, model.validation_losses));
 }
@@ -231,18 +232,18 @@ TEST(Calibrate, ChoosesFewCallsForAGaussianPriorAndRecordsTheError) {
   const arma::cx_mat h = arma::diagmat(arma::sqrt(power)) * rng.cx_normal(8, 512);
   const auto denoiser = make_gaussian_denoiser(arma::cx_mat(arma::diagmat(power), arma::mat(8, 8)));
   const SampleReader validation = samples_in_memory(h, 4, 2);
-  const Calibration calibration = calibrate(*denoiser, validation, 1, 1, 3);
+  const Calibration calibration = calibrate(*denoiser, validation, 1, 1);
   ASSERT_EQ(calibration.snr_db.n_elem, 12);
   EXPECT_EQ(calibration.snr_db(0), -15.0);
   EXPECT_EQ(calibration.snr_db(11), 40.0);
   for (arma::uword i = 0; i < 12; ++i) {
-    EXPECT_EQ(calibration.n_steps(i), 1) << calibration.snr_db(i);
+    EXPECT_EQ(calibration.calls(i), "1") << calibration.snr_db(i);
     const double sigma2 = from_db(-calibration.snr_db(i));
     const double expected = arma::mean(power * sigma2 / (power + sigma2));
     // 256 channels of 8 entries: 2 % to 5 % is one standard error.
     EXPECT_NEAR(calibration.mse(i) / expected, 1.0, 0.2) << calibration.snr_db(i);
   }
-  const Calibration again = calibrate(*denoiser, validation, 1, 3, 3);
+  const Calibration again = calibrate(*denoiser, validation, 1, 3);
   EXPECT_TRUE(arma::approx_equal(again.mse, calibration.mse, "absdiff", 0.0));
 }
 
@@ -266,7 +267,7 @@ TEST(Calibrate, RejectsWhatDoesNotFitAndStopsOnRequest) {
   const SampleReader good = samples_in_memory(arma::cx_mat(8, 4, arma::fill::ones), 4, 2);
   RunControl control;
   control.stop_requested = [] { return true; };
-  EXPECT_NE(message_of([&] { calibrate(*denoiser, good, 1, 1, 2, control); }).find("stopped"),
+  EXPECT_NE(message_of([&] { calibrate(*denoiser, good, 1, 1, {}, control); }).find("stopped"),
             std::string::npos);
 }
 

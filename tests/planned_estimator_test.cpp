@@ -98,11 +98,12 @@ TEST(PlannedEstimator, IsDmse) {
     options.calibration = model.calibration;
     return make_dmse(through(P), make_engine_denoiser(model), options);
   };
-  for (const bool calibrated : {false, true}) {
-    if (calibrated) {
+  for (const char* calibrated : {"no", "yes", "with averages"}) {
+    if (calibrated != std::string("no")) {
       model.calibration = {arma::vec{-10.0, 10.0}, arma::uvec{3, 1}, arma::vec{0.9, 0.1},
                            arma::vec{0.7, 1.3}};
     }
+    if (calibrated == std::string("with averages")) model.calibration.n_spins = {2, 3};
     for (const arma::cx_mat& P : {identity(), orthogonal()}) {
       for (const double sigma2 : {1e-5, 0.1, 1.0, 20.0}) {
         expect_equal(*make_planned_dmse(P, n_rx, model), *dmse_of(P), sigma2);

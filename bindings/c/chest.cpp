@@ -683,7 +683,7 @@ chest_status chest_model_info(const chest_model* model, chest_info* info) {
       out.n_parameters = static_cast<std::uint64_t>(network.network.n_parameters());
       out.steps = static_cast<std::uint32_t>(network.calibration.empty()
                                                  ? chest::DmseOptions{}.n_steps
-                                                 : network.calibration.n_steps.max());
+                                                 : network.calibration.most_calls());
       out.predicts_error = network.network.variance || !network.calibration.empty() ? 1 : 0;
       out.finds_noise = out.predicts_error;
       std::snprintf(out.engine, sizeof out.engine, "onednn %s", chest::to_string(loaded.precision));

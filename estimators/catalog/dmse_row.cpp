@@ -37,7 +37,7 @@ constexpr auto few_pilots_options = options_of<FewPilotsOptions>(
 /// The estimator of a network that was fitted for its pilots.
 std::unique_ptr<Estimator> make_few_pilots_from(const Maker& maker, const PriorInUse& prior) {
   const NamedOptions& spec = maker.spec();
-  for (const char* option : {"steps", "published", "scheduler", "probes"}) {
+  for (const char* option : {"steps", "spins", "published", "scheduler", "probes"}) {
     if (spec.has(option)) {
       refuse(spec.text + ": " + option +
              " has no effect here, a network that was fitted for its pilots makes one call");
@@ -59,7 +59,7 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   // What can be wrong without a model is said before one is loaded.
   DmseOptions options = maker.options(dmse_options);
   const PriorKind kind = maker.options(prior_options).kind;
-  for (const char* option : {"steps", "published", "scheduler", "probes"}) {
+  for (const char* option : {"steps", "spins", "published", "scheduler", "probes"}) {
     if (spec.has(option)) decorrelation_gain("dmse:" + std::string(option), &A);
   }
   if (spec.has("published") + spec.has("steps") + spec.has("scheduler") > 1) {
@@ -79,6 +79,7 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
            "fit dmse --pilots PILOTS'");
   }
   if (!A.gram_scale()) return make_chosen_solver(maker, prior);
+  options.turns_rx = maker.context().mixed_panel().is_line();
   if (spec.has("probes") && prior.denoiser->predicts_error()) {
     refuse(spec.text + ": probes has no effect here, " + prior.denoiser->name() +
            " predicts its error itself");

@@ -5,9 +5,12 @@
 #include <chrono>
 #include <cmath>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/interpolation.hpp>
+#include <chest/estimators/diffusion/cycle_spinning.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
@@ -21,19 +24,42 @@ namespace {
 
 constexpr arma::uword most_channels = 256;
 constexpr arma::uword block = 16;
+constexpr double most_loss_db = 0.03;
+
+struct Choice {
+  arma::uword n_steps, n_spins;
+  arma::uword n_calls() const { return n_steps * n_spins; }
+};
+
+/// In the order of their calls, at the same number averages first: their error is also the better known.
+std::vector<Choice> choices_of(const CalibrationChoices& choices) {
+  constexpr arma::uword most_spun_steps = 2;
+  std::vector<Choice> out;
+  for (arma::uword k = choices.max_spins; k > 0; --k) {
+    const arma::uword most =
+        k == 1 ? choices.max_steps : std::min(most_spun_steps, choices.max_steps);
+    for (arma::uword n = 1; n <= most; ++n) out.push_back({n, k});
+  }
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Choice& a, const Choice& b) { return a.n_calls() < b.n_calls(); });
+  return out;
+}
+
+/// The first whose error is within 0.03 dB of the least.
+std::size_t cheapest(const arma::vec& mse) {
+  const double least = mse.min();
+  std::size_t i = 0;
+  while (to_db(mse(i) / least) > most_loss_db) ++i;
+  return i;
+}
 
 }  // namespace
 
-arma::uword fewest_calls(const arma::vec& mse) {
-  constexpr double most_loss_db = 0.03;
-  const double least = mse.min();
-  arma::uword n = 1;
-  while (to_db(mse(n - 1) / least) > most_loss_db) ++n;
-  return n;
-}
+arma::uword fewest_calls(const arma::vec& mse) { return cheapest(mse) + 1; }
 
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
-                      unsigned n_threads, arma::uword max_steps, const RunControl& control) {
+                      unsigned n_threads, const CalibrationChoices& choices,
+                      const RunControl& control) {
   if (validation.n_samples == 0) {
     throw Error(ErrorKind::invalid_argument, "calibrate: no validation channels");
   }
@@ -42,17 +68,23 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
                 "calibrate: the validation channels have " + std::to_string(validation.n_h()) +
                     " entries, the denoiser is made for " + std::to_string(denoiser.n_h()));
   }
-  if (max_steps == 0) {
-    throw Error(ErrorKind::invalid_argument, "calibrate: max_steps is 0; expected at least 1");
+  if (choices.max_steps == 0 || choices.max_spins == 0) {
+    throw Error(ErrorKind::invalid_argument,
+                "calibrate: max_steps or max_spins is 0; expected at least 1");
   }
   const arma::vec snr_db = arma::regspace(-15.0, 5.0, 40.0);
   const double sigma2_end = DmseOptions{}.sigma2_end;
   const SampleReader channels = spread(validation, most_channels);
-  const arma::uword n = channels.n_samples;
+  const arma::uword n = channels.n_samples, n_rx = validation.n_rx;
   const arma::uword n_blocks = (n + block - 1) / block;
   const std::size_t n_items = n_blocks * snr_db.n_elem;
-  arma::cube errors(max_steps, snr_db.n_elem, n_blocks);
-  arma::mat predicted(snr_db.n_elem, n_blocks);
+  const std::vector<Choice> all = choices_of(choices);
+  std::vector<arma::cx_mat> ramps;  // of 1, 2, ... spins
+  for (arma::uword k = 1; k <= choices.max_spins; ++k) {
+    ramps.push_back(phase_ramps(n_rx, denoiser.n_h() / n_rx, k, choices.turns_rx));
+  }
+  // Of each choice: the error, that of its chains by themselves, and what is predicted for these.
+  arma::cube errors(all.size(), snr_db.n_elem, n_blocks), of_chains = errors, predicted = errors;
   const bool predicts = denoiser.predicts_error();
 
   const auto start = std::chrono::steady_clock::now();
@@ -68,13 +100,15 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
     Rng rng(seed, {Purpose::validation, 1 + i_snr, i_block});
     const arma::cx_mat y = h + rng.cx_normal(h.n_rows, count, sigma2);
     arma::cx_mat z;
-    for (arma::uword n_steps = 1; n_steps <= max_steps; ++n_steps) {
-      const ReverseChain chain = log_snr_chain(sigma2, sigma2_end, n_steps);
+    for (std::size_t c = 0; c < all.size(); ++c) {
+      const ReverseChain chain = log_snr_chain(sigma2, sigma2_end, all[c].n_steps);
       z = chain.start_scale * y;
       DenoiserError error;
-      denoiser.run(chain.steps, z, predicts && n_steps == 1 ? &error : nullptr);
-      if (predicts && n_steps == 1) predicted(i_snr, i_block) = arma::accu(error.mse);
-      errors(n_steps - 1, i_snr, i_block) = arma::accu(squared_errors(z, h));
+      const arma::vec apart = run_spun(denoiser, chain.steps, ramps[all[c].n_spins - 1], z,
+                                       predicts ? &error : nullptr);
+      if (predicts) predicted(c, i_snr, i_block) = arma::accu(error.mse);
+      errors(c, i_snr, i_block) = arma::accu(squared_errors(z, h));
+      of_chains(c, i_snr, i_block) = errors(c, i_snr, i_block) + arma::accu(apart);
     }
     const std::lock_guard lock(mutex);
     ++n_done;
@@ -88,35 +122,54 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   });
   if (stopped) throw Error(ErrorKind::interrupted, "calibrate: stopped before it was complete");
 
-  const arma::cube sums = arma::sum(errors, 2);
-  const arma::mat total = sums.slice(0) / static_cast<double>(n * validation.n_h());
+  const double entries = static_cast<double>(n * validation.n_h());
+  const arma::mat total = arma::mat(arma::sum(errors, 2)) / entries;
+  const arma::mat apart = arma::mat(arma::sum(of_chains, 2)) / entries;
+  const arma::mat said = arma::mat(arma::sum(predicted, 2)) / entries;
   if (!total.is_finite()) {
     throw Error(ErrorKind::numeric, "calibrate: the error is not finite; the denoiser is unusable");
   }
-  Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem), {}};
+  Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem), {}, {}};
+  if (predicts) calibration.mse_ratio.set_size(snr_db.n_elem);
+  if (choices.max_spins > 1) calibration.n_spins.set_size(snr_db.n_elem);
   for (arma::uword i_snr = 0; i_snr < snr_db.n_elem; ++i_snr) {
-    const arma::uword n_steps = fewest_calls(total.col(i_snr));
-    calibration.n_steps(i_snr) = n_steps;
-    calibration.mse(i_snr) = total(n_steps - 1, i_snr);
+    const std::size_t c = cheapest(total.col(i_snr));
+    calibration.n_steps(i_snr) = all[c].n_steps;
+    if (choices.max_spins > 1) calibration.n_spins(i_snr) = all[c].n_spins;
+    calibration.mse(i_snr) = total(c, i_snr);
+    if (predicts) calibration.mse_ratio(i_snr) = apart(c, i_snr) / said(c, i_snr);
   }
-  if (predicts) {
-    calibration.mse_ratio =
-        calibration.mse / (arma::sum(predicted, 1) / static_cast<double>(n * validation.n_h()));
-    if (!calibration.mse_ratio.is_finite()) {
-      throw Error(ErrorKind::numeric, "calibrate: the predicted error is not finite");
-    }
+  if (!calibration.mse_ratio.is_finite()) {
+    throw Error(ErrorKind::numeric, "calibrate: the predicted error is not finite");
   }
   return calibration;
 }
 
+namespace {
+
+/// Of the calibrated SNR that is nearest.
+arma::uword nearest(const arma::vec& snr_db, double sigma2) {
+  return arma::index_min(arma::abs(snr_db + to_db(sigma2)));
+}
+
+}  // namespace
+
+arma::uword Calibration::most_calls() const {
+  if (empty()) return 0;
+  return n_spins.is_empty() ? n_steps.max() : arma::uvec(n_steps % n_spins).max();
+}
+
+std::string Calibration::calls(arma::uword i) const {
+  const std::string steps = std::to_string(n_steps(i));
+  return n_spins.is_empty() || n_spins(i) == 1 ? steps : steps + " x " + std::to_string(n_spins(i));
+}
+
 arma::uword Calibration::steps_at(double sigma2, arma::uword otherwise) const {
-  if (empty()) return otherwise;
-  const double at = -to_db(sigma2);
-  arma::uword nearest = 0;
-  for (arma::uword i = 1; i < snr_db.n_elem; ++i) {
-    if (std::abs(snr_db(i) - at) < std::abs(snr_db(nearest) - at)) nearest = i;
-  }
-  return n_steps(nearest);
+  return empty() ? otherwise : n_steps(nearest(snr_db, sigma2));
+}
+
+arma::uword Calibration::spins_at(double sigma2) const {
+  return n_spins.is_empty() ? 1 : n_spins(nearest(snr_db, sigma2));
 }
 
 double Calibration::mse_at(double sigma2) const {

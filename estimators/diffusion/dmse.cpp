@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/column_noise.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/cycle_spinning.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/estimators/prior/solver_contract.hpp>
@@ -28,6 +30,20 @@ class Dmse final : public Estimator {
       indices_ = inference_indices(options.schedule.n_steps(), options.n_steps, options.spacing,
                                    options.steps_offset);
     }
+    const arma::uvec& calibrated = options.calibration.n_spins;
+    const bool as_calibrated = options.n_spins == 0 && options.rule == ReverseRule::calibrated;
+    const arma::uword most =
+        as_calibrated && !calibrated.is_empty() ? calibrated.max() : options.n_spins;
+    if (most > 1 && !A_->pilots()) {
+      throw Error(ErrorKind::invalid_argument,
+                  "dmse: several chains are averaged over turns of the array, whose size this "
+                  "observation does not say; expected one of pilots, or n_spins = 1");
+    }
+    ramps_.resize(std::max<arma::uword>(most, 1));
+    for (arma::uword k = 2; k <= most; ++k) {
+      const arma::uword n_tx = A_->pilots()->n_rows;
+      ramps_[k - 1] = phase_ramps(A_->n_h() / n_tx, n_tx, k, options.turns_rx);
+    }
   }
 
   std::string name() const override { return "dmse"; }
@@ -39,7 +55,8 @@ class Dmse final : public Estimator {
   }
 
   std::string method(double sigma2) const override {
-    const std::size_t n = chain_for(sigma2 / gram_scale_).steps.size();
+    const std::size_t n =
+        chain_for(sigma2 / gram_scale_).steps.size() * spins_at(sigma2 / gram_scale_);
     return std::to_string(n) + (n == 1 ? " call" : " calls");
   }
 
@@ -55,7 +72,8 @@ class Dmse final : public Estimator {
     const ReverseChain chain = chain_for(sigma2);
     A_->pseudo_inverse(observation.y, out.h);
     if (chain.start_scale != 1.0) out.h *= chain.start_scale;
-    out.nfe = chain.steps.size();
+    const arma::uword n_spins = spins_at(sigma2);
+    out.nfe = chain.steps.size() * n_spins;
     DenoiserError error;
     error.per_angle = observation.per_angle;
     const bool predicts = denoiser_->predicts_error() && !chain.steps.empty();
@@ -64,7 +82,8 @@ class Dmse final : public Estimator {
       error.mse = probed_error(*denoiser_, out.h, sigma2, options_.n_probes, noise);
       out.nfe += options_.n_probes + 1;
     }
-    denoiser_->run(chain.steps, out.h, predicts ? &error : nullptr);
+    const arma::vec spread =
+        run_spun(*denoiser_, chain.steps, ramps_[n_spins - 1], out.h, predicts ? &error : nullptr);
     const double mean = options_.calibration.mse_at(sigma2);
     if (error.mse.is_empty() && mean > 0.0) {
       error.mse.set_size(observation.y.n_cols);
@@ -74,9 +93,24 @@ class Dmse final : public Estimator {
       error.mse *= ratio;
       error.angular *= ratio;
     }
+    if (n_spins > 1 && (predicts || options_.n_probes > 0)) take_off(spread, error);
     if (!error.mse.is_empty()) out.mse = error.mse;
     if (observation.per_angle) out.angular_mse = std::move(error.angular);
     out.heads = std::move(error.heads);
+  }
+
+  arma::uword spins_at(double sigma2) const {
+    if (options_.n_spins > 0) return options_.n_spins;
+    return options_.rule == ReverseRule::calibrated ? options_.calibration.spins_at(sigma2) : 1;
+  }
+
+  /// From the error of the chains to that of their mean, which is less by their spread.
+  static void take_off(const arma::vec& spread, DenoiserError& error) {
+    for (arma::uword k = 0; k < error.mse.n_elem; ++k) {
+      const double chains = error.mse(k);
+      error.mse(k) = error_of_mean(chains, spread(k));
+      if (!error.angular.is_empty() && chains > 0.0) error.angular.col(k) *= error.mse(k) / chains;
+    }
   }
 
   ReverseChain chain_for(double sigma2) const {
@@ -100,7 +134,8 @@ class Dmse final : public Estimator {
   std::shared_ptr<const Denoiser> denoiser_;
   DmseOptions options_;
   double gram_scale_;
-  arma::uvec indices_;  // of ReverseRule::scheduler
+  arma::uvec indices_;               // of ReverseRule::scheduler
+  std::vector<arma::cx_mat> ramps_;  // of 1 (none), 2, ... chains
 };
 
 }  // namespace
@@ -121,6 +156,11 @@ std::string DmseOptions::why_invalid() const {
   if (!calibration.empty()) {
     if (!calibration.snr_db.is_sorted("strictascend")) {
       return "calibration has SNRs that do not ascend";
+    }
+    if (!calibration.n_spins.is_empty() &&
+        (calibration.n_spins.n_elem != calibration.snr_db.n_elem ||
+         calibration.n_spins.min() == 0 || calibration.n_spins.max() > 16)) {
+      return "calibration has no number of chains from 1 to 16 for each SNR";
     }
     if (calibration.n_steps.min() == 0) return "calibration has a step count of 0, it must be >= 1";
     if (!(calibration.mse.min() > 0.0) || !calibration.mse.is_finite()) {

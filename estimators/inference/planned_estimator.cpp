@@ -10,6 +10,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
 #include <chest/estimators/common/noise_search.hpp>
+#include <chest/estimators/diffusion/cycle_spinning.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
 #include <chest/estimators/inference/precision.hpp>
@@ -531,6 +532,7 @@ bool is_spectral(const arma::cx_mat& P, arma::uword n_rx, const GaussianMixture&
 
 struct DmseWork final : PlannedWork {
   Pair y, z;
+  Pair mean;  ///< of the chains so far, where there are several
   inference::Workspace network;
   std::vector<inference::Level> levels;
   double level = -1.0;  ///< that the levels are of
@@ -547,7 +549,14 @@ class PlannedDmse final : public PlannedEstimator {
         decorrelation_(P, n_rx),
         network_(model, model.n_rx, model.n_tx, static_cast<double>(model.grid.plane_step),
                  precision),
-        most_steps_(calibration_.empty() ? DmseOptions{}.n_steps : calibration_.n_steps.max()) {}
+        most_steps_(calibration_.empty() ? DmseOptions{}.n_steps : calibration_.n_steps.max()) {
+    const arma::uword most = calibration_.n_spins.is_empty() ? 1 : calibration_.n_spins.max();
+    ramps_.resize(most);
+    for (arma::uword n = 2; n <= most; ++n) {
+      const arma::cx_mat g = phase_ramps(model.n_rx, model.n_tx, n);
+      for (arma::uword k = 0; k < n; ++k) ramps_[n - 1].push_back(as_plane(g.col(k)));
+    }
+  }
 
   std::string name() const override { return "dmse"; }
   bool finds_noise() const override { return network_.predicts_error() || !calibration_.empty(); }
@@ -556,6 +565,7 @@ class PlannedDmse final : public PlannedEstimator {
     work->y = Pair(decorrelation_.y_plane());
     work->z = Pair(decorrelation_.h_plane());
     work->network = network_.make_workspace();
+    if (ramps_.size() > 1) work->mean = Pair(work->network.z_re.size());
     for (std::size_t i = 0; i < most_steps_; ++i) work->levels.push_back(network_.make_level());
     return work;
   }
@@ -596,17 +606,37 @@ class PlannedDmse final : public PlannedEstimator {
     turn(work.z.im.data(), width, n_tx(), n_rx(), network.z_im.data(), transform.width());
     const Planes z{network.z_re.data(), network.z_im.data()};
     const Planes scratch{network.re.data(), network.im.data()};
-    transform.forward(z, scratch);
-    Outcome out{unknown, sigma2, static_cast<unsigned>(work.n_steps)};
-    for (std::size_t i = 0; i < work.n_steps; ++i) {
-      const bool error = i == 0 && network_.predicts_error();
-      const double sum = network_.step(work.levels[i], error, network);
-      if (error) out.mse = sum * calibration_.mse_ratio_at(noise);
+    const arma::uword n_spins = calibration_.spins_at(noise);
+    Outcome out{unknown, sigma2, static_cast<unsigned>(work.n_steps * n_spins)};
+    double predicted = 0.0, spread = 0.0;
+    for (arma::uword k = 0; k < n_spins; ++k) {
+      if (k > 0) {
+        turn(work.z.re.data(), width, n_tx(), n_rx(), z.re, transform.width());
+        turn(work.z.im.data(), width, n_tx(), n_rx(), z.im, transform.width());
+        multiply(z, ramps_[n_spins - 1][k], 1.0F);
+      }
+      transform.forward(z, scratch);
+      for (std::size_t i = 0; i < work.n_steps; ++i) {
+        const bool error = i == 0 && network_.predicts_error();
+        const double sum = network_.step(work.levels[i], error, network);
+        if (error) predicted += sum;
+      }
+      transform.inverse(z, scratch);
+      if (n_spins == 1) break;
+      if (k > 0) multiply(z, ramps_[n_spins - 1][k], -1.0F);
+      spread = add_to_mean(z, k, spread, work.mean);
     }
-    if (!network_.predicts_error() && !calibration_.empty()) {
+    if (n_spins > 1) {
+      std::copy_n(work.mean.re.data(), network.z_re.size(), z.re);
+      std::copy_n(work.mean.im.data(), network.z_im.size(), z.im);
+    }
+    if (network_.predicts_error()) {
+      const double chains =
+          predicted / static_cast<double>(n_spins) * calibration_.mse_ratio_at(noise);
+      out.mse = error_of_mean(chains, spread);
+    } else if (!calibration_.empty()) {
       out.mse = calibration_.mse_at(noise) * static_cast<double>(n_rx() * n_tx());
     }
-    transform.inverse(z, scratch);
     if (network_.rx_is_fast()) {
       store(z.re, z.im, n_tx(), n_rx(), transform.width(), h);
       return out;
@@ -617,11 +647,60 @@ class PlannedDmse final : public PlannedEstimator {
     return out;
   }
 
+  /// A column [n_rx n_tx] as the planes of the network hold it; what pads them is 0.
+  Pair as_plane(const arma::cx_vec& g) const {
+    inference::Workspace workspace = network_.make_workspace();
+    Pair out(workspace.z_re.size());
+    const std::size_t width = network_.transform().width();
+    for (std::size_t t = 0; t < n_tx(); ++t) {
+      for (std::size_t r = 0; r < n_rx(); ++r) {
+        const std::size_t at = network_.rx_is_fast() ? t * width + r : r * width + t;
+        out.re[at] = static_cast<float>(g(t * n_rx() + r).real());
+        out.im[at] = static_cast<float>(g(t * n_rx() + r).imag());
+      }
+    }
+    return out;
+  }
+
+  /// z <- z g, or z conj(g) with sign -1.
+  static void multiply(const Planes& z, const Pair& g, float sign) {
+    for (std::size_t i = 0; i < g.re.size(); ++i) {
+      const float re = g.re[i], im = sign * g.im[i], x = z.re[i];
+      z.re[i] = x * re - z.im[i] * im;
+      z.im[i] = x * im + z.im[i] * re;
+    }
+  }
+
+  /// Takes the k-th of several z into their mean. @return the spread of k + 1 from that of k
+  double add_to_mean(const Planes& z, arma::uword k, double spread, Pair& mean) const {
+    const std::size_t n = mean.re.size();
+    if (k == 0) {
+      std::copy_n(z.re, n, mean.re.data());
+      std::copy_n(z.im, n, mean.im.data());
+      return 0.0;
+    }
+    const auto share = 1.0F / static_cast<float>(k + 1);
+    const std::size_t width = network_.transform().width();
+    const std::size_t n_rows = network_.rx_is_fast() ? n_tx() : n_rx();
+    const std::size_t n_fast = network_.rx_is_fast() ? n_rx() : n_tx();
+    double distance = 0.0;
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      for (std::size_t i = row * width; i < row * width + n_fast; ++i) {
+        const float re = z.re[i] - mean.re[i], im = z.im[i] - mean.im[i];
+        distance += static_cast<double>(re * re + im * im);
+        mean.re[i] += share * re;
+        mean.im[i] += share * im;
+      }
+    }
+    return (1.0 - share) * (spread + share * distance);
+  }
+
   double gain_;
   Calibration calibration_;
   Decorrelation decorrelation_;
   inference::PlaneNetwork network_;
   std::size_t most_steps_;
+  std::vector<std::vector<Pair>> ramps_;  ///< of 1 (none), 2, ... chains
   double sigma2_end_ = DmseOptions{}.sigma2_end;
 };
 

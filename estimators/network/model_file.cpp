@@ -152,6 +152,9 @@ void write_calibration(ArchiveWriter& archive, const std::string& group,
   if (!calibration.mse_ratio.is_empty()) {
     write_vec(archive, group + "/mse_ratio", calibration.mse_ratio);
   }
+  if (!calibration.n_spins.is_empty()) {
+    write_vec(archive, group + "/n_spins", arma::conv_to<arma::vec>::from(calibration.n_spins));
+  }
 }
 
 Calibration read_calibration(const ArchiveReader& archive, const std::string& group) {
@@ -163,18 +166,23 @@ Calibration read_calibration(const ArchiveReader& archive, const std::string& gr
   if (archive.has(group + "/mse_ratio")) {
     calibration.mse_ratio = read_vec(archive, group + "/mse_ratio", 10'000);
   }
+  arma::vec n_spins;
+  if (archive.has(group + "/n_spins")) n_spins = read_vec(archive, group + "/n_spins", 10'000);
   const arma::uword n = calibration.snr_db.n_elem;
   const arma::vec& ratio = calibration.mse_ratio;
   const bool fits =
       (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
       n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
       calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
+      (n_spins.is_empty() ||
+       (n_spins.n_elem == n && arma::all(n_spins >= 1.0) && arma::all(n_spins <= 16.0))) &&
       arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
       arma::all(calibration.mse > 0.0);
   if (!fits) {
     throw_format(archive.file(), "the calibration is damaged; calibrate the model again");
   }
   calibration.n_steps = arma::conv_to<arma::uvec>::from(n_steps);
+  calibration.n_spins = arma::conv_to<arma::uvec>::from(n_spins);
   return calibration;
 }
 

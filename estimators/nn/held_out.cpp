@@ -6,6 +6,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/diffusion/calibrate.hpp>
+#include <chest/estimators/diffusion/cycle_spinning.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/named_methods.hpp>
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -343,14 +344,18 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
   const double sigma2_end = DmseOptions{}.sigma2_end;
   const auto n_h = static_cast<double>(channels.n_h());
 
-  // Levels of both tables; the mean errors of 1, 2 .. calls, of the network before, and as predicted.
+  // Levels of both tables; the mean errors of chains of 1, 2 .. calls, of the network before, as predicted, and the spreads
+  // of the chains that are averaged, as many as before.
   Calibration& calibration = model.calibration;
   const arma::uword n_snr = calibration.snr_db.n_elem;
+  const auto spins = [&](arma::uword l) {
+    return l < n_snr && !calibration.n_spins.is_empty() ? calibration.n_spins(l) : arma::uword{1};
+  };
   arma::vec levels(n_snr);
   for (arma::uword i = 0; i < n_snr; ++i) levels(i) = from_db(-calibration.snr_db(i));
   levels = arma::join_cols(levels, model.errors.sigma2);
   const arma::uword n_levels = levels.n_elem;
-  arma::cube sums(most_steps + 2, n_levels, n_blocks, arma::fill::zeros);
+  arma::cube sums(2 * most_steps + 2, n_levels, n_blocks, arma::fill::zeros);
   arma::mat counts(n_levels, n_blocks, arma::fill::zeros);
   parallel_for(n_levels * n_blocks, n_threads, [&](std::size_t item) {
     const arma::uword l = item / n_blocks, b = item % n_blocks, first = b * block_size;
@@ -364,11 +369,14 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
     ColumnNoise noise(keys, calibration_run + l);
     const Recorrupted pair = recorrupt(channels.z(which), channels.sigma2(which), levels(l), noise);
     const double offset = arma::accu(pair.offset);
+    const arma::cx_mat ramps = phase_ramps(model.n_rx, channels.n_h() / model.n_rx, spins(l));
     for (arma::uword n_steps = 1; n_steps <= (l < n_snr ? most_steps : 1); ++n_steps) {
       const ReverseChain chain = log_snr_chain(levels(l), sigma2_end, n_steps);
       arma::cx_mat z = chain.start_scale * pair.x;
       DenoiserError error;
-      adapted.run(chain.steps, z, n_steps == 1 ? &error : nullptr);
+      const arma::vec spread =
+          run_spun(adapted, chain.steps, ramps, z, n_steps == 1 ? &error : nullptr);
+      sums(most_steps + 1 + n_steps, l, b) = arma::accu(spread);
       sums(n_steps - 1, l, b) = arma::accu(squared_errors(z, pair.target)) - offset;
       if (n_steps == 1) sums(most_steps + 1, l, b) = arma::accu(error.mse);
     }
@@ -414,7 +422,9 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
     calibration.n_steps(i) = fewest_calls(errors);
     calibration.mse(i) = errors(calibration.n_steps(i) - 1);
     if (!calibration.mse_ratio.is_empty()) {
-      calibration.mse_ratio(i) = calibration.mse(i) / means(most_steps + 1, i);
+      calibration.mse_ratio(i) =
+          (calibration.mse(i) + means(most_steps + 1 + calibration.n_steps(i), i)) /
+          means(most_steps + 1, i);
     }
   }
   // The errors of one call: sizes are known, their shapes over angles and antennas stay.

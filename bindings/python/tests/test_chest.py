@@ -208,7 +208,8 @@ def test_errors_are_those_of_the_program(call, kind, text):
 
 def test_control_c_stops_a_sweep():
     code = (
-        "import chest, sys\n"
+        "import chest, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
         "h = chest.generate('scm', 4000, n_rx=32, n_tx=8)\n"
         "print('ready', flush=True)\n"
         "try:\n    chest.sweep(h, 'sbl', snr_db=list(range(0, 40)))\n"

@@ -2,6 +2,7 @@
 
 #include <armadillo>
 #include <cstdint>
+#include <string>
 
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/run_control.hpp>
@@ -12,14 +13,23 @@ inline namespace v0 {
 
 /// Number of calls and predicted error per noise level, from validation channels.
 struct Calibration {
-  arma::vec snr_db;    ///< effective SNR, ascending; empty when not calibrated
-  arma::uvec n_steps;  ///< fewest calls within 0.03 dB of the best number
-  arma::vec mse;       ///< E||h_hat - h||^2 seen there, per n_h
-  /// The same over the mean of what the denoiser predicted; empty for one that does not.
+  arma::vec snr_db;  ///< effective SNR, ascending; empty when not calibrated
+  arma::uvec
+      n_steps;    ///< of a chain; with n_spins the fewest calls within 0.03 dB of the best choice
+  arma::vec mse;  ///< E||h_hat - h||^2 seen there, per n_h
+  /// The mean error of a chain (before the spread of several is taken off) over the mean of what the denoiser predicted;
+  /// empty for one that does not.
   arma::vec mse_ratio = {};
+  arma::uvec n_spins = {};  ///< chains that are averaged, see run_spun(); empty: 1
   bool empty() const { return snr_db.n_elem == 0; }
+  /// Of all levels; 0 when not calibrated.
+  arma::uword most_calls() const;
+  /// At the i-th SNR, as "2" or "2 x 2": steps times chains.
+  std::string calls(arma::uword i) const;
   /// Calls at a level: those of the nearest calibrated SNR; `otherwise` when not calibrated.
   arma::uword steps_at(double sigma2, arma::uword otherwise) const;
+  /// n_spins of the nearest calibrated SNR.
+  arma::uword spins_at(double sigma2) const;
   /// mse at a level, log-log interpolated, clamped at the ends; negative when not calibrated.
   double mse_at(double sigma2) const;
   /// mse_ratio at a level, in the same way; 1 when it is not known.
@@ -31,10 +41,17 @@ struct Calibration {
 /// @param mse  of 1, 2, ... calls
 arma::uword fewest_calls(const arma::vec& mse);
 
-/// Chooses the number of calls per SNR (1 .. max_steps, -15:5:40 dB) by fewest_calls() on
-/// validation channels; records the error seen, and its ratio to what the denoiser predicts.
+/// What calibrate() chooses from.
+struct CalibrationChoices {
+  arma::uword max_steps = 3;  ///< chains of 1 .. max_steps calls
+  arma::uword max_spins = 2;  ///< and averages of 2 .. max_spins chains of up to 2 calls
+  bool turns_rx = true;       ///< of phase_ramps()
+};
+
+/// Chooses the calls per SNR (-15:5:40 dB) on validation channels: the fewest whose error is within 0.03 dB of the
+/// least. Records the error seen, and its ratio to what the denoiser predicts.
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
-                      unsigned n_threads, arma::uword max_steps = 3,
+                      unsigned n_threads, const CalibrationChoices& choices = {},
                       const RunControl& control = {});
 
 }  // namespace v0

@@ -35,6 +35,9 @@ struct DmseOptions {
   /// of [Fesl2024a].
   double sigma2_end = 1e-4;
   Calibration calibration;
+  /// Chains that are averaged, see run_spun(); 0: as calibrated with ReverseRule::calibrated, otherwise 1.
+  arma::uword n_spins = 0;
+  bool turns_rx = true;  ///< of phase_ramps()
   /// Random directions for the predicted error of a denoiser that does not predict it
   /// (probed_error()), at n_probes + 1 calls; 0: none, the calibration's mean instead.
   arma::uword n_probes = 0;
@@ -51,6 +54,10 @@ inline constexpr auto dmse_options = options_of<DmseOptions>(
     option("steps", &DmseOptions::n_steps, within(1, 100'000),
            "calls on the log-SNR grid; 1 is Tweedie's formula")
         .also([](DmseOptions& o) { o.rule = ReverseRule::fixed_steps; })
+        .default_is("as calibrated"),
+    option("spins", &DmseOptions::n_spins, within(0, 16),
+           "so many estimates, of the channel turned by fractions of an angle (or delay), are "
+           "averaged")
         .default_is("as calibrated"),
     option("published", &DmseOptions::rule, published_rule_names,
            "the loop of the DMSE letter as its code runs it; =full: as its equation reads")
@@ -69,14 +76,14 @@ inline constexpr auto dmse_options = options_of<DmseOptions>(
 ///
 /// With an exact denoiser one step is the conditional mean E[h | y]; several steps compose
 /// conditional means, which is exact for Gaussian priors and can only lose for others. A learned
-/// denoiser may gain from a few (docs/model.md). Predicts the mse of each channel where the
-/// denoiser does (times the calibration's mse_ratio) or n_probes is given, and otherwise the mean
-/// that the calibration saw.
+/// denoiser may gain from a few, and from averages of several chains (cycle spinning, docs/model.md). Predicts
+/// the mse of each channel where the denoiser does (times the calibration's mse_ratio, less the spread of the chains) or
+/// n_probes is given, and otherwise the mean that the calibration saw.
 ///
 /// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options
 /// are
-///         invalid
-/// Source: [Fesl2024a], [Fesl2024b]
+///         invalid; or if several chains are averaged and A has no pilots
+/// Source: [Fesl2024a], [Fesl2024b], [Coifman1995]
 std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
                                      std::shared_ptr<const Denoiser> denoiser,
                                      const DmseOptions& options = {});
