@@ -166,7 +166,14 @@ TEST(Dmse, AveragesOverArraysItKnowsTheSizeOf) {
   const arma::cx_mat A(n_rx * n_tx, n_rx * n_tx, arma::fill::eye);
   EXPECT_TRUE(refused(
       [&] { make_dmse(make_dense_observation(A), std::make_shared<Thresholds>(), options); },
-      "whose size this observation does not say"));
+      "the observation does not say the size of the array"));
+  // As calibrated it is then one chain.
+  options.n_spins = 0;
+  options.calibration = {arma::vec{0.0}, arma::uvec{2}, arma::vec{0.5}, {}, arma::uvec{2}};
+  const auto thresholds = std::make_shared<Thresholds>();
+  EXPECT_EQ(make_dmse(make_dense_observation(A), thresholds, options)->method(1.0), "2 calls");
+  EXPECT_EQ(make_dmse(make_identity_observation(n_rx, n_tx), thresholds, options)->method(1.0),
+            "4 calls");
 }
 
 }  // namespace

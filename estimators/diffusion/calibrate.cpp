@@ -31,14 +31,11 @@ struct Choice {
   arma::uword n_calls() const { return n_steps * n_spins; }
 };
 
-/// In the order of their calls, at the same number averages first: their error is also the better known.
+/// In the order of their calls; of as many calls averages come first.
 std::vector<Choice> choices_of(const CalibrationChoices& choices) {
-  constexpr arma::uword most_spun_steps = 2;
   std::vector<Choice> out;
   for (arma::uword k = choices.max_spins; k > 0; --k) {
-    const arma::uword most =
-        k == 1 ? choices.max_steps : std::min(most_spun_steps, choices.max_steps);
-    for (arma::uword n = 1; n <= most; ++n) out.push_back({n, k});
+    for (arma::uword n = 1; n <= choices.max_steps; ++n) out.push_back({n, k});
   }
   std::stable_sort(out.begin(), out.end(),
                    [](const Choice& a, const Choice& b) { return a.n_calls() < b.n_calls(); });

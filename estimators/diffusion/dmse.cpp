@@ -30,19 +30,19 @@ class Dmse final : public Estimator {
       indices_ = inference_indices(options.schedule.n_steps(), options.n_steps, options.spacing,
                                    options.steps_offset);
     }
-    const arma::uvec& calibrated = options.calibration.n_spins;
-    const bool as_calibrated = options.n_spins == 0 && options.rule == ReverseRule::calibrated;
-    const arma::uword most =
-        as_calibrated && !calibrated.is_empty() ? calibrated.max() : options.n_spins;
-    if (most > 1 && !A_->pilots()) {
+    // Turns are of an array, whose size pilots say.
+    if (options.n_spins > 1 && !A_->pilots()) {
       throw Error(ErrorKind::invalid_argument,
-                  "dmse: several chains are averaged over turns of the array, whose size this "
-                  "observation does not say; expected one of pilots, or n_spins = 1");
+                  "dmse: n_spins is " + std::to_string(options.n_spins) +
+                      ", and the observation does not say the size of the array that is turned");
     }
-    ramps_.resize(std::max<arma::uword>(most, 1));
-    for (arma::uword k = 2; k <= most; ++k) {
+    arma::uword most = std::max<arma::uword>(options.n_spins, 1);
+    const arma::uvec& calibrated = options.calibration.n_spins;
+    if (as_calibrated() && !calibrated.is_empty() && A_->pilots()) most = calibrated.max();
+    ramps_.resize(most);
+    for (arma::uword n = 2; n <= most; ++n) {
       const arma::uword n_tx = A_->pilots()->n_rows;
-      ramps_[k - 1] = phase_ramps(A_->n_h() / n_tx, n_tx, k, options.turns_rx);
+      ramps_[n - 1] = phase_ramps(A_->n_h() / n_tx, n_tx, n, options.turns_rx);
     }
   }
 
@@ -99,9 +99,12 @@ class Dmse final : public Estimator {
     out.heads = std::move(error.heads);
   }
 
+  bool as_calibrated() const {
+    return options_.n_spins == 0 && options_.rule == ReverseRule::calibrated;
+  }
   arma::uword spins_at(double sigma2) const {
-    if (options_.n_spins > 0) return options_.n_spins;
-    return options_.rule == ReverseRule::calibrated ? options_.calibration.spins_at(sigma2) : 1;
+    if (!as_calibrated()) return std::max<arma::uword>(options_.n_spins, 1);
+    return A_->pilots() ? options_.calibration.spins_at(sigma2) : 1;
   }
 
   /// From the error of the chains to that of their mean, which is less by their spread.

@@ -44,7 +44,7 @@ arma::uword fewest_calls(const arma::vec& mse);
 /// What calibrate() chooses from.
 struct CalibrationChoices {
   arma::uword max_steps = 3;  ///< chains of 1 .. max_steps calls
-  arma::uword max_spins = 2;  ///< and averages of 2 .. max_spins chains of up to 2 calls
+  arma::uword max_spins = 2;  ///< and averages of 2 .. max_spins of each
   bool turns_rx = true;       ///< of phase_ramps()
 };
 

@@ -82,7 +82,7 @@ inline constexpr auto dmse_options = options_of<DmseOptions>(
 ///
 /// @throws Error(invalid_argument) if A^H A is not a multiple of I, sizes differ, or the options
 /// are
-///         invalid; or if several chains are averaged and A has no pilots
+///         invalid; or if n_spins > 1 and A has no pilots
 /// Source: [Fesl2024a], [Fesl2024b], [Coifman1995]
 std::unique_ptr<Estimator> make_dmse(std::shared_ptr<const ObservationOperator> A,
                                      std::shared_ptr<const Denoiser> denoiser,
