@@ -19,9 +19,10 @@ mkdir -p "$folder"
 cd "$folder"
 
 # rung NAME PROFILE KM/H PILOT_SYMBOLS INFO_BITS OFFSET_DB "EB_N0 ..." ESTIMATOR
+# Terminals move in any direction, as there.
 rung() {
-  local name=$1 file=cdl_$2_$3.h5
-  [ -e "$file" ] || "$chest" generate cdl --profile "$2" --delay-spread 100 --speed "$3" --carrier 2.6 --rx-panel 1x4x2 \
+  local name=$1 file=cdl_$2_$3_$samples.h5
+  [ -e "$file" ] || "$chest" generate cdl --profile "$2" --delay-spread 100 --speed "$3" --carrier 2.6 --direction any --rx-panel 1x4x2 \
     --tx-panel 1x2x2:directional --grid 60x14@15 --n-samples "$samples" --seed 1 --threads "$threads" --out "$file" --quiet > /dev/null
   local snr="" eb
   for eb in $7; do snr=$snr,$(awk "BEGIN { print $eb + $6 }"); done
@@ -42,6 +43,6 @@ nearest=ls:interpolation=nearest,time=nearest
 for profile in A B C D E; do rung "$profile" $profile 0 2-11 704 11.02 "-5 -1 3 7" $nearest; done
 # One pilot symbol, standing still and at 20 m/s.
 rung still D 0 0 764 11.37 "0 4 8 12" $nearest
-rung moving D 72 0 764 11.37 "4 8 12 18 22" $nearest
+rung moving D 72 0 764 11.37 "0 4 8 12 18 22 30" $nearest
 # A long prefix.
 rung prefix C 10.8 2-11 704 10.31 "0 2 4 6 8" $nearest
