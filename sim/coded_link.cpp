@@ -143,6 +143,12 @@ class TransportMeter final : public Meter {
     }
   }
 
+  double decoding_seconds() const override {
+    double sum = 0.0;
+    for (const auto& chain : chains_) sum += chain->decoding_seconds();
+    return sum;
+  }
+
   void measure(const Scene& scene, arma::uword i_row, Estimate& estimate, double* sums) override {
     PuschChain& chain = *chains_[scene.i_pilots];
     SoftBuffer buffer = chain.make_buffer();

@@ -327,15 +327,8 @@ std::string to_table(const ConformanceResults& results) {
     text += line;
   }
   if (results.n_sent == 0) return text;
-  const double part = 100.0 / results.seconds;
-  std::snprintf(
-      line, sizeof line,
-      "\n%.2f ms of CPU time per slot: %.0f %% in estimators, %.0f %% in decoders, %.0f %% "
-      "elsewhere\n",
-      1e3 * results.seconds / double(results.n_sent), part * results.seconds_in_estimators,
-      part * results.seconds_in_decoders,
-      part * (results.seconds - results.seconds_in_estimators - results.seconds_in_decoders));
-  return text + line;
+  return text + time_text(results.seconds, results.seconds_in_estimators,
+                          results.seconds_in_decoders, double(results.n_sent));
 }
 
 void plot(const ConformanceResults& results, const std::filesystem::path& file) {

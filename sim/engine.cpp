@@ -28,6 +28,7 @@ double seconds_now(bool wall_clock) {
 }
 
 double Meter::disturb(const Scene&, arma::cx_mat&) { return 0.0; }
+double Meter::decoding_seconds() const { return 0.0; }
 
 DerivedRow perfect_row() {
   DerivedRow row;
@@ -182,12 +183,14 @@ class Run {
     space.sums.resize(results_.n_series() * results_.n_sums);
     space.seconds.resize(results_.estimators.size());
     if (experiment_.make_meter) space.meter = experiment_.make_meter();
-    double start = seconds_now(options_.wall_clock);
+    double start = seconds_now(options_.wall_clock), decoded = 0.0;
     for (Schedule::Unit unit; schedule.take(unit);) {
       measure(unit, space);
       const double now = seconds_now(options_.wall_clock);
-      schedule.put(unit, space.sums, space.seconds, now - start);
+      const double decoding = space.meter ? space.meter->decoding_seconds() : 0.0;
+      schedule.put(unit, space.sums, space.seconds, now - start, decoding - decoded);
       start = now;
+      decoded = decoding;
     }
   }
 

@@ -46,6 +46,8 @@ class Meter {
   /// @param estimate  changed only in rows that refine
   /// @param sums      [n_modulations, n_sums]; behind the first ErrorSums::count of each
   virtual void measure(const Scene& scene, arma::uword i_row, Estimate& estimate, double* sums) = 0;
+  /// CPU time of the thread in decoders, in s, since the meter was made.
+  virtual double decoding_seconds() const;
 };
 
 /// A row beside those of the estimators.
@@ -113,6 +115,10 @@ std::optional<Run> earlier_part(const Run& now, const std::filesystem::path& out
   earlier->provenance.made_at.clear();
   return earlier;
 }
+
+/// "1.20 ms of CPU time per slot: 6 % in estimators, 19 % in decoders, 75 % elsewhere", behind an empty line.
+/// @param n_slots  of all rows together
+std::string time_text(double seconds, double in_estimators, double in_decoders, double n_slots);
 
 /// What merge() asks of a shard before it takes its numbers.
 struct ShardFacts {

@@ -339,10 +339,11 @@ Results merge(const std::vector<Results>& shards) {
   const std::size_t n_block_sums = merged.n_series() * merged.n_sums;
   const std::size_t n_estimators = merged.estimators.size();
   merged.shard = {};
-  merged.seconds_total = merged.seconds_in_estimators = 0.0;
+  merged.seconds_total = merged.seconds_in_estimators = merged.seconds_in_decoders = 0.0;
   for (const Results& shard : shards) {
     merged.seconds_total += shard.seconds_total;
     merged.seconds_in_estimators += shard.seconds_in_estimators;
+    merged.seconds_in_decoders += shard.seconds_in_decoders;
     for (std::size_t cell = 0; cell < merged.done.size(); ++cell) {
       if (!shard.done[cell]) continue;
       merged.done[cell] = 1;
