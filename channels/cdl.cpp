@@ -187,14 +187,15 @@ class Cdl final : public ChannelGenerator {
   }
 
   std::string describe() const override {
-    return nlohmann::ordered_json{{"generator", "cdl"},
-                                  {"profile", options_.profile},
-                                  {"delay_spread_s", options_.delay_spread_s},
-                                  {"doppler_hz", options_.doppler_hz},
-                                  {"rx_panel", options_.rx.text()},
-                                  {"tx_panel", options_.tx.text()},
-                                  {"slots", options_.n_slots}}
-        .dump();
+    nlohmann::ordered_json json{{"generator", "cdl"},
+                                {"profile", options_.profile},
+                                {"delay_spread_s", options_.delay_spread_s},
+                                {"doppler_hz", options_.doppler_hz},
+                                {"rx_panel", options_.rx.text()},
+                                {"tx_panel", options_.tx.text()},
+                                {"slots", options_.n_slots}};
+    if (options_.any_direction) json["direction"] = "any";
+    return json.dump();
   }
 
   ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const override {
@@ -207,6 +208,7 @@ class Cdl final : public ChannelGenerator {
     // Both polarisations of a line of sight share one phase: no product of the two sides.
     if (delays_.has_los && options_.rx.n_polarisations > 1 && options_.tx.n_polarisations > 1)
       return {};
+    if (options_.any_direction && options_.doppler_hz > 0.0) return {};
     const arma::vec times = symbols(0);
     GridCovariance out;
     out.grid = options_.grid;
@@ -262,13 +264,20 @@ class Cdl final : public ChannelGenerator {
     arma::cx_mat fields;  // [n_tx, 2]
     double doppler_hz;
   };
-  /// The same at the terminal, which faces the base station and moves away from it.
-  Ray terminal(arma::uword l, arma::uword i, arma::uword j, bool is_los) const {
+  /// Of movement, a unit vector; the base station is at -x of the terminal.
+  using Direction = std::array<double, 3>;
+  static constexpr Direction away{1.0, 0.0, 0.0};
+  /// The same at the terminal, which faces the base station and moves in a direction.
+  Ray terminal(arma::uword l, arma::uword i, arma::uword j, bool is_los,
+               const Direction& moves = away) const {
     const ClusterAngles& at = profile_.angles[l];
     const double azimuth = at.aoa + (is_los ? 0.0 : profile_.spread_aoa * ray_offset(i));
     const double zenith = at.zoa + (is_los ? 0.0 : profile_.spread_zoa * ray_offset(j));
+    const double across = options_.doppler_hz * std::sin(zenith * degree);
     return {panel_response(options_.tx, azimuth - 180.0, zenith),
-            options_.doppler_hz * std::sin(zenith * degree) * std::cos(azimuth * degree)};
+            across * std::cos(azimuth * degree) * moves[0] +
+                across * std::sin(azimuth * degree) * moves[1] +
+                options_.doppler_hz * std::cos(zenith * degree) * moves[2]};
   }
   /// At all times, [n_tx n_times, 2].
   arma::cx_mat terminal_over(arma::uword l, arma::uword i, arma::uword j, bool is_los,
@@ -346,6 +355,14 @@ class Cdl final : public ChannelGenerator {
   Paths draw(std::uint64_t seed, std::uint64_t sample) const {
     Rng rng(seed, {Purpose::channel, 0, sample / options_.n_slots});
     const arma::vec times = symbols(sample % options_.n_slots);
+    Direction moves = away;
+    if (options_.any_direction) {
+      Rng of_movement(seed, {Purpose::channel, 1, sample / options_.n_slots});
+      const double azimuth = full_turn * of_movement.uniform();
+      const double zenith = 0.5 * full_turn * of_movement.uniform();
+      moves = {std::sin(zenith) * std::cos(azimuth), std::sin(zenith) * std::sin(azimuth),
+               std::cos(zenith)};
+    }
     Paths paths;
     paths.delays = delays_.delays.t();
     paths.gains.zeros(n_rx() * n_tx(), n_clusters(), times.n_elem);
@@ -356,7 +373,7 @@ class Cdl final : public ChannelGenerator {
       const double amplitude = scale_ * std::sqrt(delays_.powers(l));
       if (delays_.has_los && l == 0) {
         const arma::cx_vec gains = arma::vectorise(los_matrix()) * amplitude * phase();
-        const double doppler = terminal(0, 0, 0, true).doppler_hz;
+        const double doppler = terminal(0, 0, 0, true, moves).doppler_hz;
         for (arma::uword s = 0; s < times.n_elem; ++s)
           paths.gains.slice(s).col(l) = gains * std::polar(1.0, full_turn * doppler * times(s));
         continue;
@@ -366,7 +383,7 @@ class Cdl final : public ChannelGenerator {
       const double cross = std::sqrt(cross_);
       for (arma::uword m = 0; m < n_rays; ++m) {
         const arma::cx_mat a = base_station(l, m, zod[m], false);
-        const Ray ray = terminal(l, aoa[m], zoa[m], false);
+        const Ray ray = terminal(l, aoa[m], zoa[m], false, moves);
         const std::complex<double> tt = phase(), tp = phase(), pt = phase(), pp = phase();
         D.col(2 * m) = a.col(0) * tt + a.col(1) * (cross * pt);
         D.col(2 * m + 1) = a.col(0) * (cross * tp) + a.col(1) * pp;

@@ -7,12 +7,12 @@
 
 #include <chest/error.hpp>
 #include <chest/file.hpp>
-#include <chest/sim/plot.hpp>
 #include <chest/text.hpp>
 
 #include "commands.hpp"
 #include "flags.hpp"
 #include "link_flags.hpp"
+#include "run_flags.hpp"
 #include "terminal.hpp"
 
 namespace chest {
@@ -40,12 +40,12 @@ std::string find_shipped_model() {
 int conformance(const Args& args, Context& context) {
   sim::ConformanceOptions options;
   ReceiverFlags receiver;
-  std::string cells = "5MHz-15kHz", estimators, csv, figure;
+  std::string cells = "5MHz-15kHz", estimators, shard = "1/1";
   std::vector<std::string> models;
-  bool force = false;
+  RunOutputs outputs;
   CommonFlags common;
   CommandLine line("conformance",
-                   "[--cells LIST] [--estimators LIST] [--model FILE ...] [--csv FILE] [options]",
+                   "[--cells LIST] [--estimators LIST] [--model FILE ...] [--out FILE] [options]",
                    "The PUSCH requirements of 3GPP TS 38.104 (docs/link.md): for every cell and "
                    "estimator the SNR "
                    "at which 70 % of the greatest throughput passes, and the margin to the SNR "
@@ -65,14 +65,12 @@ int conformance(const Args& args, Context& context) {
       "model file of an estimator; may be repeated. Without one: models/tdl_pusch.h5 of chest");
   line.flag("slots", &options.n_slots, "N",
             "transport blocks at an SNR; retransmissions come on top");
+  add_shard_flag(line, shard);
   line.section("receiver");
   receiver.add(line);
   line.section("output");
-  line.output("csv", &csv, "also the results as CSV");
-  line.output("plot", &figure,
-              "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
-  line.flag("force", &force, "replaces existing files");
-  common.add(line, "same seed, same numbers, for any number of threads");
+  outputs.add(line);
+  common.add(line, "same seed, same numbers, for any number of threads and shards");
   if (!line.parse(args, context)) return 0;
 
   options.cells = sim::parse_cells(cells);
@@ -90,31 +88,46 @@ int conformance(const Args& args, Context& context) {
   if (estimators.empty())
     estimators = has_model("dmse") ? "ls,lmmse,dmse,perfect" : "ls,lmmse,perfect";
   // "perfect" is no row of the catalog: split around it.
+  std::vector<NamedOptions> rows_of_catalog;
   for (const NamedOptions& spec : parse_named_options_list(estimators, [&] {
          std::vector<std::string> names = context.catalog.names();
          names.push_back("perfect");
          return names;
        }())) {
-    if (spec.name != "perfect") context.catalog.entry(spec.name);
     options.estimators.push_back(spec.text);
+    if (spec.name == "perfect") continue;
+    context.catalog.entry(spec.name);
+    rows_of_catalog.push_back(spec);
   }
   receiver.fill(line, options.receiver);
   options.seed = common.seed;
   options.n_threads = common.n_threads();
-  for (const std::string& file : {csv, figure})
-    if (!file.empty()) check_output(file, force);
-  if (!figure.empty()) sim::check_plot(figure);
+  options.shard = outputs.choose_shard(shard);
+  const bool draws = outputs.check(
+      [](const std::string& file) { return sim::to_csv(sim::load_conformance(file)); });
+  options.out = outputs.out;
+  options.force = outputs.force;
+  options.command_line = line.command_line();
+  EstimatorContext loaded;
+  loaded.models = store;
+  common.choose_networks(loaded);
+  const auto known_of = [&](const sim::ConformanceCell& cell) {
+    EstimatorContext known = loaded;
+    known.n_rx = cell.n_rx;
+    known.n_tx = cell.n_layers;
+    known.grid = cell.grid();
+    return known;
+  };
+  nlohmann::ordered_json inputs;
+  describe_estimators(all_models(models, rows_of_catalog), rows_of_catalog, context.catalog,
+                      known_of(options.cells.front()), inputs);
+  options.inputs = inputs.dump();
 
   const sim::CellEstimatorFactory make =
       [&](const sim::ConformanceCell& cell, const std::string& name,
           const std::shared_ptr<const ObservationOperator>& A,
           const std::shared_ptr<const GridCovariance>& covariance) {
-        EstimatorContext known;
-        known.n_rx = cell.n_rx;
-        known.n_tx = cell.n_layers;
-        known.grid = cell.grid();
-        known.models = store;
-        common.choose_networks(known);
+        EstimatorContext known = known_of(cell);
         known.grid_covariance = covariance;
         const bool by_profile = name == "lmmse" && !has_model("lmmse");
         const NamedOptions spec =
@@ -128,11 +141,11 @@ int conformance(const Args& args, Context& context) {
     control.on_warning = &warn;
     results = sim::run_conformance(options, make, control);
   }
-  if (!csv.empty()) write_text_file(csv, sim::to_csv(results));
-  if (!figure.empty() && results.finished) sim::plot(results, figure);
+  if (!outputs.csv.empty()) write_text_file(outputs.csv, sim::to_csv(results));
+  if (draws && results.finished) sim::plot(results, outputs.plot);
   context.out << sim::to_table(results);
-  if (results.finished) return 0;
-  throw Error(ErrorKind::interrupted, "interrupted; the rows that were finished are shown");
+  if (!results.finished) outputs.refuse_unfinished();
+  return 0;
 }
 
 }  // namespace cli

@@ -29,7 +29,7 @@ struct GenerateOptions {
   arma::uword n_paths = 3, n_components = 8;
   double spread_rx_deg = 2.0, spread_tx_deg = 35.0, rho_rx = 0.9, rho_tx = 0.5, alpha = 1.0;
   std::string profile = "C", grid = "624x14@30", correlation = "low", doppler, speed;
-  std::string rx_panel, tx_panel;
+  std::string rx_panel, tx_panel, direction = "away";
   std::string delay_spread = "100";
   double carrier_ghz = 3.5;
   arma::uword n_slots = 1;
@@ -102,6 +102,7 @@ std::unique_ptr<ChannelGenerator> make_cdl_generator(GenerateOptions& o) {
   const std::vector<double> dopplers = dopplers_of(o);
   if (dopplers.size() > 1) refuse("--doppler and --speed: cdl takes one, tdl a list");
   cdl.doppler_hz = dopplers.front();
+  cdl.any_direction = o.direction == "any";
   cdl.delay_spread_s = 1e-9 * to_number(o.delay_spread, "--delay-spread");
   cdl.grid = grid_of(o);
   cdl.n_slots = o.n_slots;
@@ -162,6 +163,8 @@ void declare(CommandLine& line, GenerateOptions& o) {
             "largest Doppler, tdl: or a list; left out: the channel stands still");
   line.flag("speed", &o.speed, "KMH", "the same as a speed, at the carrier");
   line.flag("carrier", &o.carrier_ghz, "GHZ", "carrier, for --speed");
+  line.flag("direction", &o.direction, "away|any",
+            "cdl: the terminal moves straight away, or in a direction drawn for each channel");
   line.flag("correlation", &o.correlation, "low|medium|high",
             "tdl: of neighbouring antennas, by TS 38.101-4");
   line.flag("rx-panel", &o.rx_panel, "RxCxP",
@@ -193,7 +196,7 @@ void check_meaning(const CommandLine& line, const GenerateOptions& o) {
            {"profile", "grid", "delay-spread", "doppler", "speed", "carrier", "slots"});
   only_for(o.kind == "power-law" || o.kind == "regions", "power-law and regions", {"alpha"});
   only_for(is_tdl, "tdl", {"correlation"});
-  only_for(is_cdl, "cdl", {"rx-panel", "tx-panel"});
+  only_for(is_cdl, "cdl", {"rx-panel", "tx-panel", "direction"});
   const std::vector<std::string> profiles = split(o.profile, ',');
   const bool is_scaled = std::any_of(profiles.begin(), profiles.end(),
                                      [](const std::string& name) { return name.size() == 1; });
@@ -260,8 +263,10 @@ int generate(const Args& args, Context& context) {
     if (!file.grid_covariance)
       warn("genie will not work on " + options.out + ": " +
            (options.kind == "tdl" ? "channels of several kinds have no covariance in common"
-                                  : "the line of sight between two panels of two polarisations has "
-                                    "no covariance in closed form"));
+            : options.direction == "any"
+                ? "directions of movement that are drawn have no covariance in closed form"
+                : "the line of sight between two panels of two polarisations has "
+                  "no covariance in closed form"));
   }
   file.provenance = line.provenance(options.common.seed);
   ChannelFileWriter writer(options.out, file);

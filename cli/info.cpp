@@ -319,7 +319,7 @@ int info(const Args& args, Context& context) {
       print_model(file, archive.text_attribute("/", "kind").value_or(""), out);
       return 0;
     }
-    if (format == "chest-results") {
+    if (format == "chest-results" || format == "chest-conformance") {
       out << file.string() << ": results\n";
       const Provenance provenance = read_provenance(archive, format, 1000);
       print_provenance(provenance, out);

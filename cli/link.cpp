@@ -89,7 +89,7 @@ int link(const Args& args, Context& context) {
   if (!replay.empty()) {
     refuse_flags(line, {"out", "csv", "plot", "shard", "stop-rel", "stop-errors"},
                  "is of a whole run; --replay is of one block");
-    check_output(dump, flags.options.force);
+    check_output(dump, flags.outputs.force);
   }
   return execute(
       line, flags, context,

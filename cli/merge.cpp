@@ -1,5 +1,7 @@
 #include <ostream>
 
+#include <chest/file.hpp>
+#include <chest/sim/conformance.hpp>
 #include <chest/sim/plot.hpp>
 #include <chest/sim/results.hpp>
 
@@ -15,8 +17,8 @@ int merge(const Args& args, Context& context) {
   std::string merged_file, csv, plot_file;
   bool force = false;
   CommandLine line("merge", "A.h5 B.h5 ... --out FILE [options]",
-                   "Puts the shards of a sweep or link run together. The file equals that of the "
-                   "run in one piece, timings aside.");
+                   "Puts the shards of a sweep, link or conformance run together. The file equals "
+                   "that of the run in one piece, timings aside.");
   line.flag("files", &files, "FILE", "results of all shards; the words without a flag");
   line.output("out", &merged_file, "results file to write");
   line.output("csv", &csv, "also the results as CSV");
@@ -31,6 +33,17 @@ int merge(const Args& args, Context& context) {
     if (!file.empty()) check_output(file, force);
   if (!plot_file.empty()) sim::check_plot(plot_file);
 
+  if (sim::is_conformance_file(files.front())) {
+    std::vector<sim::ConformanceResults> parts;
+    for (const std::string& file : files) parts.push_back(sim::load_conformance(file));
+    sim::ConformanceResults merged = sim::merge(parts);
+    merged.provenance.command_line = line.command_line();
+    sim::save(merged_file, merged);
+    if (!csv.empty()) write_text_file(csv, sim::to_csv(merged));
+    if (!plot_file.empty()) sim::plot(merged, plot_file);
+    context.out << sim::to_table(merged);
+    return 0;
+  }
   std::vector<sim::Results> shards;
   for (const std::string& file : files) shards.push_back(sim::load_results(file));
   sim::Results merged = sim::merge(shards);

@@ -2,6 +2,9 @@
 
 #include <ostream>
 
+#include <chest/error.hpp>
+#include <chest/sim/conformance.hpp>
+
 #include "commands.hpp"
 #include "flags.hpp"
 
@@ -14,9 +17,11 @@ int plot(const Args& args, Context& context) {
   std::string drawing, x = "snr";
   sim::PlotOptions options;
   bool force = false;
-  CommandLine line("plot", "RESULTS.h5 [MORE.h5 ...] --out FIGURE.svg [options]",
-                   "Draws results with gnuplot: the NMSE (or the BER of a link run) over SNR, a "
-                   "panel per choice of pilots, or over the number of pilots, a panel per SNR.");
+  CommandLine line(
+      "plot", "RESULTS.h5 [MORE.h5 ...] --out FIGURE.svg [options]",
+      "Draws results with gnuplot: the NMSE (or the BER of a link run) over SNR, a "
+      "panel per choice of pilots, or over the number of pilots, a panel per SNR; or the "
+      "throughput of a conformance run, a panel per cell.");
   line.flag("files", &files, "FILE", "results files; the words without a flag");
   line.output("out", &drawing, "a name in .svg, .png, .pdf, or .gp for gnuplot commands");
   line.flag("x", &x, "snr|n_pilots", "what the figure is over");
@@ -30,6 +35,12 @@ int plot(const Args& args, Context& context) {
   check_output(drawing, force);
   sim::check_plot(drawing);
 
+  if (sim::is_conformance_file(files.front())) {
+    if (files.size() > 1) refuse("results of chest conformance are drawn one file at a time");
+    sim::plot(sim::load_conformance(files.front()), drawing);
+    context.out << drawing << '\n';
+    return 0;
+  }
   std::vector<sim::NamedResults> results;
   for (const std::string& file : files)
     results.push_back({std::filesystem::path(file).stem().string(), sim::load_results(file)});

@@ -33,14 +33,14 @@ arma::uword default_block(arma::uword n_h, bool on_device) {
 }
 
 /// Whether a table holds nothing but lines of these results: an earlier part of the same run.
-bool is_of_results(const std::string& csv, const std::string& results_file) {
-  sim::Results results;
+bool is_of_results(const std::string& csv, const std::string& results_file,
+                   const std::function<std::string(const std::string&)>& csv_of) {
+  std::vector<std::string> known;
   try {
-    results = sim::load_results(results_file);
+    known = split(csv_of(results_file), '\n');
   } catch (const Error&) {
     return true;  // the run will say that it cannot continue from them
   }
-  const std::vector<std::string> known = split(sim::to_csv(results), '\n');
   std::ifstream in(csv);
   for (std::string line; std::getline(in, line);)
     if (std::find(known.begin(), known.end(), line) == known.end()) return false;
@@ -87,36 +87,10 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
     json["channels"]["grid"] = {{"n_subcarriers", info.grid.n_subcarriers},
                                 {"n_symbols", info.grid.n_symbols},
                                 {"spacing_hz", info.grid.spacing_hz}};
-  nlohmann::ordered_json options;
-  for (const NamedOptions& spec : estimators)
-    options[spec.text] = nlohmann::ordered_json::parse(catalog.options_json(spec));
-  for (const std::string& model : models) json["models"].push_back(hash_file(model));
-  json["device"] = known.device;
-  for (const NamedOptions& spec : estimators) {
-    const std::string engine = catalog.engine(spec, known);
-    if (!engine.empty()) json["engine"][spec.text] = engine;
-  }
-  json["estimator_options"] = std::move(options);
+  describe_estimators(models, estimators, catalog, known, json);
   const auto seen = fitted_on(info, hash, models, estimators, catalog, *known.models);
   if (!seen.empty()) json["fitted_on"] = seen;
   return json.dump();
-}
-
-/// Names of files of one of several processes: {shard} in them is its number.
-void name_outputs(RunFlags& flags) {
-  const sim::Shard shard = flags.options.shard;
-  for (const auto& [name, value] : {std::pair{"--out", &flags.out}, std::pair{"--csv", &flags.csv},
-                                    std::pair{"--plot", &flags.plot}}) {
-    const std::string mark = "{shard}";
-    const std::size_t at = value->find(mark);
-    if (at != std::string::npos) {
-      value->replace(at, mark.size(),
-                     std::to_string(shard.index) + "-of-" + std::to_string(shard.count));
-    } else if (shard.count > 1 && !value->empty()) {
-      refuse(std::string(name) + " " + *value + ": " + std::to_string(shard.count) +
-             " processes would write it; put {shard} into the name, as in part-{shard}.h5");
-    }
-  }
 }
 
 /// What the flags say of the run, but for the range of samples.
@@ -129,52 +103,13 @@ void fill_options(RunFlags& flags, const CommandLine& line, const Catalog& catal
     options.estimators.push_back(spec.text);
   options.seed = flags.common.seed;
   options.n_threads = flags.common.threads;
-  if (flags.shard == "auto") {
-    options.shard = sim::shard_of_environment();
-    name_outputs(flags);
-  } else {
-    options.shard = sim::parse_shard(flags.shard);
-  }
+  options.shard = flags.outputs.choose_shard(flags.shard);
   const bool on_device = flags.common.device != "cpu";
   options.wall_clock = on_device;
   options.block = flags.block;
   options.command_line = line.command_line();
-  options.out = flags.out;
-}
-
-/// @return whether the figure is drawn: that of a run that continues is drawn at its end, so one
-///         that is there is of the finished run, or not of this one at all
-bool check_outputs(const RunFlags& flags) {
-  const bool force = flags.options.force;
-  std::error_code error;
-  // The results file itself is checked by its content: it may be this command's unfinished run.
-  const bool may_continue =
-      !force && !flags.out.empty() && std::filesystem::exists(flags.out, error);
-  if (!flags.out.empty()) check_output(flags.out, force || may_continue);
-  if (!flags.csv.empty()) {
-    const bool is_own = may_continue && std::filesystem::is_regular_file(flags.csv, error) &&
-                        is_of_results(flags.csv, flags.out);
-    if (may_continue && !is_own && std::filesystem::is_regular_file(flags.csv, error))
-      refuse(flags.csv + ": exists and holds other lines than " + flags.out +
-             "; give another name, or take it away");
-    check_output(flags.csv, force || is_own);
-  }
-  if (flags.plot.empty()) return false;
-  check_output(flags.plot, force || may_continue);
-  sim::check_plot(flags.plot);
-  if (!may_continue || !std::filesystem::exists(flags.plot, error)) return true;
-  warn(flags.plot + " exists and stays as it is; chest plot " + flags.out + " --out " + flags.plot +
-       " --force draws it again");
-  return false;
-}
-
-/// The model files of --model, and those that estimators name themselves.
-std::vector<std::string> all_models(const RunFlags& flags, const Catalog& catalog) {
-  std::vector<std::string> models = flags.models;
-  for (const NamedOptions& spec : catalog.parse(flags.estimators))
-    for (const std::string& file : files_of(spec))
-      if (std::find(models.begin(), models.end(), file) == models.end()) models.push_back(file);
-  return models;
+  options.out = flags.outputs.out;
+  options.force = flags.outputs.force;
 }
 
 /// What estimators know of sizes, models and channels; A is left open.
@@ -197,6 +132,90 @@ EstimatorContext knowledge(const RunFlags& flags, const Dataset& dataset) {
 
 }  // namespace
 
+void add_shard_flag(CommandLine& line, std::string& shard) {
+  line.flag("shard", &shard, "I/N|auto",
+            "a part of the run for chest merge; auto: by Slurm or mpirun");
+}
+
+void RunOutputs::add(CommandLine& line) {
+  line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
+  line.output("csv", &csv, "also the results as CSV");
+  line.output("plot", &plot,
+              "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
+  line.flag("force", &force, "replaces existing files");
+}
+
+sim::Shard RunOutputs::choose_shard(const std::string& text) {
+  if (text != "auto") return sim::parse_shard(text);
+  const sim::Shard shard = sim::shard_of_environment();
+  for (const auto& [name, value] :
+       {std::pair{"--out", &out}, std::pair{"--csv", &csv}, std::pair{"--plot", &plot}}) {
+    const std::string mark = "{shard}";
+    const std::size_t at = value->find(mark);
+    if (at != std::string::npos) {
+      value->replace(at, mark.size(),
+                     std::to_string(shard.index) + "-of-" + std::to_string(shard.count));
+    } else if (shard.count > 1 && !value->empty()) {
+      refuse(std::string(name) + " " + *value + ": " + std::to_string(shard.count) +
+             " processes would write it; put {shard} into the name, as in part-{shard}.h5");
+    }
+  }
+  return shard;
+}
+
+bool RunOutputs::check(const std::function<std::string(const std::string&)>& csv_of) const {
+  std::error_code error;
+  // The results file itself is checked by its content: it may be this command's unfinished run.
+  const bool may_continue = !force && !out.empty() && std::filesystem::exists(out, error);
+  if (!out.empty()) check_output(out, force || may_continue);
+  if (!csv.empty()) {
+    const bool is_own = may_continue && std::filesystem::is_regular_file(csv, error) &&
+                        is_of_results(csv, out, csv_of);
+    if (may_continue && !is_own && std::filesystem::is_regular_file(csv, error))
+      refuse(csv + ": exists and holds other lines than " + out +
+             "; give another name, or take it away");
+    check_output(csv, force || is_own);
+  }
+  if (plot.empty()) return false;
+  check_output(plot, force || may_continue);
+  sim::check_plot(plot);
+  if (!may_continue || !std::filesystem::exists(plot, error)) return true;
+  warn(plot + " exists and stays as it is; chest plot " + out + " --out " + plot +
+       " --force draws it again");
+  return false;
+}
+
+void RunOutputs::refuse_unfinished() const {
+  throw Error(
+      ErrorKind::interrupted,
+      std::string("interrupted") + (out.empty() ? "; with --out the run could be continued"
+                                                : "; run the same command again to continue"));
+}
+
+std::vector<std::string> all_models(const std::vector<std::string>& models,
+                                    const std::vector<NamedOptions>& estimators) {
+  std::vector<std::string> all = models;
+  for (const NamedOptions& spec : estimators)
+    for (const std::string& file : files_of(spec))
+      if (std::find(all.begin(), all.end(), file) == all.end()) all.push_back(file);
+  return all;
+}
+
+void describe_estimators(const std::vector<std::string>& models,
+                         const std::vector<NamedOptions>& estimators, const Catalog& catalog,
+                         const EstimatorContext& known, nlohmann::ordered_json& json) {
+  nlohmann::ordered_json options;
+  for (const NamedOptions& spec : estimators)
+    options[spec.text] = nlohmann::ordered_json::parse(catalog.options_json(spec));
+  for (const std::string& model : models) json["models"].push_back(hash_file(model));
+  json["device"] = known.device;
+  for (const NamedOptions& spec : estimators) {
+    const std::string engine = catalog.engine(spec, known);
+    if (!engine.empty()) json["engine"][spec.text] = engine;
+  }
+  json["estimator_options"] = std::move(options);
+}
+
 void RunFlags::add(CommandLine& line) {
   channels.add(line);
   line.section("what is run");
@@ -212,14 +231,9 @@ void RunFlags::add(CommandLine& line) {
   line.flag("stop-rel", &options.stop_rel, "X",
             "ends points whose " + stops_at + " is known to +- this part (95 %); 0: none")
       .default_text = "";
-  line.flag("shard", &shard, "I/N|auto",
-            "a part of the run for chest merge; auto: by Slurm or mpirun");
+  add_shard_flag(line, shard);
   line.section("output");
-  line.output("out", &out, "results file (HDF5); an unfinished run continues from it");
-  line.output("csv", &csv, "also the results as CSV");
-  line.output("plot", &plot,
-              "also a figure, a name in .svg, .png, .pdf, or .gp for gnuplot commands");
-  line.flag("force", &options.force, "replaces existing files");
+  outputs.add(line);
   common.add(line, "same seed, same numbers, for any number of threads and shards");
   line.flag("block", &block, "N", "samples per block; 0: 64, or 512 on a device").most =
       1'000'000'000;
@@ -232,7 +246,8 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   line.require("channels", "the file with the channels");
   sim::SweepOptions& options = flags.options;
   fill_options(flags, line, context.catalog);
-  const bool draws = check_outputs(flags);
+  const bool draws = flags.outputs.check(
+      [](const std::string& file) { return sim::to_csv(sim::load_results(file)); });
   const Dataset dataset = flags.channels.open();
   const SampleRange range = flags.channels.range(dataset);
   if (options.block == 0) {
@@ -242,8 +257,9 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   options.end = range.end;
   options.left_out = dataset.info().bad.all;
   const EstimatorContext known = knowledge(flags, dataset);
-  options.inputs = describe_inputs(dataset, all_models(flags, context.catalog),
-                                   context.catalog.parse(flags.estimators), context.catalog, known);
+  const std::vector<NamedOptions> estimators = context.catalog.parse(flags.estimators);
+  options.inputs = describe_inputs(dataset, all_models(flags.models, estimators), estimators,
+                                   context.catalog, known);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {
@@ -260,13 +276,11 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   }
   if (!found) return 0;
   const sim::Results& results = *found;
-  write_csv_and_plot(results, flags.csv, draws && results.finished() ? flags.plot : "");
+  write_csv_and_plot(results, flags.outputs.csv,
+                     draws && results.finished() ? flags.outputs.plot : "");
   context.out << sim::to_table(results);
-  if (results.finished()) return 0;
-  throw Error(ErrorKind::interrupted,
-              std::string("interrupted") + (flags.out.empty()
-                                                ? "; with --out the run could be continued"
-                                                : "; run the same command again to continue"));
+  if (!results.finished()) flags.outputs.refuse_unfinished();
+  return 0;
 }
 
 void write_csv_and_plot(const sim::Results& results, const std::string& csv,

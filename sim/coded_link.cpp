@@ -15,6 +15,7 @@
 
 #include "data_aided.hpp"
 #include "engine.hpp"
+#include "receiver_description.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -140,6 +141,12 @@ class TransportMeter final : public Meter {
       if (interferer_)
         received_.col(k) += arma::vectorise(interference_[k].cols(chain.allocation().elements));
     }
+  }
+
+  double decoding_seconds() const override {
+    double sum = 0.0;
+    for (const auto& chain : chains_) sum += chain->decoding_seconds();
+    return sum;
   }
 
   void measure(const Scene& scene, arma::uword i_row, Estimate& estimate, double* sums) override {
@@ -344,6 +351,15 @@ nlohmann::ordered_json described(const CodedLinkOptions& all,
   json["code_rate"] = allocations.front().mcs.code_rate;
   json["layers"] = allocations.front().n_layers;
   json["transmissions"] = options.n_transmissions;
+  describe_receiver(options, json);
+  for (const PuschAllocation& allocation : allocations)
+    json["info_bits"].push_back(allocation.transport.n_info_bits);
+  return json;
+}
+
+}  // namespace
+
+void describe_receiver(const PuschOptions& options, nlohmann::ordered_json& json) {
   json["detector"] = options.detector.text();
   json["demapper"] = options.demapper == DemapperKind::max_log ? "max-log" : "log-map";
   json["error_variance"] = options.error_variance;
@@ -356,12 +372,7 @@ nlohmann::ordered_json described(const CodedLinkOptions& all,
                      {"clip", decoder.clip},
                      {"scale", decoder.scale},
                      {"offset", decoder.offset}};
-  for (const PuschAllocation& allocation : allocations)
-    json["info_bits"].push_back(allocation.transport.n_info_bits);
-  return json;
 }
-
-}  // namespace
 
 Interference parse_interference(const std::string& text) {
   const std::vector<std::string> parts = split(text, ':');

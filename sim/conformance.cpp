@@ -4,9 +4,12 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include <chest/channels/generator.hpp>
 #include <chest/error.hpp>
@@ -17,20 +20,16 @@
 #include <chest/random.hpp>
 #include <chest/text.hpp>
 
+#include "conformance_search.hpp"
 #include "engine.hpp"
-#include "plot_drawing.hpp"
+#include "receiver_description.hpp"
 
 namespace chest {
 inline namespace v0 {
 namespace sim {
 namespace {
 
-constexpr double required_throughput = 0.7;
 constexpr arma::uword cell_transmissions = 4;
-constexpr arma::uword cell_group = 8;  // transport blocks that are estimated together
-constexpr double coarse_step_db = 1.0, fine_step_db = 0.5;
-constexpr double widest_search_db = 30.0;
-constexpr double two_sided_95 = 1.959963984540054;
 
 struct Carrier {
   unsigned mhz, khz;
@@ -155,15 +154,17 @@ class CellSimulator {
       sums.add(blocks[b]);
     }
     seconds_ += seconds_now(false) - start;
-    n_slots_ += static_cast<std::uint64_t>(sums.sent);
+    n_sent_ += static_cast<std::uint64_t>(sums.sent);
     return sums;
   }
 
-  void add_times(ConformanceResults& results) const {
-    results.seconds += seconds_;
-    results.seconds_in_estimators += estimating_;
-    results.seconds_in_decoders += chain_.decoding_seconds();
-    results.n_slots += n_slots_;
+  /// Adds what was spent since the last call.
+  void move_times(ConformanceResults& results) {
+    results.seconds += std::exchange(seconds_, 0.0);
+    results.seconds_in_estimators += std::exchange(estimating_, 0.0);
+    const double decoding = chain_.decoding_seconds();
+    results.seconds_in_decoders += decoding - std::exchange(decoding_, decoding);
+    results.n_sent += std::exchange(n_sent_, 0);
   }
 
  private:
@@ -212,132 +213,140 @@ class CellSimulator {
   Estimate estimate_;
   arma::cx_vec pilot_noise_, noise_, received_;
   Bits coded_;
-  double seconds_ = 0.0, estimating_ = 0.0;
-  std::uint64_t n_slots_ = 0;
+  double seconds_ = 0.0, estimating_ = 0.0, decoding_ = 0.0;
+  std::uint64_t n_sent_ = 0;
 };
 
-/// One estimator in one cell.
-class CellSearch {
- public:
-  CellSearch(std::vector<CellSimulator>& workers, const Estimator* estimator, arma::uword n_slots,
-             const RunControl& control)
-      : workers_(workers), estimator_(estimator), n_slots_(n_slots), control_(control) {}
+/// The crew of one cell.
+struct Crew {
+  Crew(const ConformanceCell& cell, const ConformanceOptions& options)
+      : scene(cell, options),
+        covariance(std::make_shared<const GridCovariance>(*scene.generator->grid_covariance())) {
+    for (unsigned i = 0; i < options.n_threads; ++i) workers.emplace_back(scene);
+  }
 
-  /// @return false if the run was stopped
-  bool find(ConformanceRow& row) {
-    const double required = row.cell.snr_required_db;
-    const arma::uword n_few = std::min(n_slots_, std::max(n_slots_ / 8, cell_group));
-    // Down from 2 dB below the requirement, or up.
-    double at = required - 2.0;
-    bool passes = false, passed = false;
-    for (bool is_first = true;; is_first = false) {
-      if (std::abs(at - required) > widest_search_db) return finish_without(row);
-      passed = passes;
-      passes = throughput(at, n_few) >= required_throughput;
-      if (stopped_) return false;
-      if (!is_first && passes != passed) break;
-      at += passes ? -coarse_step_db : coarse_step_db;
-    }
-    double low = passes ? at - coarse_step_db : at;
-    const double from = throughput(low, n_few), to = throughput(low + coarse_step_db, n_few);
-    const double part = (required_throughput - from) / (to - from);
-    low += fine_step_db * std::floor(part * coarse_step_db / fine_step_db);
-    for (;;) {
-      if (std::abs(low - required) > widest_search_db) return finish_without(row);
-      const double below = throughput(low, n_slots_);
-      if (stopped_) return false;
-      if (below >= required_throughput) {
-        low -= fine_step_db;
-        continue;
-      }
-      const double above = throughput(low + fine_step_db, n_slots_);
-      if (stopped_) return false;
-      if (above < required_throughput) {
-        low += fine_step_db;
-        continue;
-      }
-      const double slope = (above - below) / fine_step_db;
-      row.snr_db = low + (required_throughput - below) / slope;
-      const BlockSums &a = sums_at(low), &b = sums_at(low + fine_step_db);
-      const double half =
-          two_sided_95 * 0.5 * (a.throughput_error() + b.throughput_error()) / slope;
-      row.interval = {row.snr_db - half, row.snr_db + half};
-      row.n_slots = static_cast<std::uint64_t>(a.sent + b.sent);
-      row.points = points();
-      return true;
-    }
+  CellScene scene;
+  std::shared_ptr<const GridCovariance> covariance;
+  std::vector<CellSimulator> workers;
+};
+
+/// A run at work: sends the blocks that its searches ask for, and keeps what is known in the results file.
+class ConformanceRun {
+ public:
+  ConformanceRun(const ConformanceOptions& options, const RunControl& control,
+                 ConformanceResults& results)
+      : options_(options), control_(control), results_(results) {
+    write();  // a place that cannot be written is found now
+  }
+
+  /// The sums of the first n blocks of a row; empty when the run was stopped.
+  std::optional<BlockSums> sums(Crew& crew, const Estimator* estimator, arma::uword i_row,
+                                double snr_db, arma::uword n) {
+    if (auto known = known_sums(results_, i_row)(snr_db, n)) return known;
+    ConformanceLook& look = open(i_row, snr_db, n);
+    // Groups in their order, whichever worker did them.
+    const arma::uword first = look.done;
+    const arma::uword n_groups = (n - first + conformance_group - 1) / conformance_group;
+    std::vector<std::optional<BlockSums>> parts(n_groups);
+    std::mutex mutex;
+    arma::uword next = 0, added = 0;
+    parallel_for(crew.workers.size(), static_cast<unsigned>(crew.workers.size()),
+                 [&](std::size_t w) {
+                   for (;;) {
+                     arma::uword group = 0;
+                     {
+                       const std::lock_guard lock(mutex);
+                       if (!stopped_) stopped_ = control_.stopped();
+                       if (stopped_ || next >= n_groups) return;
+                       group = next++;
+                     }
+                     const arma::uword from = first + group * conformance_group;
+                     const BlockSums part = crew.workers[w].run(
+                         estimator, look.snr_db, from, std::min(conformance_group, n - from));
+                     const std::lock_guard lock(mutex);
+                     parts[group] = part;
+                     crew.workers[w].move_times(results_);
+                     for (; added < n_groups && parts[added]; ++added) {
+                       look.sums.add(*parts[added]);
+                       look.done = std::min(n, look.done + conformance_group);
+                     }
+                     if (seconds() - written_ >= 30.0) write();
+                   }
+                 });
+    if (look.done < n) return {};
+    // At once, unless looks take less than twenty times as long as writing.
+    if (seconds() - written_ >= 20.0 * seconds_to_write_) write();
+    return look.sums;
+  }
+
+  void write() {
+    if (options_.out.empty()) return;
+    const double start = seconds();
+    save(options_.out, results_);
+    written_ = seconds();
+    seconds_to_write_ = written_ - start;
+  }
+
+  /// Tells that a row is finished.
+  void report(const ConformanceRow& row, std::size_t n_rows) {
+    ++n_found_;
+    if (!control_.on_progress) return;
+    Progress progress;
+    const std::size_t n_left = n_rows - results_.rows.size();
+    progress.fraction = double(results_.rows.size()) / double(n_rows);
+    progress.seconds = seconds();
+    progress.seconds_left = progress.seconds * double(n_left) / double(n_found_);
+    progress.text = row.cell.name + ", " + row.estimator;
+    control_.on_progress(progress);
   }
 
  private:
-  struct Look {
-    std::int64_t milli_db;
-    arma::uword n;
-    BlockSums sums;
-  };
-
-  bool finish_without(ConformanceRow& row) const {
-    row.snr_db = row.interval.low = row.interval.high = arma::datum::nan;
-    row.points = points();
-    return true;
-  }
-  std::vector<ThroughputPoint> points() const {
-    std::vector<ThroughputPoint> out;
-    for (const Look& look : looks_)
-      if (look.n == n_slots_) out.push_back({1e-3 * double(look.milli_db), look.sums});
-    std::sort(out.begin(), out.end(),
-              [](const auto& a, const auto& b) { return a.snr_db < b.snr_db; });
-    return out;
-  }
-  static std::int64_t milli(double snr_db) { return std::llround(1e3 * snr_db); }
-  const BlockSums& sums_at(double snr_db) const {
-    return std::find_if(looks_.begin(), looks_.end(),
-                        [&](const Look& look) { return look.milli_db == milli(snr_db); })
-        ->sums;
-  }
-
-  /// Of the first n blocks or more.
-  double throughput(double snr_db, arma::uword n) {
-    auto look = std::find_if(looks_.begin(), looks_.end(),
-                             [&](const Look& l) { return l.milli_db == milli(snr_db); });
-    if (look == looks_.end()) look = looks_.insert(looks_.end(), {milli(snr_db), 0, {}});
-    if (look->n < n) {
-      // Groups in their order, whichever worker did them.
-      const arma::uword n_groups = (n - look->n + cell_group - 1) / cell_group;
-      std::vector<BlockSums> parts(n_groups);
-      std::mutex mutex;
-      arma::uword next = 0;
-      const arma::uword done = look->n;
-      parallel_for(workers_.size(), static_cast<unsigned>(workers_.size()), [&](std::size_t w) {
-        for (;;) {
-          arma::uword group = 0;
-          {
-            const std::lock_guard lock(mutex);
-            if (!stopped_) stopped_ = control_.stopped();
-            if (stopped_ || next >= n_groups) return;
-            group = next++;
-          }
-          const arma::uword first = done + group * cell_group;
-          parts[group] = workers_[w].run(estimator_, 1e-3 * double(look->milli_db), first,
-                                         std::min(cell_group, n - first));
-        }
-      });
-      for (const BlockSums& part : parts) look->sums.add(part);
-      look->n = n;
+  /// The look of a row at an SNR, as far as it was taken; a new one begins with the blocks of one that wanted fewer.
+  ConformanceLook& open(arma::uword i_row, double snr_db, arma::uword n) {
+    ConformanceLook fresh;
+    fresh.i_row = i_row;
+    fresh.snr_db = 1e-3 * double(milli(snr_db));
+    fresh.n = n;
+    for (ConformanceLook& look : results_.looks) {
+      if (look.i_row != i_row || milli(look.snr_db) != milli(snr_db)) continue;
+      if (look.n == n) return look;
+      if (look.n > n || look.done < look.n) continue;
+      fresh.done = look.done;
+      fresh.sums = look.sums;
     }
-    return look->sums.throughput();
+    results_.looks.push_back(fresh);
+    return results_.looks.back();
   }
 
-  std::vector<CellSimulator>& workers_;
-  const Estimator* estimator_;
-  arma::uword n_slots_;
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  const ConformanceOptions& options_;
   const RunControl& control_;
-  std::vector<Look> looks_;
+  ConformanceResults& results_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double written_ = 0.0, seconds_to_write_ = 0.0;
+  std::size_t n_found_ = 0;
   bool stopped_ = false;
 };
 
-std::string conformance_number(double value) { return std::isnan(value) ? "" : number_text(value); }
-/// To thousandths of a dB.
-double thousandths(double value) { return std::round(1e3 * value) / 1e3; }
+/// Everything that the numbers depend on.
+std::string identity_of(const ConformanceOptions& options) {
+  nlohmann::ordered_json json;
+  json["run"] = "conformance";
+  json["chest"] = version();
+  json["seed"] = options.seed;
+  auto inputs =
+      nlohmann::ordered_json::parse(options.inputs.empty() ? "{}" : options.inputs, nullptr, false);
+  if (!inputs.is_object()) refuse("conformance: inputs is not a JSON object: " + options.inputs);
+  json["inputs"] = std::move(inputs);
+  for (const ConformanceCell& cell : options.cells) json["cells"].push_back(cell.name);
+  json["estimators"] = options.estimators;
+  json["slots"] = options.n_slots;
+  describe_receiver(options.receiver, json);
+  return json.dump();
+}
 
 }  // namespace
 
@@ -379,9 +388,15 @@ std::string ConformanceOptions::why_invalid() const {
   std::set<std::string> names;
   for (const std::string& name : estimators)
     if (!names.insert(name).second) return "estimators holds '" + name + "' twice";
-  if (n_slots < cell_group || n_slots > 10'000'000)
+  if (n_slots < conformance_group || n_slots > 10'000'000)
     return "n_slots is " + std::to_string(n_slots) + ", expected 8 .. 10000000";
   if (n_threads == 0) return "n_threads is 0, expected 1 or more";
+  if (shard.index == 0 || shard.index > shard.count)
+    return "shard is " + std::to_string(shard.index) + "/" + std::to_string(shard.count) +
+           ", expected i/n with i = 1 .. n";
+  if (shard.count > cells.size())
+    return std::to_string(shard.count) + " shards share " + std::to_string(cells.size()) +
+           (cells.size() == 1 ? " cell" : " cells") + "; use fewer shards or name more cells";
   return receiver.why_invalid();
 }
 
@@ -390,117 +405,67 @@ ConformanceResults run_conformance(const ConformanceOptions& options,
                                    const RunControl& control) {
   if (const std::string why = options.why_invalid(); !why.empty()) refuse("conformance: " + why);
   const OneBlasThread one_blas_thread;
-  const auto start = std::chrono::steady_clock::now();
   ConformanceResults results;
+  results.provenance.seed = options.seed;
+  results.provenance.command_line = options.command_line;
+  results.provenance.options = identity_of(options);
+  results.cells = options.cells;
+  results.estimators = options.estimators;
+  results.n_slots = options.n_slots;
+  results.shard = options.shard;
+  if (auto earlier = earlier_part(results, options.out, options.force, &load_conformance))
+    results = std::move(*earlier);
+  find_rows(results);
+  if (results.finished) return results;
+
+  results.rows.clear();
+  ConformanceRun run(options, control, results);
+  std::size_t n_rows = 0;
+  for (arma::uword i = 0; i < options.cells.size(); ++i)
+    if (results.in_shard(i)) n_rows += options.estimators.size();
   std::set<std::string> warned;
-  for (const ConformanceCell& cell : options.cells) {
-    const CellScene scene(cell, options);
-    const auto covariance =
-        std::make_shared<const GridCovariance>(*scene.generator->grid_covariance());
-    std::vector<CellSimulator> workers;
-    for (unsigned i = 0; i < options.n_threads; ++i) workers.emplace_back(scene);
-    for (const std::string& name : options.estimators) {
-      std::shared_ptr<const Estimator> estimator;
-      if (name != "perfect") {
-        estimator = make_estimator(cell, name, scene.A, covariance);
-        const std::string warning = estimator->warning(from_db(-cell.snr_required_db));
-        if (!warning.empty() && warned.insert(warning).second && control.on_warning)
-          control.on_warning(warning);
+  try {
+    for (arma::uword i_cell = 0; i_cell < options.cells.size(); ++i_cell) {
+      if (!results.in_shard(i_cell)) continue;
+      const ConformanceCell& cell = options.cells[i_cell];
+      std::optional<Crew> crew;
+      for (arma::uword i = 0; i < options.estimators.size(); ++i) {
+        const arma::uword i_row = i_cell * options.estimators.size() + i;
+        ConformanceRow row = empty_row(results, i_row);
+        if (find_snr(options.n_slots, known_sums(results, i_row), row)) {
+          results.rows.push_back(std::move(row));
+          continue;
+        }
+        if (!crew) crew.emplace(cell, options);
+        std::shared_ptr<const Estimator> estimator;
+        if (row.estimator != "perfect") {
+          estimator = make_estimator(cell, row.estimator, crew->scene.A, crew->covariance);
+          const std::string warning = estimator->warning(from_db(-cell.snr_required_db));
+          if (!warning.empty() && warned.insert(warning).second && control.on_warning)
+            control.on_warning(warning);
+        }
+        const AskSums ask = [&](double snr_db, arma::uword n) {
+          return run.sums(*crew, estimator.get(), i_row, snr_db, n);
+        };
+        if (!find_snr(options.n_slots, ask, row)) {
+          run.write();
+          return results;
+        }
+        results.rows.push_back(std::move(row));
+        run.report(results.rows.back(), n_rows);
       }
-      ConformanceRow row;
-      row.cell = cell;
-      row.estimator = name;
-      if (!CellSearch(workers, estimator.get(), options.n_slots, control).find(row)) return results;
-      results.rows.push_back(std::move(row));
-      if (!control.on_progress) continue;
-      Progress progress;
-      progress.fraction =
-          double(results.rows.size()) / double(options.cells.size() * options.estimators.size());
-      progress.seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      progress.seconds_left = progress.seconds * (1.0 / progress.fraction - 1.0);
-      progress.text = cell.name + ", " + name;
-      control.on_progress(progress);
     }
-    for (const CellSimulator& worker : workers) worker.add_times(results);
+  } catch (...) {
+    try {
+      run.write();
+    } catch (const Error&) {
+      // The first failure is the one to tell.
+    }
+    throw;
   }
   results.finished = true;
+  run.write();
   return results;
-}
-
-std::string to_csv(const ConformanceResults& results) {
-  std::string text = "cell,estimator,snr_required_db,snr_at_70_percent_db,margin_db,n_slots\n";
-  for (const ConformanceRow& row : results.rows) {
-    const bool quoted = row.estimator.find(',') != std::string::npos;
-    text += row.cell.name + "," + (quoted ? "\"" + row.estimator + "\"" : row.estimator);
-    for (const double value :
-         {row.cell.snr_required_db, thousandths(row.snr_db), thousandths(row.margin_db())})
-      text += "," + conformance_number(value);
-    text += "," + std::to_string(row.n_slots) + "\n";
-  }
-  return text;
-}
-
-std::string to_table(const ConformanceResults& results) {
-  std::size_t width = 9;
-  for (const ConformanceRow& row : results.rows) width = std::max(width, row.estimator.size());
-  char line[256];
-  std::string text =
-      "SNR in dB of all layers, per receive antenna and resource element, at 70 % of the greatest "
-      "throughput\n";
-  std::snprintf(line, sizeof line, "%-22s%-*s%10s%10s%10s%18s%10s\n", "cell", int(width + 2),
-                "estimator", "required", "at 70 %", "margin", "95 % of margin", "slots");
-  text += line;
-  for (const ConformanceRow& row : results.rows) {
-    std::snprintf(line, sizeof line, "%-22s%-*s%10.1f", row.cell.name.c_str(), int(width + 2),
-                  row.estimator.c_str(), row.cell.snr_required_db);
-    text += line;
-    if (std::isnan(row.snr_db)) {
-      text += "   not within 30 dB\n";
-      continue;
-    }
-    std::snprintf(line, sizeof line, "%10.2f%10.2f%9.2f .. %5.2f%10llu\n", row.snr_db,
-                  row.margin_db(), row.cell.snr_required_db - row.interval.high,
-                  row.cell.snr_required_db - row.interval.low,
-                  static_cast<unsigned long long>(row.n_slots));
-    text += line;
-  }
-  if (results.n_slots == 0) return text;
-  const double part = 100.0 / results.seconds;
-  std::snprintf(
-      line, sizeof line,
-      "\n%.2f ms of CPU time per slot: %.0f %% in estimators, %.0f %% in decoders, %.0f %% "
-      "elsewhere\n",
-      1e3 * results.seconds / double(results.n_slots), part * results.seconds_in_estimators,
-      part * results.seconds_in_decoders,
-      part * (results.seconds - results.seconds_in_estimators - results.seconds_in_decoders));
-  return text + line;
-}
-
-void plot(const ConformanceResults& results, const std::filesystem::path& file) {
-  Drawing drawing;
-  drawing.x_label = "SNR in dB";
-  drawing.y_label = "throughput";
-  const std::string requirement = "required";
-  for (const ConformanceRow& row : results.rows) {
-    if (drawing.panels.empty() || drawing.panels.back().title != row.cell.name) {
-      drawing.panels.push_back({row.cell.name, {}});
-      const double x = row.cell.snr_required_db;
-      drawing.panels.back().curves[requirement] = {
-          {x, required_throughput, required_throughput, required_throughput}};
-    }
-    if (std::find(drawing.entries.begin(), drawing.entries.end(), row.estimator) ==
-        drawing.entries.end())
-      drawing.entries.push_back(row.estimator);
-    for (const ThroughputPoint& point : row.points) {
-      const double y = point.sums.throughput();
-      const double half = two_sided_95 * point.sums.throughput_error();
-      drawing.panels.back().curves[row.estimator].push_back(
-          {point.snr_db, y, std::max(0.0, y - half), std::min(1.0, y + half)});
-    }
-  }
-  drawing.entries.push_back(requirement);
-  draw(drawing, file, "");
 }
 
 }  // namespace sim

@@ -28,6 +28,7 @@ double seconds_now(bool wall_clock) {
 }
 
 double Meter::disturb(const Scene&, arma::cx_mat&) { return 0.0; }
+double Meter::decoding_seconds() const { return 0.0; }
 
 DerivedRow perfect_row() {
   DerivedRow row;
@@ -182,12 +183,14 @@ class Run {
     space.sums.resize(results_.n_series() * results_.n_sums);
     space.seconds.resize(results_.estimators.size());
     if (experiment_.make_meter) space.meter = experiment_.make_meter();
-    double start = seconds_now(options_.wall_clock);
+    double start = seconds_now(options_.wall_clock), decoded = 0.0;
     for (Schedule::Unit unit; schedule.take(unit);) {
       measure(unit, space);
       const double now = seconds_now(options_.wall_clock);
-      schedule.put(unit, space.sums, space.seconds, now - start);
+      const double decoding = space.meter ? space.meter->decoding_seconds() : 0.0;
+      schedule.put(unit, space.sums, space.seconds, now - start, decoding - decoded);
       start = now;
+      decoded = decoding;
     }
   }
 
@@ -280,34 +283,6 @@ class Run {
   const std::vector<std::vector<std::shared_ptr<const Estimator>>>& estimators_;
 };
 
-/// Takes over what an earlier run of the same command left in its results file.
-void resume(Results& results, const SweepOptions& options) {
-  if (options.out.empty() || options.force || !std::filesystem::exists(options.out)) return;
-  const std::string again = "; use --force to overwrite it or choose another --out";
-  Results earlier;
-  try {
-    earlier = load_results(options.out);
-  } catch (const Error& error) {
-    throw Error(error.kind(), std::string(error.what()) + again);
-  }
-  std::string differs = difference(results, earlier);
-  if (differs.empty() &&
-      (results.shard.index != earlier.shard.index || results.shard.count != earlier.shard.count))
-    differs = "shard is " + std::to_string(results.shard.index) + "/" +
-              std::to_string(results.shard.count) + " here, " +
-              std::to_string(earlier.shard.index) + "/" + std::to_string(earlier.shard.count) +
-              " there";
-  if (!differs.empty())
-    throw Error(
-        ErrorKind::invalid_argument,
-        options.out.string() + ": holds results of another command (" + differs + ")" + again);
-  const std::string command_line = results.provenance.command_line;
-  results = std::move(earlier);
-  results.provenance.command_line = command_line;
-  results.provenance.made_by.clear();
-  results.provenance.made_at.clear();
-}
-
 }  // namespace
 
 std::uint64_t snr_stream(double snr_db) {
@@ -399,7 +374,8 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
   results.used.assign(results.n_points(), 0);
   results.seconds.assign(n_cells * results.estimators.size(), 0.0);
   results.methods.assign(results.n_points() * results.estimators.size(), "");
-  resume(results, options);
+  if (auto earlier = earlier_part(results, options.out, options.force, &load_results))
+    results = std::move(*earlier);
 
   std::vector<std::shared_ptr<const ObservationOperator>> observations;
   std::vector<std::vector<std::shared_ptr<const Estimator>>> estimators;

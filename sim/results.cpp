@@ -15,6 +15,7 @@
 #include <chest/sim/statistics.hpp>
 #include <chest/text.hpp>
 
+#include "engine.hpp"
 #include "link_sums.hpp"
 
 namespace chest {
@@ -251,10 +252,10 @@ std::vector<Row> rows(const Results& results) {
   return all;
 }
 
-std::string difference(const Results& here, const Results& there) {
-  if (here.provenance.options == there.provenance.options) return {};
-  const auto flat = [](const Results& results) {
-    const auto json = nlohmann::ordered_json::parse(results.provenance.options, nullptr, false);
+std::string options_difference(const std::string& here, const std::string& there) {
+  if (here == there) return {};
+  const auto flat = [](const std::string& options) {
+    const auto json = nlohmann::ordered_json::parse(options, nullptr, false);
     return json.is_discarded() ? nlohmann::ordered_json::object() : json.flatten();
   };
   const nlohmann::ordered_json mine = flat(here), theirs = flat(there);
@@ -275,59 +276,74 @@ std::string difference(const Results& here, const Results& there) {
   return "the options are written differently";
 }
 
-Results merge(const std::vector<Results>& shards) {
-  if (shards.empty()) throw Error(ErrorKind::invalid_argument, "merge: no results were given");
-  Results merged = shards.front();
-  const arma::uword n_shards = merged.shard.count;
-  if (n_shards == 0 || n_shards > merged.n_blocks())
-    throw Error(ErrorKind::invalid_argument,
-                "merge: the first results are shard " + std::to_string(merged.shard.index) + "/" +
-                    std::to_string(n_shards) + " of " + std::to_string(merged.n_blocks()) +
-                    " blocks; their file is damaged");
-  std::vector<bool> seen(n_shards, false);
+std::string difference(const Results& here, const Results& there) {
+  return options_difference(here.provenance.options, there.provenance.options);
+}
+
+Error unfit_shard(const Shard& shard, const std::string& what) {
+  return Error(ErrorKind::invalid_argument, "merge: shard " + std::to_string(shard.index) + "/" +
+                                                std::to_string(shard.count) +
+                                                " does not fit the others in " + what +
+                                                ", though its options do; its file is damaged");
+}
+
+void check_shards(const std::vector<ShardFacts>& shards) {
+  if (shards.empty()) refuse("merge: no results were given");
+  const arma::uword n_shards = shards.front().shard.count;
   const auto name = [n_shards](arma::uword index) {
     return std::to_string(index) + "/" + std::to_string(n_shards);
   };
-  for (const Results& shard : shards) {
-    std::string differs = difference(merged, shard);
+  std::vector<bool> seen(n_shards, false);
+  for (const ShardFacts& shard : shards) {
+    std::string differs = options_difference(shards.front().options, shard.options);
     if (differs.empty() && shard.shard.count != n_shards)
       differs = "number of shards is " + std::to_string(n_shards) + " here, " +
                 std::to_string(shard.shard.count) + " there";
-    if (!differs.empty())
-      throw Error(ErrorKind::invalid_argument,
-                  "merge: the results are not of one command (" + differs + ")");
-    const auto unfit = [&](const std::string& what) {
-      return Error(ErrorKind::invalid_argument, "merge: shard " + name(shard.shard.index) +
-                                                    " does not fit the others in " + what +
-                                                    ", though its options do; its file is damaged");
-    };
-    if (const std::string what = why_unfit(shard, merged); !what.empty()) throw unfit(what);
+    if (!differs.empty()) refuse("merge: the results are not of one command (" + differs + ")");
+    if (!shard.unfit.empty()) throw unfit_shard(shard.shard, shard.unfit);
+    if (shard.shard.index == 0 || shard.shard.index > n_shards)
+      throw unfit_shard(shard.shard, "its number");
     if (seen[shard.shard.index - 1])
-      throw Error(ErrorKind::invalid_argument,
-                  "merge: shard " + name(shard.shard.index) + " is given twice");
-    if (!shard.finished())
-      throw Error(ErrorKind::invalid_argument, "merge: shard " + name(shard.shard.index) +
-                                                   " is not finished; run its command again");
-    if (shard.used != merged.used) throw unfit("the blocks of its points");
-    for (arma::uword i = 0; i < shard.n_points(); ++i)
-      for (arma::uword b = 0; b < shard.used[i]; ++b)
-        if (shard.in_shard(b) && !shard.done[i * shard.n_blocks() + b])
-          throw unfit("the blocks that are done");
+      refuse("merge: shard " + name(shard.shard.index) + " is given twice");
+    if (!shard.finished)
+      refuse("merge: shard " + name(shard.shard.index) + " is not finished; run its command again");
     seen[shard.shard.index - 1] = true;
   }
   std::vector<std::string> missing;
   for (arma::uword i = 1; i <= n_shards; ++i)
     if (!seen[i - 1]) missing.push_back(name(i));
   if (!missing.empty())
-    throw Error(ErrorKind::invalid_argument, "merge: shard " + enumerate(missing) +
-                                                 " is missing; give the results of all shards");
+    refuse("merge: shard " + enumerate(missing) + " is missing; give the results of all shards");
+}
+
+Results merge(const std::vector<Results>& shards) {
+  if (shards.empty()) refuse("merge: no results were given");
+  Results merged = shards.front();
+  if (merged.shard.count == 0 || merged.shard.count > merged.n_blocks())
+    throw Error(ErrorKind::invalid_argument,
+                "merge: the first results are shard " + std::to_string(merged.shard.index) + "/" +
+                    std::to_string(merged.shard.count) + " of " +
+                    std::to_string(merged.n_blocks()) + " blocks; their file is damaged");
+  std::vector<ShardFacts> facts;
+  for (const Results& shard : shards)
+    facts.push_back(
+        {shard.provenance.options, shard.shard, shard.finished(), why_unfit(shard, merged)});
+  check_shards(facts);
+  for (const Results& shard : shards) {
+    if (shard.used != merged.used) throw unfit_shard(shard.shard, "the blocks of its points");
+    for (arma::uword i = 0; i < shard.n_points(); ++i)
+      for (arma::uword b = 0; b < shard.used[i]; ++b)
+        if (shard.in_shard(b) && !shard.done[i * shard.n_blocks() + b])
+          throw unfit_shard(shard.shard, "the blocks that are done");
+  }
   const std::size_t n_block_sums = merged.n_series() * merged.n_sums;
   const std::size_t n_estimators = merged.estimators.size();
   merged.shard = {};
-  merged.seconds_total = merged.seconds_in_estimators = 0.0;
+  merged.seconds_total = merged.seconds_in_estimators = merged.seconds_in_decoders = 0.0;
   for (const Results& shard : shards) {
     merged.seconds_total += shard.seconds_total;
     merged.seconds_in_estimators += shard.seconds_in_estimators;
+    merged.seconds_in_decoders += shard.seconds_in_decoders;
     for (std::size_t cell = 0; cell < merged.done.size(); ++cell) {
       if (!shard.done[cell]) continue;
       merged.done[cell] = 1;

@@ -163,6 +163,8 @@ void save(const std::filesystem::path& file, const Results& results) {
                         results.seconds.data());
   archive.attribute("/timing", "seconds_total", results.seconds_total);
   archive.attribute("/timing", "seconds_in_estimators", results.seconds_in_estimators);
+  if (results.kind == ResultKind::coded_link)
+    archive.attribute("/timing", "seconds_in_decoders", results.seconds_in_decoders);
   archive.attribute("/timing", "share_outside_estimators", results.share_outside_estimators());
   archive.commit();
 }
@@ -297,6 +299,8 @@ Results load_results(const std::filesystem::path& file) {
   results.seconds_total = archive.number_attribute("/timing", "seconds_total").value_or(0.0);
   results.seconds_in_estimators =
       archive.number_attribute("/timing", "seconds_in_estimators").value_or(0.0);
+  results.seconds_in_decoders =
+      archive.number_attribute("/timing", "seconds_in_decoders").value_or(0.0);
   return results;
 }
 

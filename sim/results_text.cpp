@@ -5,10 +5,13 @@
 #include <set>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include <chest/metrics.hpp>
 #include <chest/sim/results.hpp>
 #include <chest/text.hpp>
 
+#include "engine.hpp"
 #include "results_columns.hpp"
 
 namespace chest {
@@ -60,7 +63,31 @@ std::string gap_text(const Results& results, const std::vector<Row>& all) {
   return text.empty() ? text : text + "\n";
 }
 
+/// Where the time of a coded link went; empty where it was measured on a device, by the wall clock.
+std::string link_time_text(const Results& results, const std::vector<Row>& all) {
+  const auto options = nlohmann::json::parse(results.provenance.options, nullptr, false);
+  const auto device = nlohmann::json::json_pointer("/inputs/device");
+  if (options.is_object() && options.value(device, "cpu") != "cpu") return {};
+  double n_slots = 0.0;
+  for (const Row& row : all) n_slots += double(row.n_samples);
+  if (!(results.seconds_total > 0.0) || n_slots == 0.0) return {};
+  return time_text(results.seconds_total, results.seconds_in_estimators,
+                   results.seconds_in_decoders, n_slots);
+}
+
 }  // namespace
+
+std::string time_text(double seconds, double in_estimators, double in_decoders, double n_slots) {
+  char line[160];
+  const double part = 100.0 / seconds;
+  std::snprintf(
+      line, sizeof line,
+      "\n%.2f ms of CPU time per slot: %.0f %% in estimators, %.0f %% in decoders, %.0f %% "
+      "elsewhere\n",
+      1e3 * seconds / n_slots, part * in_estimators, part * in_decoders,
+      part * (seconds - in_estimators - in_decoders));
+  return line;
+}
 
 double snr_at_bler(std::vector<std::pair<double, double>> curve, double bler) {
   std::sort(curve.begin(), curve.end());
@@ -207,7 +234,7 @@ std::string to_table(const Results& results) {
       i_row += per_point;
     }
   }
-  if (coded) text += gap_text(results, all);
+  if (coded) text += gap_text(results, all) + link_time_text(results, all);
   std::set<std::string> told;
   for (const Row& row : all)
     if (!row.fitted_on.empty() && told.insert(row.estimator).second)

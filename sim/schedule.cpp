@@ -48,9 +48,11 @@ bool Schedule::take(Unit& unit) {
 }
 
 void Schedule::put(const Unit& unit, const std::vector<double>& sums,
-                   const std::vector<double>& seconds, double seconds_total) {
+                   const std::vector<double>& seconds, double seconds_total,
+                   double seconds_in_decoders) {
   std::unique_lock lock(mutex_);
   results_.seconds_total += seconds_total;
+  results_.seconds_in_decoders += seconds_in_decoders;
   for (double each : seconds) results_.seconds_in_estimators += each;
   ++n_put_;
   const arma::uword at = unit.i_point * results_.n_blocks() + unit.i_block;

@@ -36,7 +36,7 @@ class Schedule {
   /// Takes over the sums of a block, and writes the results when it is time. Others take and put
   /// meanwhile: what is written is a copy.
   void put(const Unit& unit, const std::vector<double>& sums, const std::vector<double>& seconds,
-           double seconds_total);
+           double seconds_total, double seconds_in_decoders = 0.0);
   /// Ends the run for all workers.
   void end();
   /// Writes what is done; after the last worker ended.

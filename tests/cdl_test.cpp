@@ -57,16 +57,54 @@ TEST(Cdl, MeasuredCovarianceIsTheClosedForm) {
 }
 
 TEST(Cdl, SlotsContinueAndSamplesDependOnSeedAndNumberAlone) {
-  CdlOptions options = small_cdl("B", {1, 2, 1, true}, {1, 1, 1, false});
-  options.grid = ofdm_grid(2, 28, 60e3);
-  const arma::cx_mat two_slots = test::draw_grids(*make_cdl(options), 4, 3, 1);
-  options.grid = ofdm_grid(2, 14, 60e3);
-  options.n_slots = 2;
-  const auto generator = make_cdl(options);
-  const arma::cx_mat slots = test::draw_grids(*generator, 4, 6, 2);
-  EXPECT_LT(max_difference(arma::vectorise(slots), two_slots), 1e-13);
-  EXPECT_EQ(max_difference(test::draw_grids(*generator, 4, 7, 1), slots.col(1)), 0.0);
-  EXPECT_GT(max_difference(test::draw_grids(*generator, 5, 7, 1), slots.col(1)), 0.1);
+  for (const bool any_direction : {false, true}) {
+    CdlOptions options = small_cdl("B", {1, 2, 1, true}, {1, 1, 1, false});
+    options.any_direction = any_direction;
+    options.grid = ofdm_grid(2, 28, 60e3);
+    const arma::cx_mat two_slots = test::draw_grids(*make_cdl(options), 4, 3, 1);
+    options.grid = ofdm_grid(2, 14, 60e3);
+    options.n_slots = 2;
+    const auto generator = make_cdl(options);
+    const arma::cx_mat slots = test::draw_grids(*generator, 4, 6, 2);
+    EXPECT_LT(max_difference(arma::vectorise(slots), two_slots), 1e-13);
+    EXPECT_EQ(max_difference(test::draw_grids(*generator, 4, 7, 1), slots.col(1)), 0.0);
+    EXPECT_GT(max_difference(test::draw_grids(*generator, 5, 7, 1), slots.col(1)), 0.1);
+  }
+}
+
+TEST(Cdl, TerminalsMoveAwayOrInDirectionsThatAreDrawn) {
+  // The line of sight alone, cluster 0 of D, whose rays arrive at zenith 81.5 degrees.
+  CdlOptions options = small_cdl("D", {1, 1, 1, false}, {1, 1, 1, false});
+  const double t = arma::vec(symbol_times(60e3, 0, 2))(1), zenith = arma::datum::pi * 81.5 / 180.0;
+  const double turn = 2.0 * arma::datum::pi * options.doppler_hz * t;
+  const auto turns = [&](arma::uword n) {
+    arma::cx_vec out(n);
+    const ChannelBlock block = make_cdl(options)->generate(1, 0, n);
+    for (arma::uword k = 0; k < n; ++k) {
+      const arma::cx_cube& gains = block.paths[k].gains;
+      out(k) = gains(0, 0, 1) / gains(0, 0, 0);
+    }
+    return out;
+  };
+  for (const std::complex<double> value : turns(5))
+    EXPECT_LT(std::abs(value - std::polar(1.0, -turn * std::sin(zenith))), 1e-12);
+
+  options.any_direction = true;
+  EXPECT_FALSE(make_cdl(options)->grid_covariance());
+  // E exp(j turn r.v) over azimuths and zeniths of v, by the midpoint rule.
+  double expected = 0.0;
+  constexpr int n = 400;
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) {
+      const double theta = arma::datum::pi * (i + 0.5) / n;
+      const double phi = 2.0 * arma::datum::pi * (j + 0.5) / n;
+      expected += std::cos(turn * (-std::sin(zenith) * std::sin(theta) * std::cos(phi) +
+                                   std::cos(zenith) * std::cos(theta))) /
+                  double(n * n);
+    }
+  const arma::cx_vec drawn = turns(4000);
+  EXPECT_TRUE(mean_is(arma::real(drawn), expected, 1e-6));
+  EXPECT_TRUE(mean_is(arma::imag(drawn), 0.0, 1e-6));  // as many come as go
 }
 
 TEST(Cdl, OptionsThatDoNotFitAreExplained) {

@@ -176,6 +176,10 @@ TEST(CodedLink, FilesShardsAndInterruptionsKeepTheNumbers) {
   }
   const Results merged = merge(shards);
   EXPECT_EQ(merged.sums, whole.sums);
+  EXPECT_GT(shards[0].seconds_in_decoders, 0.0);
+  EXPECT_LT(merged.seconds_in_estimators + merged.seconds_in_decoders, merged.seconds_total);
+  EXPECT_DOUBLE_EQ(merged.seconds_in_decoders,
+                   shards[0].seconds_in_decoders + shards[1].seconds_in_decoders);
   const std::vector<Row> mine = rows(merged), theirs = rows(whole);
   for (std::size_t i = 0; i < mine.size(); ++i) {
     EXPECT_EQ(mine[i].bler, theirs[i].bler);
@@ -211,6 +215,7 @@ TEST(CodedLink, TableSaysWhatOfTheGapIsClosed) {
   EXPECT_EQ(table.rfind("BLER after the last transmission", 0), 0u) << table;
   EXPECT_NE(table.find("\nls: BLER 0.1 at "), std::string::npos) << table;
   EXPECT_NE(table.find("\nperfect: BLER 0.1 at "), std::string::npos) << table;
+  EXPECT_NE(table.find(" ms of CPU time per slot: "), std::string::npos) << table;
   EXPECT_NE(
       csv.find(",n_samples,modulation,bler,bler_ci95_low,bler_ci95_high,bler_first,throughput,"
                "throughput_ci95_low,throughput_ci95_high,ber,coded_ber,transmissions,iterations,"

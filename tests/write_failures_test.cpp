@@ -143,6 +143,9 @@ TEST_F(WriteFailures, OfResultsAreClean) {
   fails_cleanly(of("link"), "link.h5");
   fails_cleanly(of("sweep"), "sweep.csv", "--csv");
   fails_cleanly(of("sweep"), "sweep.gp", "--plot");
+  fails_cleanly(
+      {"conformance", "--cells", "5MHz-15kHz-A3-1x2", "--estimators", "perfect", "--slots", "8"},
+      "cells.csv", "--csv");
   Words shard = of("sweep");
   shard.insert(shard.end(), {"--out", at("s.h5")});
   run(shard);

@@ -23,7 +23,7 @@ struct Provenance {
   std::string made_at;  ///< UTC, ISO 8601; filled by write_provenance when empty
 };
 
-/// Marks the file as ours: attributes `format` ("chest-channels", "chest-model", "chest-results"),
+/// Marks the file as ours: attributes `format` ("chest-channels", "chest-model", "chest-results" ...),
 /// `format_version`, and the provenance.
 void write_provenance(ArchiveWriter& archive, const std::string& format, int format_version,
                       const Provenance& provenance);

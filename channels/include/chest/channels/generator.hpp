@@ -182,7 +182,9 @@ AntennaPanel parse_panel(const std::string& text, const AntennaPanel& defaults);
 struct CdlOptions {
   std::string profile = "C";       ///< A, B, C, D, E; D and E have a line of sight
   double delay_spread_s = 100e-9;  ///< rms
-  double doppler_hz = 0.0;         ///< speed over wavelength, straight away from the base station
+  double doppler_hz = 0.0;         ///< speed over wavelength
+  /// Every channel moves in a direction of its own, azimuth and zenith uniform; else straight away from the base station.
+  bool any_direction = false;
   AntennaPanel rx{1, 16, 1, true}, tx;
   GridAxes grid;            ///< ofdm_grid()
   arma::uword n_slots = 1;  ///< consecutive samples that continue one channel in time
@@ -191,7 +193,8 @@ struct CdlOptions {
 /// Every cluster is 20 rays of fixed angles, whose coupling and initial phases are drawn for each
 /// channel; the panels face each other. Angles are those of the tables. Scaled to power 1 per entry on
 /// average. The covariance, over couplings and phases, is a sum over clusters and polarisations; it is
-/// not given for a line of sight between two panels of two polarisations, which share its phase.
+/// not given for a line of sight between two panels of two polarisations, which share its phase, nor where directions of
+/// movement are drawn.
 /// Source: [3GPP38901, 7.7.1 and 7.5, steps 7 to 11]
 std::unique_ptr<ChannelGenerator> make_cdl(const CdlOptions& options);
 

@@ -73,6 +73,7 @@ struct Results {
   std::vector<double> seconds;         ///< in each estimator, [n_points, n_blocks, n_estimators]
   double seconds_total = 0.0;          ///< of all workers, by the clock of `seconds`
   double seconds_in_estimators = 0.0;  ///< part of it spent inside the estimators
+  double seconds_in_decoders = 0.0;    ///< CPU time in the decoders of a coded link
 
   arma::uword n_points() const { return pilots.size() * snr_db.size(); }
   arma::uword n_blocks() const { return block == 0 ? 0 : (end - first + block - 1) / block; }
@@ -140,7 +141,7 @@ std::vector<Row> rows(const Results& results);
 std::string to_csv(const Results& results);
 /// The finished points for people: one block per choice of pilots (and modulation), a line per SNR,
 /// a column per estimator; NMSE in dB, the BER of a link run, or the BLER of a coded one with what each estimator closes of
-/// the gap from ls to perfect.
+/// the gap from ls to perfect, and where the time went.
 std::string to_table(const Results& results);
 
 /// Where a curve of (SNR in dB, BLER) first falls to a BLER, its logarithm on lines between the points; NaN if it does not,
