@@ -263,7 +263,7 @@ int generate(const Args& args, Context& context) {
     if (!file.grid_covariance)
       warn("genie will not work on " + options.out + ": " +
            (options.kind == "tdl" ? "channels of several kinds have no covariance in common"
-            : options.direction == "any"
+            : options.direction == "any" && dopplers_of(options).front() > 0.0
                 ? "directions of movement that are drawn have no covariance in closed form"
                 : "the line of sight between two panels of two polarisations has "
                   "no covariance in closed form"));

@@ -70,7 +70,12 @@ std::string link_time_text(const Results& results, const std::vector<Row>& all) 
   if (options.is_object() && options.value(device, "cpu") != "cpu") return {};
   double n_slots = 0.0;
   for (const Row& row : all) n_slots += double(row.n_samples);
-  if (!(results.seconds_total > 0.0) || n_slots == 0.0) return {};
+  // Files of before the decoders were timed, and what blocks took that a point did not need.
+  if (!(results.seconds_in_decoders > 0.0) || n_slots == 0.0) return {};
+  const auto count = [](const auto& blocks) {
+    return static_cast<double>(std::count(blocks.begin(), blocks.end(), 1u));
+  };
+  n_slots *= count(results.done) / count(results.used);
   return time_text(results.seconds_total, results.seconds_in_estimators,
                    results.seconds_in_decoders, n_slots);
 }

@@ -183,8 +183,10 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
   for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
   const PilotRaster raster = raster_of(planes->port(0).subcarriers);
   // A choice between the network and linear MMSE is for who leaves it to the model.
-  const bool may_choose = found.chooses_linear && !inner_spec.has("steps") &&
-                          !inner_spec.has("published") && !inner_spec.has("prior");
+  bool may_choose = found.chooses_linear;
+  for (const char* option : {"steps", "spins", "published", "scheduler", "probes", "prior"}) {
+    may_choose = may_choose && !inner_spec.has(option);
+  }
   if (!may_choose) known.linear_ratio.reset();
   if (may_choose && known.plane_step > 0 && !serves(known, raster, ratio)) {
     if (known.r_t.n_elem == 1) known.r_t.ones(context.grid.n_symbols);

@@ -41,6 +41,7 @@ class Dmse final : public Estimator {
     if (as_calibrated() && !calibrated.is_empty() && A_->pilots()) most = calibrated.max();
     ramps_.resize(most);
     for (arma::uword n = 2; n <= most; ++n) {
+      if (as_calibrated() ? !arma::any(calibrated == n) : n < most) continue;
       const arma::uword n_tx = A_->pilots()->n_rows;
       ramps_[n - 1] = phase_ramps(A_->n_h() / n_tx, n_tx, n, options.turns_rx);
     }

@@ -553,7 +553,8 @@ class PlannedDmse final : public PlannedEstimator {
     const arma::uword most = calibration_.n_spins.is_empty() ? 1 : calibration_.n_spins.max();
     ramps_.resize(most);
     for (arma::uword n = 2; n <= most; ++n) {
-      const arma::cx_mat g = phase_ramps(model.n_rx, model.n_tx, n);
+      if (!arma::any(calibration_.n_spins == n)) continue;
+      const arma::cx_mat g = phase_ramps(model.n_rx, model.n_tx, n, model.grid.rx_panel.is_line());
       for (arma::uword k = 0; k < n; ++k) ramps_[n - 1].push_back(as_plane(g.col(k)));
     }
   }
@@ -565,7 +566,7 @@ class PlannedDmse final : public PlannedEstimator {
     work->y = Pair(decorrelation_.y_plane());
     work->z = Pair(decorrelation_.h_plane());
     work->network = network_.make_workspace();
-    if (ramps_.size() > 1) work->mean = Pair(work->network.z_re.size());
+    if (ramps_.size() > 1) work->mean = Pair(network_.transform().plane());
     for (std::size_t i = 0; i < most_steps_; ++i) work->levels.push_back(network_.make_level());
     return work;
   }
@@ -627,8 +628,8 @@ class PlannedDmse final : public PlannedEstimator {
       spread = add_to_mean(z, k, spread, work.mean);
     }
     if (n_spins > 1) {
-      std::copy_n(work.mean.re.data(), network.z_re.size(), z.re);
-      std::copy_n(work.mean.im.data(), network.z_im.size(), z.im);
+      std::copy_n(work.mean.re.data(), work.mean.re.size(), z.re);
+      std::copy_n(work.mean.im.data(), work.mean.im.size(), z.im);
     }
     if (network_.predicts_error()) {
       const double chains =
@@ -649,8 +650,7 @@ class PlannedDmse final : public PlannedEstimator {
 
   /// A column [n_rx n_tx] as the planes of the network hold it; what pads them is 0.
   Pair as_plane(const arma::cx_vec& g) const {
-    inference::Workspace workspace = network_.make_workspace();
-    Pair out(workspace.z_re.size());
+    Pair out(network_.transform().plane());
     const std::size_t width = network_.transform().width();
     for (std::size_t t = 0; t < n_tx(); ++t) {
       for (std::size_t r = 0; r < n_rx(); ++r) {

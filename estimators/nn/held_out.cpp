@@ -355,7 +355,9 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
   for (arma::uword i = 0; i < n_snr; ++i) levels(i) = from_db(-calibration.snr_db(i));
   levels = arma::join_cols(levels, model.errors.sigma2);
   const arma::uword n_levels = levels.n_elem;
-  arma::cube sums(2 * most_steps + 2, n_levels, n_blocks, arma::fill::zeros);
+  constexpr arma::uword before = most_steps, predicted = before + 1, spreads = predicted + 1,
+                        spread_before = spreads + most_steps;
+  arma::cube sums(spread_before + 1, n_levels, n_blocks, arma::fill::zeros);
   arma::mat counts(n_levels, n_blocks, arma::fill::zeros);
   parallel_for(n_levels * n_blocks, n_threads, [&](std::size_t item) {
     const arma::uword l = item / n_blocks, b = item % n_blocks, first = b * block_size;
@@ -376,12 +378,13 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
       DenoiserError error;
       const arma::vec spread =
           run_spun(adapted, chain.steps, ramps, z, n_steps == 1 ? &error : nullptr);
-      sums(most_steps + 1 + n_steps, l, b) = arma::accu(spread);
+      sums(spreads + n_steps - 1, l, b) = arma::accu(spread);
       sums(n_steps - 1, l, b) = arma::accu(squared_errors(z, pair.target)) - offset;
-      if (n_steps == 1) sums(most_steps + 1, l, b) = arma::accu(error.mse);
+      if (n_steps == 1) sums(predicted, l, b) = arma::accu(error.mse);
     }
-    sums(most_steps, l, b) =
-        arma::accu(squared_errors(original.denoise(pair.x, levels(l)), pair.target)) - offset;
+    arma::cx_mat z = pair.x;
+    sums(spread_before, l, b) = arma::accu(run_spun(original, {{levels(l), 0.0}}, ramps, z));
+    sums(before, l, b) = arma::accu(squared_errors(z, pair.target)) - offset;
     counts(l, b) = n_h * static_cast<double>(which.n_elem);
   });
   const arma::vec count = arma::sum(counts, 1);
@@ -391,22 +394,22 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
   for (arma::uword l = 0; l < n_levels; ++l) {
     means.col(l) /= std::max(count(l), 1.0);
     known[l] = count(l) > 0.0 &&
-               means.col(l).head(most_steps + 1).subvec(0, l < n_snr ? most_steps - 1 : 0).min() >
+               means.col(l).subvec(0, l < n_snr ? most_steps - 1 : 0).min() >
                    least_part * std::min(levels(l), channels.power()) &&
-               means(most_steps, l) > 0.0;
+               means(before, l) > 0.0;
   }
 
   // How much worse the network before is here than where it was calibrated, at the lowest known level.
   const auto growth_at = [&](arma::uword l, double there) {
-    return std::max(1.0, means(most_steps, l) / there);
+    return std::max(1.0, means(before, l) / there);
   };
   bool any = false;
   double growth = 1.0, ratio_growth = 1.0;
   for (arma::uword i = n_snr; i-- > 0;) {
     if (!known[i]) continue;
     growth = growth_at(i, calibration.mse(i));
-    if (!calibration.mse_ratio.is_empty() && means(most_steps + 1, i) > 0.0) {
-      const double ratio = means(most_steps, i) / means(most_steps + 1, i);
+    if (!calibration.mse_ratio.is_empty() && means(predicted, i) > 0.0) {
+      const double ratio = (means(before, i) + means(spread_before, i)) / means(predicted, i);
       ratio_growth = std::max(1.0, ratio / calibration.mse_ratio(i));
     }
     break;
@@ -423,8 +426,8 @@ bool recalibrate(NetworkModel& model, const Denoiser& adapted, const Denoiser& o
     calibration.mse(i) = errors(calibration.n_steps(i) - 1);
     if (!calibration.mse_ratio.is_empty()) {
       calibration.mse_ratio(i) =
-          (calibration.mse(i) + means(most_steps + 1 + calibration.n_steps(i), i)) /
-          means(most_steps + 1, i);
+          (calibration.mse(i) + means(spreads + calibration.n_steps(i) - 1, i)) /
+          means(predicted, i);
     }
   }
   // The errors of one call: sizes are known, their shapes over angles and antennas stay.

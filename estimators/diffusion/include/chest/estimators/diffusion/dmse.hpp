@@ -35,7 +35,8 @@ struct DmseOptions {
   /// of [Fesl2024a].
   double sigma2_end = 1e-4;
   Calibration calibration;
-  /// Chains that are averaged, see run_spun(); 0: as calibrated with ReverseRule::calibrated, otherwise 1.
+  /// Chains that are averaged, see run_spun(); 0: as calibrated with ReverseRule::calibrated, otherwise 1. The mean error
+  /// of a calibration, for a denoiser that predicts none, is that of the chains that it chose.
   arma::uword n_spins = 0;
   bool turns_rx = true;  ///< of phase_ramps()
   /// Random directions for the predicted error of a denoiser that does not predict it
