@@ -333,6 +333,32 @@ TEST_F(CInterface, ComputesInThePrecisionThatIsAskedFor) {
   EXPECT_THROW(chest_c::Model(file("dmse.h5"), &options), chest_c::Error);
 }
 
+TEST_F(CInterface, CallsTheNetworkOnceWhereThatIsAskedFor) {
+  NetworkModel calibrated = network();
+  calibrated.calibration = {
+      arma::vec{0.0, 10.0}, arma::uvec{3, 2}, arma::vec{0.5, 0.1}, {}, {2, 2}};
+  save(file("often.h5"), calibrated);
+  calibrated.calibration.n_steps = {1, 1};
+  calibrated.calibration.n_spins.reset();
+  save(file("once.h5"), calibrated);
+  chest_options options{};
+  options.struct_size = sizeof options;
+  options.flags = CHEST_ONE_CALL;
+  const auto estimate = [&](const char* name, const chest_options* with, std::uint32_t calls) {
+    const chest_c::Model model(file(name), with);
+    EXPECT_EQ(model.info().steps, calls == 1 ? 1u : 6u);  // the most of any SNR
+    chest_c::Session s(model);
+    Values h(y_.size());
+    s.estimate(y_.data(), n, 0.1F, h.data());
+    EXPECT_EQ(s.stats().last_steps, calls);
+    EXPECT_EQ(s.stats().allocates, 0U);
+    return h;
+  };
+  const Values often = estimate("often.h5", nullptr, 4), once = estimate("once.h5", nullptr, 1);
+  EXPECT_EQ(estimate("often.h5", &options, 1), once);
+  EXPECT_NE(often, once);
+}
+
 // Views in any order of strides; what is sent by name and as an array; the estimator of the catalog.
 TEST_F(CInterface, EstimatesGridsAsTheLibraryDoes) {
   constexpr std::int64_t n_r = 2, n_t = 2, n_f = 24, n_s = 3, n_items = 3;

@@ -115,6 +115,7 @@ class Loaded {
   std::shared_ptr<chest::ModelStore> store;
   std::shared_ptr<const chest::NetworkModel> network;
   chest::NetworkPrecision precision = chest::NetworkPrecision::float32;  ///< of the network
+  bool one_call = false;
   std::optional<chest::GaussianMixture> mixture;
 
   /// For these pilots; sessions with the same share it.
@@ -190,7 +191,8 @@ std::string split_size(const std::string& path, arma::uword& n_rx, arma::uword& 
   return path.substr(0, colon);
 }
 
-std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOptions& run) {
+std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOptions& run,
+                             bool one_call) {
   if (name.rfind("ls:", 0) == 0) return load_ls(name);
   arma::uword n_rx = 0, n_tx = 0;
   const std::string path = split_size(name, n_rx, n_tx);
@@ -210,8 +212,11 @@ std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOpt
   loaded->n_tx = info.n_tx;
   loaded->is_grid = info.grid != nullptr;
   if (info.kind == "dmse") {
-    loaded->network = std::make_shared<const chest::NetworkModel>(
-        chest::for_array(chest::load_network_model(path), info.n_rx, info.n_tx));
+    chest::NetworkModel network =
+        chest::for_array(chest::load_network_model(path), info.n_rx, info.n_tx);
+    if (one_call) network.calibration = network.calibration.of_one_call();
+    loaded->one_call = one_call;
+    loaded->network = std::make_shared<const chest::NetworkModel>(std::move(network));
     loaded->precision = chest::choose_precision(*loaded->network, run).precision;
     // Refused here what a session could not run.
     if (loaded->precision == chest::NetworkPrecision::int8) {
@@ -578,8 +583,8 @@ chest_status check_options(const chest_options* options) {
         options->threads);
     return CHEST_E_ARG;
   }
-  if (options->flags &
-      ~static_cast<std::uint32_t>(CHEST_DETERMINISTIC | CHEST_POWER_SCALE | precision_flags)) {
+  if (options->flags & ~static_cast<std::uint32_t>(CHEST_DETERMINISTIC | CHEST_POWER_SCALE |
+                                                   CHEST_ONE_CALL | precision_flags)) {
     say(last_error, "options: flags are %#x; expected those of chest.h", options->flags);
     return CHEST_E_ARG;
   }
@@ -653,7 +658,7 @@ chest_status chest_model_open(const char* path, const chest_options* options, ch
   if (const chest_status status = check_options(options); status != CHEST_OK) return status;
   return guarded(last_error, [&] {
     auto made = std::make_unique<chest_model>();
-    made->loaded = load(path, run_options(options));
+    made->loaded = load(path, run_options(options), options && (options->flags & CHEST_ONE_CALL));
     log(options, 2,
         std::string(path) + ": " + made->loaded->kind + " for channels " +
             std::to_string(made->loaded->n_rx) + "x" + std::to_string(made->loaded->n_tx));
@@ -826,6 +831,7 @@ chest_status chest_session_grid(chest_session* session, const chest_grid* grid,
     }
     chest::NamedOptions spec = chest::parse_named_options(loaded.kind);
     if (loaded.network) spec.options["precision"] = chest::to_string(loaded.precision);
+    if (loaded.one_call) spec.options["steps"] = "1";
     auto models = loaded.store ? loaded.store : std::make_shared<chest::ModelStore>();
     session->grid = std::make_unique<chest_c_grid::GridSession>(spec, models, *grid, sent);
     session->stats.allocates = 1;

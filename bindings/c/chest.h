@@ -80,7 +80,10 @@ enum {
    * 0.02 dB as `chest calibrate` measured, where the processor is faster with it, else float32. */
   CHEST_FLOAT32 = 4,
   CHEST_BFLOAT16 = 8,
-  CHEST_INT8 = 16
+  CHEST_INT8 = 16,
+  /* Of chest_model_open(): a network is called once per estimate with pilots that decorrelate, not as often as its
+   * calibration chose: the least time, up to some tenths of a dB worse. */
+  CHEST_ONE_CALL = 32
 };
 
 /* NULL or all zero: on the processor, by the calling thread, batches of any size. */

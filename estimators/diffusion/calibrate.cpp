@@ -169,6 +169,13 @@ arma::uword Calibration::spins_at(double sigma2) const {
   return n_spins.is_empty() ? 1 : n_spins(nearest(snr_db, sigma2));
 }
 
+Calibration Calibration::of_one_call() const {
+  Calibration out = *this;
+  out.n_steps.ones();
+  out.n_spins.reset();
+  return out;
+}
+
 double Calibration::mse_at(double sigma2) const {
   return empty() ? -1.0 : Between(snr_db, -to_db(sigma2)).of(mse);
 }

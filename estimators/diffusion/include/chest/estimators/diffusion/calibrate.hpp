@@ -30,6 +30,8 @@ struct Calibration {
   arma::uword steps_at(double sigma2, arma::uword otherwise) const;
   /// n_spins of the nearest calibrated SNR.
   arma::uword spins_at(double sigma2) const;
+  /// One call at every level; the errors stay, and are those of more calls.
+  Calibration of_one_call() const;
   /// mse at a level, log-log interpolated, clamped at the ends; negative when not calibrated.
   double mse_at(double sigma2) const;
   /// mse_ratio at a level, in the same way; 1 when it is not known.
