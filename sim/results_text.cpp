@@ -70,12 +70,18 @@ std::string link_time_text(const Results& results, const std::vector<Row>& all) 
   if (options.is_object() && options.value(device, "cpu") != "cpu") return {};
   double n_slots = 0.0;
   for (const Row& row : all) n_slots += double(row.n_samples);
-  // Files of before the decoders were timed, and what blocks took that a point did not need.
+  // Files of before the decoders were timed say nothing of them.
   if (!(results.seconds_in_decoders > 0.0) || n_slots == 0.0) return {};
-  const auto count = [](const auto& blocks) {
-    return static_cast<double>(std::count(blocks.begin(), blocks.end(), 1u));
-  };
-  n_slots *= count(results.done) / count(results.used);
+  // The time is of all blocks that are done, the rows are of those that their points used.
+  double n_done = 0.0, n_used = 0.0;
+  for (arma::uword i = 0; i < results.n_points(); ++i) {
+    for (arma::uword b = 0; b < results.n_blocks(); ++b) {
+      if (!results.done[i * results.n_blocks() + b]) continue;
+      ++n_done;
+      if (b < results.used[i]) ++n_used;
+    }
+  }
+  n_slots *= n_done / n_used;
   return time_text(results.seconds_total, results.seconds_in_estimators,
                    results.seconds_in_decoders, n_slots);
 }

@@ -215,7 +215,22 @@ TEST(CodedLink, TableSaysWhatOfTheGapIsClosed) {
   EXPECT_EQ(table.rfind("BLER after the last transmission", 0), 0u) << table;
   EXPECT_NE(table.find("\nls: BLER 0.1 at "), std::string::npos) << table;
   EXPECT_NE(table.find("\nperfect: BLER 0.1 at "), std::string::npos) << table;
-  EXPECT_NE(table.find(" ms of CPU time per slot: "), std::string::npos) << table;
+  // CPU time of all blocks over the slots of all rows; also where half of the blocks of a point were not used.
+  const auto ms_of = [](const Results& of) {
+    const std::string text = to_table(of);
+    const std::size_t end = text.find(" ms of CPU time per slot: ");
+    if (end == std::string::npos) return 0.0;
+    const std::size_t begin = text.rfind('\n', end) + 1;
+    return to_number(text.substr(begin, end - begin), "time");
+  };
+  double n_slots = 0.0;
+  for (const Row& row : rows(results)) n_slots += static_cast<double>(row.n_samples);
+  const double ms = 1e3 * results.seconds_total / n_slots;
+  ASSERT_GT(results.n_blocks(), 1u);
+  Results partly = results;
+  partly.used[0] = static_cast<std::uint32_t>(results.n_blocks() / 2);
+  EXPECT_NEAR(ms_of(results), ms, 0.0051);
+  EXPECT_NEAR(ms_of(partly), ms, 0.05 * ms + 0.0051);
   EXPECT_NE(
       csv.find(",n_samples,modulation,bler,bler_ci95_low,bler_ci95_high,bler_first,throughput,"
                "throughput_ci95_low,throughput_ci95_high,ber,coded_ber,transmissions,iterations,"
