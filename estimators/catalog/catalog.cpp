@@ -7,6 +7,7 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/grid/grid_lmmse.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/text.hpp>
@@ -183,9 +184,9 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
   for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
   const PilotRaster raster = raster_of(planes->port(0).subcarriers);
   // A choice between the network and linear MMSE is for who leaves it to the model.
-  bool may_choose = found.chooses_linear;
-  for (const char* option : {"steps", "spins", "published", "scheduler", "probes", "prior"}) {
-    may_choose = may_choose && !inner_spec.has(option);
+  bool may_choose = found.chooses_linear && !inner_spec.has("prior");
+  for (const OptionInfo& option : dmse_options.describe()) {
+    may_choose = may_choose && !inner_spec.has(option.name);
   }
   if (!may_choose) known.linear_ratio.reset();
   if (may_choose && known.plane_step > 0 && !serves(known, raster, ratio)) {

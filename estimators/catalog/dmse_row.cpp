@@ -37,9 +37,9 @@ constexpr auto few_pilots_options = options_of<FewPilotsOptions>(
 /// The estimator of a network that was fitted for its pilots.
 std::unique_ptr<Estimator> make_few_pilots_from(const Maker& maker, const PriorInUse& prior) {
   const NamedOptions& spec = maker.spec();
-  for (const char* option : {"steps", "spins", "published", "scheduler", "probes"}) {
-    if (spec.has(option)) {
-      refuse(spec.text + ": " + option +
+  for (const OptionInfo& option : dmse_options.describe()) {
+    if (spec.has(option.name)) {
+      refuse(spec.text + ": " + option.name +
              " has no effect here, a network that was fitted for its pilots makes one call");
     }
   }
@@ -59,8 +59,8 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
   // What can be wrong without a model is said before one is loaded.
   DmseOptions options = maker.options(dmse_options);
   const PriorKind kind = maker.options(prior_options).kind;
-  for (const char* option : {"steps", "spins", "published", "scheduler", "probes"}) {
-    if (spec.has(option)) decorrelation_gain("dmse:" + std::string(option), &A);
+  for (const OptionInfo& option : dmse_options.describe()) {
+    if (spec.has(option.name)) decorrelation_gain("dmse:" + option.name, &A);
   }
   if (spec.has("published") + spec.has("steps") + spec.has("scheduler") > 1) {
     refuse(spec.text + ": published, steps and scheduler exclude each other");

@@ -121,7 +121,7 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
 
   const double entries = static_cast<double>(n * validation.n_h());
   const arma::mat total = arma::mat(arma::sum(errors, 2)) / entries;
-  const arma::mat apart = arma::mat(arma::sum(of_chains, 2)) / entries;
+  const arma::mat chains = arma::mat(arma::sum(of_chains, 2)) / entries;
   const arma::mat said = arma::mat(arma::sum(predicted, 2)) / entries;
   if (!total.is_finite()) {
     throw Error(ErrorKind::numeric, "calibrate: the error is not finite; the denoiser is unusable");
@@ -134,7 +134,7 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
     calibration.n_steps(i_snr) = all[c].n_steps;
     if (choices.max_spins > 1) calibration.n_spins(i_snr) = all[c].n_spins;
     calibration.mse(i_snr) = total(c, i_snr);
-    if (predicts) calibration.mse_ratio(i_snr) = apart(c, i_snr) / said(c, i_snr);
+    if (predicts) calibration.mse_ratio(i_snr) = chains(c, i_snr) / said(c, i_snr);
   }
   if (!calibration.mse_ratio.is_finite()) {
     throw Error(ErrorKind::numeric, "calibrate: the predicted error is not finite");
