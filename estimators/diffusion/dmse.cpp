@@ -163,8 +163,9 @@ std::string DmseOptions::why_invalid() const {
     }
     if (!calibration.n_spins.is_empty() &&
         (calibration.n_spins.n_elem != calibration.snr_db.n_elem ||
-         calibration.n_spins.min() == 0 || calibration.n_spins.max() > 16)) {
-      return "calibration has no number of chains from 1 to 16 for each SNR";
+         calibration.n_spins.min() == 0 || calibration.n_spins.max() > most_spins)) {
+      return "calibration has no number of chains from 1 to " + std::to_string(most_spins) +
+             " for each SNR";
     }
     if (calibration.n_steps.min() == 0) return "calibration has a step count of 0, it must be >= 1";
     if (!(calibration.mse.min() > 0.0) || !calibration.mse.is_finite()) {

@@ -174,8 +174,8 @@ Calibration read_calibration(const ArchiveReader& archive, const std::string& gr
       (ratio.is_empty() || (ratio.n_elem == n && ratio.is_finite() && arma::all(ratio > 0.0))) &&
       n_steps.n_elem == n && calibration.mse.n_elem == n && calibration.snr_db.is_finite() &&
       calibration.snr_db.is_sorted() && arma::all(n_steps >= 1.0) &&
-      (n_spins.is_empty() ||
-       (n_spins.n_elem == n && arma::all(n_spins >= 1.0) && arma::all(n_spins <= 16.0))) &&
+      (n_spins.is_empty() || (n_spins.n_elem == n && arma::all(n_spins >= 1.0) &&
+                              arma::all(n_spins <= double(most_spins)))) &&
       arma::all(n_steps <= 10'000.0) && calibration.mse.is_finite() &&
       arma::all(calibration.mse > 0.0);
   if (!fits) {

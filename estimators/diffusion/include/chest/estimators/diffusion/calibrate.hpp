@@ -11,12 +11,14 @@
 namespace chest {
 inline namespace v0 {
 
+/// Most chains that are averaged.
+inline constexpr arma::uword most_spins = 16;
+
 /// Number of calls and predicted error per noise level, from validation channels.
 struct Calibration {
-  arma::vec snr_db;  ///< effective SNR, ascending; empty when not calibrated
-  arma::uvec
-      n_steps;    ///< of a chain; with n_spins the fewest calls within 0.03 dB of the best choice
-  arma::vec mse;  ///< E||h_hat - h||^2 seen there, per n_h
+  arma::vec snr_db;    ///< effective SNR, ascending; empty when not calibrated
+  arma::uvec n_steps;  ///< calls of a chain; with n_spins the fewest within 0.03 dB of the best
+  arma::vec mse;       ///< E||h_hat - h||^2 seen there, per n_h
   /// The mean error of a chain (before the spread of several is taken off) over the mean of what the denoiser predicted;
   /// empty for one that does not.
   arma::vec mse_ratio = {};

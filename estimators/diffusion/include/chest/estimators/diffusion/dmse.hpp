@@ -56,7 +56,7 @@ inline constexpr auto dmse_options = options_of<DmseOptions>(
            "calls on the log-SNR grid; 1 is Tweedie's formula")
         .also([](DmseOptions& o) { o.rule = ReverseRule::fixed_steps; })
         .default_is("as calibrated"),
-    option("spins", &DmseOptions::n_spins, within(0, 16),
+    option("spins", &DmseOptions::n_spins, within(0, most_spins),
            "so many estimates, of the channel turned by fractions of an angle (or delay), are "
            "averaged")
         .default_is("as calibrated"),
