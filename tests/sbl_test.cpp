@@ -152,8 +152,7 @@ TEST(Sbl, ConvergesToTheVarianceOfOneAngleByItself) {
   const std::shared_ptr<const ObservationOperator> A = make_identity_observation(n_rx, n_tx);
   const double sigma2 = 0.5;
   const arma::cx_mat y = test_rng(6).cx_normal(n_rx * n_tx, 1, 4.0);
-  const Estimate estimate =
-      make_sbl(A, n_rx, n_tx, with(2000, 1, 0.0))->estimate({y, sigma2});
+  const Estimate estimate = make_sbl(A, n_rx, n_tx, with(2000, 1, 0.0))->estimate({y, sigma2});
   const AngularTransform transform(n_rx, n_tx);
   const arma::cx_mat x = transform.forward(y);
   arma::cx_mat expected = x;
@@ -165,6 +164,36 @@ TEST(Sbl, ConvergesToTheVarianceOfOneAngleByItself) {
   }
   EXPECT_LT(max_difference(transform.forward(estimate.h), expected), 1e-4);
   EXPECT_NEAR(estimate.mse(0), mse, 1e-3);
+}
+
+// Where A decorrelates, covariances are Toeplitz and solved as such; pilots a rounding away from it are not.
+TEST(Sbl, ToeplitzCovariancesGiveWhatBlocksGive) {
+  constexpr arma::uword rows = 4, columns = 24, n_pilots = 26;
+  const arma::cx_mat exact = 1.5 * dft_matrix(n_pilots).rows(0, columns - 1);
+  arma::cx_mat nearly = exact;
+  nearly(3, 5) *= 1.0 + 1e-7;
+  Rng rng = test_rng(12);
+  for (const double sigma2 : {10.0, 0.1, 1e-3}) {
+    Scene scene;
+    scene.A = make_kronecker_observation(exact, rows);
+    ASSERT_TRUE(scene.A->gram_scale());
+    const std::shared_ptr<const ObservationOperator> other =
+        make_kronecker_observation(nearly, rows);
+    ASSERT_FALSE(other->gram_scale());
+    // Three paths between the angles.
+    scene.h.zeros(rows * columns, 3);
+    for (const double angle : {0.31, -0.9, 2.0}) {
+      const arma::vec m = arma::regspace(0.0, rows - 1.0), n = arma::regspace(0.0, columns - 1.0);
+      const arma::cx_vec a(arma::cos(angle * m), arma::sin(angle * m));
+      const arma::cx_vec b(arma::cos(2.1 * angle * n), arma::sin(2.1 * angle * n));
+      scene.h += arma::kron(b, a) * rng.cx_normal(1, 3);
+    }
+    observe(scene, sigma2, rng);
+    const Estimate a = make_sbl(scene.A, rows, columns)->estimate(scene.observation);
+    const Estimate b = make_sbl(other, rows, columns)->estimate(scene.observation);
+    EXPECT_LT(max_difference(a.h, b.h), 1e-5) << sigma2;
+    EXPECT_LT(max_difference(a.mse, b.mse), 1e-4 * arma::max(b.mse)) << sigma2;
+  }
 }
 
 TEST(Sbl, PassesPowerThroughWithoutNoiseAndNothingInNoiseOnly) {
@@ -213,8 +242,7 @@ TEST(Sbl, RefusesWhatDoesNotFitAndSaysWhy) {
   EXPECT_EQ(error_of(A, 5, {}),
             "sbl: the channels are 5x3, A (identity 4x3) is not for such channels");
   EXPECT_EQ(error_of(A, 4, with(3, 65, 0.5)), "sbl: oversampling is 65, it must be 1 .. 64");
-  EXPECT_EQ(error_of(A, 4, with(3, 2, -1.0)),
-            "sbl: penalty is -1, it must be >= 0");
+  EXPECT_EQ(error_of(A, 4, with(3, 2, -1.0)), "sbl: penalty is -1, it must be >= 0");
   EXPECT_NE(error_of(A, 4, with(3, 2, NAN)).find("penalty is"), std::string::npos);
 }
 

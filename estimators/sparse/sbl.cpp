@@ -1,12 +1,16 @@
 #include <chest/estimators/sparse/sbl.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
 
 #include <chest/estimators/common/contract.hpp>
+
+#include "toeplitz.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -25,7 +29,10 @@ class Sbl final : public Estimator {
         G_tx_(steering_vectors(n_tx, options.oversampling)),
         K_(arma::square(arma::abs(
             U_.t() * mixed_steering_vectors(options.rx_panel, n_rx, options.oversampling)))) {
-    if (A_->pilots()) {
+    if (A_->gram_scale()) {
+      gain_ = *A_->gram_scale();
+      B_ = G_tx_;
+    } else if (A_->pilots()) {
       D_ = G_tx_;
       B_ = A_->pilots()->st() * G_tx_;
     } else {
@@ -48,12 +55,14 @@ class Sbl final : public Estimator {
     Work work;
     for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
       arma::cx_mat H(out.h.colptr(k), U_.n_rows, G_tx_.n_rows, false, true);
-      out.mse(k) = infer(observation.y.unsafe_col(k), observation.sigma2, work, H);
+      const double sigma2 = observation.sigma2 / (is_decorrelated() ? gain_ : 1.0);
+      out.mse(k) = infer(observation.y.unsafe_col(k), sigma2, work, H);
     }
   }
 
   /// Independent problems x = B w + n, one per column of X. For pilots a problem is a row of U^H Y
-  /// with the transmit angles as atoms; for a dense A there is one, with all pairs of angles.
+  /// with the transmit angles as atoms; for a dense A there is one, with all pairs of angles. Where A
+  /// decorrelates, x is a row of U^H A^+ Y, and its covariance is Toeplitz.
   struct Work {
     arma::cx_mat X;
     arma::mat V;            ///< variances of w, [n_angles_tx, n_rx]: [n_atoms, n_problems]
@@ -63,28 +72,46 @@ class Sbl final : public Estimator {
     arma::vec v;
     arma::cx_mat B, LB;  ///< L^-1 B
     arma::cx_vec Lx;     ///< L^-1 x
+    // Of all problems, where A decorrelates:
+    arma::cx_mat lags, solutions, diagonals;
+    ToeplitzSolution solved;
   };
+
+  /// A^H A = gain_ I: A^H y / gain_ is h and white noise.
+  bool is_decorrelated() const { return gain_ > 0.0; }
 
   double infer(const arma::cx_vec& y, double sigma2, Work& work, arma::cx_mat& H) const {
     split(y, work.X);
+    // Of the transmit angles that still have power, [n_present, n_angles_rx].
     arma::mat v = periodogram(work.X) * K_;
     v.each_row() /= arma::sum(arma::square(K_), 0);
+    arma::uvec present = arma::regspace<arma::uvec>(0, v.n_rows - 1);
+    work.V.zeros(v.n_rows, K_.n_rows);
     for (arma::uword i = 0; i < options_.iterations; ++i) {
-      work.V = v * K_.t();
+      work.V.rows(present) = v * K_.t();
       statistics(sigma2, work);
-      const arma::mat fit = work.fit * K_, spread = work.spread * K_;
+      const arma::mat fit = work.fit.rows(present) * K_, spread = work.spread.rows(present) * K_;
       for (arma::uword m = 0; m < v.n_elem; ++m) {
-        const double slope = v(m) > 0.0 ? spread(m) + options_.penalty / v(m) : 0.0;
-        v(m) = slope > 0.0 ? v(m) * std::sqrt(fit(m) / slope) : 0.0;
+        const double slope = spread(m) * v(m) + options_.penalty;  // times v
+        v(m) *= std::sqrt(fit(m) * v(m) / std::max(slope, std::numeric_limits<double>::min()));
       }
       v.clean(negligible * v.max());
+      const arma::uvec kept = arma::find(arma::max(v, 1) > 0.0);
+      if (kept.n_elem == present.n_elem) continue;
+      work.V.zeros();
+      if (kept.is_empty()) return posterior(sigma2, work, H);
+      v = arma::mat(v.rows(kept));
+      present = arma::uvec(present(kept));
     }
-    work.V = v * K_.t();
+    work.V.rows(present) = v * K_.t();
     return posterior(sigma2, work, H);
   }
 
   void split(const arma::cx_vec& y, arma::cx_mat& X) const {
-    if (A_->pilots()) {
+    if (is_decorrelated()) {
+      const arma::cx_mat h = A_->pseudo_inverse(y);
+      X = arma::reshape(h, U_.n_rows, G_tx_.n_rows).st() * arma::conj(U_);
+    } else if (A_->pilots()) {
       const arma::cx_mat Y(const_cast<arma::cx_double*>(y.memptr()), U_.n_rows, B_.n_rows, false,
                            true);
       X = Y.st() * arma::conj(U_);
@@ -105,6 +132,29 @@ class Sbl final : public Estimator {
     return out;
   }
 
+  [[noreturn]] static void refuse_level(double sigma2) {
+    throw Error(ErrorKind::numeric,
+                "sbl: the covariance of y is not positive definite at sigma2 = " +
+                    std::to_string(sigma2) + ", too small beside the power of y");
+  }
+
+  /// S^-1 x and the sums along the diagonals of S^-1, of all problems.
+  void solve_toeplitz_problems(double sigma2, Work& work) const {
+    const arma::uword n = G_tx_.n_rows;
+    work.lags = arma::ifft(arma::conv_to<arma::cx_mat>::from(work.V));
+    work.lags *= static_cast<double>(G_tx_.n_cols) / static_cast<double>(n);
+    work.lags.row(0) += sigma2;
+    work.solutions.set_size(n, work.X.n_cols);
+    work.diagonals.set_size(n, work.X.n_cols);
+    for (arma::uword i = 0; i < work.X.n_cols; ++i) {
+      if (!solve_toeplitz(work.lags.colptr(i), work.X.colptr(i), n, work.solved)) {
+        refuse_level(sigma2);
+      }
+      work.solutions.col(i) = work.solved.solution;
+      work.diagonals.col(i) = work.solved.diagonals;
+    }
+  }
+
   /// Factors S of problem i_problem; false when it has no atom left.
   bool factor(arma::uword i_problem, double sigma2, Work& work) const {
     const arma::uword n_atoms = B_.n_cols;
@@ -119,9 +169,7 @@ class Sbl final : public Estimator {
     S.diag() += sigma2;
     arma::cx_mat L;
     if (!arma::chol(L, S, "lower")) {
-      throw Error(ErrorKind::numeric,
-                  "sbl: the covariance of y is not positive definite at sigma2 = " +
-                      std::to_string(sigma2) + ", too small beside the power of y");
+      refuse_level(sigma2);
     }
     // Faster for many small problems than two substitutions; S is no worse than sigma2 I.
     const arma::cx_mat L_inverse = arma::inv(arma::trimatl(L));
@@ -131,6 +179,14 @@ class Sbl final : public Estimator {
   }
 
   void statistics(double sigma2, Work& work) const {
+    if (is_decorrelated()) {
+      solve_toeplitz_problems(sigma2, work);
+      const double n = static_cast<double>(G_tx_.n_rows);
+      work.fit = squared_magnitudes(arma::fft(work.solutions, G_tx_.n_cols)) / n;
+      work.diagonals.row(0) *= 0.5;
+      work.spread = arma::real(arma::fft(work.diagonals, G_tx_.n_cols)) * (2.0 / n);
+      return;
+    }
     work.fit.zeros(work.V.n_rows, work.V.n_cols);
     work.spread.zeros(work.V.n_rows, work.V.n_cols);
     for (arma::uword i = 0; i < work.X.n_cols; ++i) {
@@ -148,6 +204,13 @@ class Sbl final : public Estimator {
 
   /// H = E[H | Y] and the trace of its covariance.
   double posterior(double sigma2, Work& work, arma::cx_mat& H) const {
+    if (is_decorrelated()) {
+      // C S^-1 x and the trace of C - C S^-1 C, C = S - sigma2 I.
+      solve_toeplitz_problems(sigma2, work);
+      H = U_ * (work.X - sigma2 * work.solutions).st();
+      return sigma2 * (static_cast<double>(H.n_elem) -
+                       sigma2 * arma::accu(arma::real(work.diagonals.row(0))));
+    }
     arma::cx_mat W(work.V.n_rows, work.V.n_cols, arma::fill::zeros);
     double mse = arma::accu(work.V);  // atoms have unit norm
     for (arma::uword i = 0; i < work.X.n_cols; ++i) {
@@ -163,6 +226,7 @@ class Sbl final : public Estimator {
 
   std::shared_ptr<const ObservationOperator> A_;
   SblOptions options_;
+  double gain_ = 0.0;
   arma::cx_mat U_, G_tx_;  ///< [n_rx, n_rx], [n_tx, n_angles_tx]
   arma::mat K_;            ///< [n_rx, n_angles_rx]
   arma::cx_mat D_, B_;     ///< atoms of a problem in the antenna domain, and as observed

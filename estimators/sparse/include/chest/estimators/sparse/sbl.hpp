@@ -50,14 +50,15 @@ inline constexpr auto sbl_options = options_of<SblOptions>(
 ///
 /// from v_aj = sum_i K_ia |b_ij^H y|^2 / ||b_ij||^4 / sum_i K_ia^2. For pilots U decouples the rows
 /// of U^H Y and S is n_rx blocks of size n_pilots: O(n_rx n_pilots^2 n_tx oversampling) per
-/// iteration. A dense A costs O(n_obs^2 n_h oversampling). Predicts its mse, the trace of the
+/// iteration. Where A decorrelates the blocks are Toeplitz of size n_tx: O(n_rx n_tx^2). A dense A
+/// costs O(n_obs^2 n_h oversampling). Predicts its mse, the trace of the
 /// posterior covariance at the variances found; it is lower than the error, as their uncertainty is
 /// not in it.
 ///
 /// @param A  observation, n_rx n_tx -> n_obs
 /// @throws   Error(invalid_argument) if A is null or not for channels [n_rx, n_tx], or the options
 ///           are invalid
-/// Source: [Tipping2001], [Wipf2004]; the update [Stoica2011], [Wipf2010]
+/// Source: [Tipping2001], [Wipf2004]; the update [Stoica2011], [Wipf2010]; Toeplitz covariances [Musicus1985]
 std::unique_ptr<Estimator> make_sbl(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx,
                                     arma::uword n_tx, const SblOptions& options = {});
 
