@@ -26,8 +26,7 @@ arma::cx_mat phase_ramps(arma::uword n_rx, arma::uword n_tx, arma::uword n_spins
 }
 
 double error_of_mean(double error_of_chains, double spread) {
-  constexpr double least_part = 0.1;
-  return std::max(error_of_chains - spread, least_part * error_of_chains);
+  return std::max(error_of_chains - spread, least_part_of_mean * error_of_chains);
 }
 
 arma::vec run_spun(const Denoiser& denoiser, const std::vector<ReverseStep>& steps,

@@ -6,38 +6,20 @@
 #include <memory>
 
 #include <chest/error.hpp>
-#include <chest/estimators/common/level_cache.hpp>
-#include <chest/estimators/diffusion/schedule.hpp>
-#include <chest/estimators/network/config.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/network_denoiser_base.hpp>
 #include <chest/estimators/prior/denoiser.hpp>
 #include <chest/metrics.hpp>
 
-#include <chest/estimators/network/layout.hpp>
 #include "device.hpp"
-#include "network.hpp"
 #include "tensor_bridge.hpp"
+#include "torch_chain.hpp"
 #include "torch_denoiser.hpp"
 
 namespace chest {
 inline namespace v0 {
 namespace nn {
 namespace {
-
-// A step z <- z_gain z + o_gain network(x_gain z), with all that does not depend on z worked out.
-struct PreparedStep {
-  std::shared_ptr<const LevelNetwork> network;
-  double x_gain, z_gain, o_gain, prior_variance;
-};
-
-// Noise levels whose networks are kept: those of the longest chains, fewer where they are large.
-std::size_t n_kept_levels(const std::vector<NamedTensor>& weights) {
-  constexpr std::size_t most_values = std::size_t{1} << 24;  // 64 MiB
-  std::size_t n_values = 1;
-  for (const NamedTensor& tensor : weights) n_values += tensor.values.size();
-  return std::clamp<std::size_t>(most_values / n_values, 4, 128);
-}
 
 /// D and the graph that led to it, by micro-batches.
 class NetworkLinearization final : public DenoiserLinearization {
@@ -92,29 +74,13 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
   NetworkDenoiser(const NetworkModel& model, const NetworkRunOptions& options)
       : NetworkDenoiserBase(model,
                             model.n_rx * (options.n_columns > 0 ? options.n_columns : model.n_tx)),
-        prediction_(model.prediction),
-        of_pilots_(!model.P.is_empty()),
-        schedule_(model.schedule),
         n_rx_(model.n_rx),
         n_tx_(options.n_columns > 0 ? options.n_columns : model.n_tx),
-        step_(options.step > 0.0 ? options.step : static_cast<double>(model.grid.plane_step)),
-        device_(device_from_string(options.device, "network denoiser")),
         micro_batch_(options.micro_batch),
-        precision_(options.precision == NetworkPrecision::bfloat16 ? at::kBFloat16 : at::kFloat),
-        levels_(n_kept_levels(model.weights)) {
-    if (n_rx_ == 0 || n_tx_ == 0) {
-      throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
+        chain_(checked(model), options) {
+    if (micro_batch_ == 0) {
+      micro_batch_ = chain_.device().is_cuda() ? 512 : cpu_micro_batch(n_h());
     }
-    if (const std::string why = config().why_invalid(n_rx_, n_tx_); !why.empty()) {
-      throw Error(ErrorKind::invalid_argument, why);
-    }
-    if (micro_batch_ == 0) micro_batch_ = device_.is_cuda() ? 512 : cpu_micro_batch(n_h());
-    with_torch("network denoiser", device_, [&] {
-      const c10::InferenceMode off(false);
-      const at::NoGradGuard no_gradients;
-      network_ =
-          network_of(config(), flat_weights(network_layout(config()), model.weights).to(device_));
-    });
   }
 
   bool differentiable() const override { return true; }
@@ -123,14 +89,14 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
                                                    double sigma2) const override {
     check_input(z, sigma2);
     std::unique_ptr<DenoiserLinearization> made;
-    with_torch("network denoiser", device_, [&] {
-      const PreparedStep step = prepare({sigma2, 0.0});
+    with_torch("network denoiser", chain_.device(), [&] {
+      const PreparedStep step = chain_.prepare({sigma2, 0.0});
       arma::cx_mat D(arma::size(z));
       std::vector<NetworkLinearization::Part> parts;
       for (arma::uword first = 0; first < z.n_cols; first += micro_batch_) {
         const arma::uword last = std::min(first + micro_batch_, z.n_cols) - 1;
         arma::cx_mat columns = z.cols(first, last);
-        at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
+        at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, chain_.device()));
         z_ang.requires_grad_(true);
         at::Tensor D_ang =
             z_ang * step.z_gain + step.network->forward(z_ang * step.x_gain).o * step.o_gain;
@@ -139,7 +105,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
         parts.push_back({std::move(z_ang), std::move(D_ang)});
       }
       made = std::make_unique<NetworkLinearization>(std::move(parts), micro_batch_, std::move(D),
-                                                    n_rx_, n_tx_, device_);
+                                                    n_rx_, n_tx_, chain_.device());
     });
     return made;
   }
@@ -148,7 +114,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
            DenoiserError* error = nullptr) const override {
     for (const ReverseStep& step : steps) check_input(z, step.sigma2);
     if (steps.empty()) return;
-    with_torch("network denoiser", device_, [&] { run_checked(steps, z, error); });
+    with_torch("network denoiser", chain_.device(), [&] { run_checked(steps, z, error); });
   }
 
  private:
@@ -156,7 +122,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
                    DenoiserError* error) const {
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
-    for (const ReverseStep& step : steps) prepared.push_back(prepare(step));
+    for (const ReverseStep& step : steps) prepared.push_back(chain_.prepare(step));
 
     if (error) {
       error->mse.set_size(config().variance ? z.n_cols : 0);
@@ -168,10 +134,9 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
       const arma::uword count = std::min(micro_batch_, z.n_cols - first);
       arma::cx_mat columns(z.colptr(first), z.n_rows, count, /*copy_aux_mem=*/false,
                            /*strict=*/true);
-      at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, device_));
+      at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, chain_.device()));
       for (const PreparedStep& step : prepared) {
-        const NetworkOutput output = step.network->forward(z_ang * step.x_gain);
-        z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
+        const NetworkOutput output = TorchChain::advance(step, z_ang);
         if (error && config().variance && &step == &prepared.front()) {
           keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
           if (output.heads.defined()) {
@@ -191,31 +156,20 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     if (error.angular.n_rows > 0) columns_from_plane(variance, error.angular.colptr(first));
   }
 
-  PreparedStep prepare(const ReverseStep& step) const {
-    const PredictionGains gains = prediction_gains(prediction_, step.sigma2);
-    return {levels_.at(step.sigma2, [&] { return network_at(step.sigma2); }),
-            1.0 / std::sqrt(1.0 + step.sigma2), gains.z_gain + step.keep * (1.0 - gains.z_gain),
-            (1.0 - step.keep) * gains.o_gain, of_pilots_ ? 1.0 : step.sigma2 / (1.0 + step.sigma2)};
+  /// The model, if its network fits its antennas.
+  const NetworkModel& checked(const NetworkModel& model) const {
+    if (n_rx_ == 0 || n_tx_ == 0) {
+      throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
+    }
+    if (const std::string why = config().why_invalid(n_rx_, n_tx_); !why.empty()) {
+      throw Error(ErrorKind::invalid_argument, why);
+    }
+    return model;
   }
 
-  LevelNetwork network_at(double sigma2) const {
-    // Not inference tensors: linearise() keeps them for its derivative.
-    const c10::InferenceMode off(false);
-    const at::NoGradGuard no_gradients;
-    return LevelNetwork(config(), network_, noise_embedding(config(), schedule_, sigma2), sigma2,
-                        precision_, step_, range_of(config(), schedule_, sigma2));
-  }
-
-  Prediction prediction_;
-  bool of_pilots_;
-  NoiseSchedule schedule_;
   arma::uword n_rx_, n_tx_;
-  double step_;  // subcarriers between columns, of planes of grids
-  at::Device device_;
   arma::uword micro_batch_;
-  at::ScalarType precision_;
-  Network network_;
-  LevelCache<LevelNetwork> levels_;
+  TorchChain chain_;
 };
 
 }  // namespace

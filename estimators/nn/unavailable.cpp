@@ -1,6 +1,7 @@
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/network/vae_model.hpp>
+#include <chest/estimators/nn/device_estimator.hpp>
 #include <chest/estimators/nn/network_adapt.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include <chest/estimators/nn/vae.hpp>
@@ -28,6 +29,13 @@ bool can_fit_in_processes() { return false; }
 std::unique_ptr<Denoiser> make_torch_denoiser(const NetworkModel&, const NetworkRunOptions&) {
   throw_unavailable("engine torch");
 }
+
+std::unique_ptr<DeviceEstimator> make_device_dmse(const arma::cx_mat&, arma::uword,
+                                                  const NetworkModel&, const DeviceOptions&) {
+  throw_unavailable("device estimator");
+}
+
+bool built_with_cuda() { return false; }
 
 NetworkModel fit_network(const SampleReader&, const SampleReader&, const NetworkFitOptions&,
                          const RunControl&, const ChannelLabels&, const ChannelLabels&) {

@@ -29,8 +29,9 @@ arma::cx_mat phase_ramps(arma::uword n_rx, arma::uword n_tx, arma::uword n_spins
 arma::vec run_spun(const Denoiser& denoiser, const std::vector<ReverseStep>& steps,
                    const arma::cx_mat& ramps, arma::cx_mat& z, DenoiserError* error = nullptr);
 
-/// The error of a mean of chains: that of the chains, less their spread; at least a tenth, should that be predicted too
-/// small.
+/// The error of a mean of chains: that of the chains, less their spread; at least this part, should that be predicted
+/// too small.
+constexpr double least_part_of_mean = 0.1;
 double error_of_mean(double error_of_chains, double spread);
 
 }  // namespace v0
