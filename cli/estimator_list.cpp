@@ -1,5 +1,7 @@
 #include "estimator_list.hpp"
 
+#include <chest/error.hpp>
+
 namespace chest {
 inline namespace v0 {
 namespace cli {
@@ -16,7 +18,12 @@ sim::EstimatorFactory estimator_factory(const Catalog& catalog, const EstimatorC
                            const std::shared_ptr<const ObservationOperator>& A) {
     EstimatorContext here = known;
     if (A->pattern()) here.n_tx = A->pattern()->n_tx();
-    return make_for(catalog, parse_named_options(spec), here, A);
+    const NamedOptions named = parse_named_options(spec);
+    if (named.has("data"))
+      refuse(spec +
+             ": data is of transport blocks, estimated anew with what was decoded: 'chest link' "
+             "over a grid");
+    return make_for(catalog, named, here, A);
   };
 }
 

@@ -61,7 +61,8 @@ int link(const Args& args, Context& context) {
             "another user, over the noise, with so many antennas")
       .default_text = "";
   line.flag("beside", &beside, "LIST",
-            "further rows of each estimator: white, untold, data1 .. (docs/link.md)")
+            "further rows of each estimator: white, untold, data1 .. (docs/link.md); X:data=N "
+            "among the estimators is the row X+dataN alone")
       .default_text = "";
   line.flag("stop-errors", &flags.options.stop_errors, "N",
             "block errors of every row that end a point; 0: none");

@@ -11,6 +11,7 @@
 #include <chest/error.hpp>
 #include <chest/metrics.hpp>
 #include <chest/random.hpp>
+#include <chest/spec.hpp>
 #include <chest/text.hpp>
 
 #include "data_aided.hpp"
@@ -308,35 +309,59 @@ void make_untold(const Scene&, const Estimate& found, Estimate& out) {
   out.element_mse.reset();
 }
 
-std::vector<DerivedRow> derived_rows(const CodedLinkOptions& options) {
+/// Rows beside those of the estimators.
+/// @param data_rounds  of each, 0: does not estimate with decoded data
+std::vector<DerivedRow> derived_rows(const CodedLinkOptions& options,
+                                     std::vector<arma::uword>& data_rounds) {
   std::vector<DerivedRow> rows;
   for (arma::uword i = 0; i < options.run.estimators.size(); ++i) {
     const std::string& name = options.run.estimators[i];
     if (options.beside.untold) rows.push_back({name + "+untold", i, make_untold});
     if (options.beside.white) rows.push_back({name + "+white", i, make_white});
+    data_rounds.resize(rows.size(), 0);
     for (const arma::uword n : options.beside.data_rounds) {
+      data_rounds.push_back(n);
       rows.push_back({name + "+data" + std::to_string(n), i,
-                      [](const Scene&, const Estimate& found, Estimate& out) { out = found; },
-                      true});
+                      [](const Scene&, const Estimate& found, Estimate& out) { out = found; }});
     }
   }
   rows.push_back(perfect_row());
+  data_rounds.resize(rows.size(), 0);
   return rows;
 }
 
-AidedRows aided_rows(const std::vector<DerivedRow>& derived, const CodedLinkOptions& options,
+/// Rounds with decoded data that an estimator is asked for, and what is left of its text: "dmse:data=2".
+struct DataRounds {
+  arma::uword n = 0;
+  std::string estimator;
+};
+DataRounds data_rounds_of(const std::string& text) {
+  const NamedOptions spec = parse_named_options(text);
+  if (!spec.has("data")) return {0, text};
+  const std::string& value = spec.options.at("data");
+  if (value.size() != 1 || value[0] < '1' || value[0] > '9')
+    refuse(text + ": data is '" + value + "', expected 1 .. 9 rounds with decoded data");
+  return {static_cast<arma::uword>(value[0] - '0'), text_without(spec, "data")};
+}
+
+AidedRows aided_rows(const std::vector<DerivedRow>& derived,
+                     const std::vector<arma::uword>& data_rounds, const CodedLinkOptions& options,
                      const SampleReader& samples, const EstimatorFactory& make_estimator) {
   AidedRows out;
+  const std::vector<std::string>& names = options.run.estimators;
   std::map<arma::uword, std::shared_ptr<const Estimator>> wholes;
   std::shared_ptr<const ObservationOperator> A;
-  for (arma::uword i = 0; i < derived.size(); ++i) {
-    if (!derived[i].refines) continue;
-    const arma::uword of = *derived[i].of;
+  const auto add = [&](arma::uword row, arma::uword of, arma::uword n_rounds) {
     if (!A) A = whole_grid(samples.grid, samples.n_rx);
     std::shared_ptr<const Estimator>& whole = wholes[of];
-    if (!whole) whole = make_estimator(options.run.estimators[of], A);
-    out.rows[options.run.estimators.size() + i] = {
-        options.beside.data_rounds[out.rows.size() % options.beside.data_rounds.size()], whole};
+    if (!whole) whole = make_estimator(names[of], A);
+    out.rows[row] = {n_rounds, whole};
+  };
+  for (arma::uword i = 0; i < names.size(); ++i) {
+    if (const arma::uword n = data_rounds_of(names[i]).n; n > 0) add(i, i, n);
+  }
+  for (arma::uword i = 0; i < derived.size(); ++i) {
+    if (data_rounds[i] > 0) add(names.size() + i, *derived[i].of, data_rounds[i]);
   }
   return out;
 }
@@ -416,9 +441,13 @@ namespace {
 
 /// A run before it starts.
 struct CodedRun {
-  CodedRun(const SampleReader& samples, const EstimatorFactory& make_estimator,
+  CodedRun(const SampleReader& samples, const EstimatorFactory& of_catalog,
            const CodedLinkOptions& all)
-      : options(all) {
+      : options(all),
+        make_estimator([of_catalog](const std::string& text,
+                                    const std::shared_ptr<const ObservationOperator>& A) {
+          return of_catalog(data_rounds_of(text).estimator, A);
+        }) {
     if (!samples.grid.is_grid())
       refuse("link: transport blocks are sent over grids, these channels are matrices");
     if (const std::string why = options.why_invalid(); !why.empty()) refuse("link: " + why);
@@ -443,8 +472,10 @@ struct CodedRun {
     experiment.kind = ResultKind::coded_link;
     experiment.modulations = {NrQam(allocations.front().mcs.bits_per_symbol).name()};
     experiment.n_sums = ErrorSums::count + BlockSums::count;
-    experiment.derived = derived_rows(options);
-    aided = aided_rows(experiment.derived, options, samples, make_estimator);
+    std::vector<arma::uword> data_rounds;
+    experiment.derived = derived_rows(options, data_rounds);
+    aided = aided_rows(experiment.derived, data_rounds, options, samples, make_estimator);
+    for (const auto& [row, of_row] : aided.rows) experiment.refined.insert(row);
     experiment.per_element = true;
     nlohmann::ordered_json json = described(options, allocations);
     json["modulations"] = experiment.modulations;
@@ -461,6 +492,7 @@ struct CodedRun {
   }
 
   CodedLinkOptions options;
+  EstimatorFactory make_estimator;  ///< without data=N, which is the link's
   std::vector<PuschAllocation> allocations;
   AidedRows aided;
   Experiment experiment;
@@ -476,7 +508,7 @@ Results run_coded_link(const SampleReader& samples, const CovarianceReader& cova
     return std::make_unique<TransportMeter>(run.options, run.allocations, samples, run.aided,
                                             nullptr);
   };
-  return run_experiment(samples, covariances, make_estimator, run.options.run, run.experiment,
+  return run_experiment(samples, covariances, run.make_estimator, run.options.run, run.experiment,
                         control);
 }
 
@@ -514,7 +546,7 @@ ReplayedBlock replay_coded_link(const SampleReader& samples, const CovarianceRea
                                                 &replay);
       };
       const Results results =
-          run_experiment(samples, covariances, make_estimator, one, all.experiment, control);
+          run_experiment(samples, covariances, all.make_estimator, one, all.experiment, control);
       if (!results.finished())
         throw Error(ErrorKind::interrupted, "link: the replay was interrupted");
       ReplayedBlock& found = replay.found;

@@ -236,7 +236,6 @@ class Run {
     for (std::size_t i = 0; i < space.estimates.size(); ++i) {
       Estimate& estimate = space.estimates[i];
       space.seconds[i] = 0.0;
-      bool refines = false;
       if (i < n_estimators) {
         const double start = seconds_now(options_.wall_clock);
         estimators_[i_pilots][i]->estimate(observation, estimate);
@@ -245,7 +244,6 @@ class Run {
         const DerivedRow& row = experiment_.derived[i - n_estimators];
         static const Estimate nothing;
         row.make(scene, row.of ? space.estimates[*row.of] : nothing, estimate);
-        refines = row.refines;
       }
 
       ErrorSums sums;
@@ -260,7 +258,7 @@ class Run {
       const arma::uword n_modulations = results_.n_modulations();
       double* row = space.sums.data() + i * n_modulations * results_.n_sums;
       if (space.meter) space.meter->measure(scene, i, estimate, row);
-      if (refines) e = squared_errors(estimate.h, h);
+      if (experiment_.refined.contains(i)) e = squared_errors(estimate.h, h);
       add_errors(e, channels.p, sums);
       sums.signal = signal;
       sums.noise = noise;

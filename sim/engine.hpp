@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,7 @@ class Meter {
   virtual void begin(const Scene& scene) = 0;
   /// Adds what follows from the estimates of one row.
   /// @param i_row     of Results::estimators
-  /// @param estimate  changed only in rows that refine
+  /// @param estimate  changed only in Experiment::refined
   /// @param sums      [n_modulations, n_sums]; behind the first ErrorSums::count of each
   virtual void measure(const Scene& scene, arma::uword i_row, Estimate& estimate, double* sums) = 0;
   /// CPU time of the thread in decoders, in s, since the meter was made.
@@ -56,7 +57,6 @@ struct DerivedRow {
   std::optional<arma::uword> of;  ///< the estimator whose estimates it is made from; empty: none
   /// Fills `out` from the channels and what the estimator found (for none: nothing).
   std::function<void(const Scene&, const Estimate& found, Estimate& out)> make;
-  bool refines = false;  ///< Meter::measure() improves its estimates
 };
 /// "perfect", h_hat = h.
 DerivedRow perfect_row();
@@ -68,6 +68,7 @@ struct Experiment {
   arma::uword n_data = 0;
   arma::uword n_sums = ErrorSums::count;
   std::vector<DerivedRow> derived;  ///< behind the estimators
+  std::set<arma::uword> refined;    ///< rows whose estimates Meter::measure() improves
   bool per_element = false;         ///< asks for Estimate::element_mse
   std::string options;              ///< JSON object: further options that the numbers depend on
   std::function<std::unique_ptr<Meter>()> make_meter;  ///< empty: errors only

@@ -115,6 +115,22 @@ NamedOptions parse_named_options(const std::string& text) {
   return out;
 }
 
+std::string text_without(const NamedOptions& spec, const std::string& option) {
+  const auto quoted = [](const std::string& text) {
+    if (text.find_first_of(",:=@()'\"") == std::string::npos) return text;
+    const char quote = text.find('"') == std::string::npos ? '"' : '\'';
+    return quote + text + quote;
+  };
+  std::string options;
+  for (const auto& [key, value] : spec.options) {
+    if (key == option) continue;
+    options += (options.empty() ? "" : ",") + key;
+    if (!value.empty()) options += "=" + quoted(value);
+  }
+  return spec.name + (options.empty() ? "" : "(" + options + ")") +
+         (spec.file.empty() ? "" : "@" + quoted(spec.file));
+}
+
 std::vector<std::string> files_of(const NamedOptions& spec) {
   std::vector<std::string> files;
   if (!spec.file.empty()) files.push_back(spec.file);

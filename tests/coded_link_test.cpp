@@ -428,6 +428,20 @@ TEST(CodedLink, DecodedDataArePilots) {
   EXPECT_LT(all[2].nmse, all[1].nmse);
   EXPECT_EQ(all[1].transmissions, 1.0);
   EXPECT_EQ(all[1].n_blocks, 160.0);
+  // The same as an estimator.
+  options.beside = {};
+  options.run.estimators = {"lmmse:data=1", "lmmse", "lmmse(data=2)@\"a,b.h5\""};
+  const std::vector<Row> named = rows(run_coded_link(samples, {}, make, options));
+  ASSERT_EQ(named.size(), 4u);
+  EXPECT_EQ(named[0].estimator, "lmmse:data=1");
+  EXPECT_EQ(named[0].bler, all[1].bler);
+  EXPECT_EQ(named[0].nmse, all[1].nmse);
+  EXPECT_EQ(named[1].nmse, all[0].nmse);
+  EXPECT_EQ(named[2].bler, all[2].bler);
+  EXPECT_EQ(named[2].nmse, all[2].nmse);
+  options.run.estimators = {"lmmse:data=0"};
+  EXPECT_TRUE(
+      refused([&] { run_coded_link(samples, {}, make, options); }, "expected 1 .. 9 rounds"));
 }
 
 TEST(CodedLink, MatricesAreRefused) {
@@ -466,6 +480,10 @@ TEST(CodedLink, TheProgramSendsBlocksOverGridsAndStreamsOverMatrices) {
                                         "data1", "--stop-errors", "1", "--csv", csv, "--force"})));
   ASSERT_EQ(more.status(), 0) << more.err();
   EXPECT_NE(text_of(csv).find("\nls+data1,"), std::string::npos);
+  Program sweeps({"sweep", "--channels", grids, "--estimators", "ls:data=1", "--snr", "6",
+                  "--pilots", "dmrs:symbols=2-11", "--quiet"});
+  EXPECT_EQ(sweeps.status(), 2);
+  EXPECT_NE(sweeps.err().find("data is of transport blocks"), std::string::npos) << sweeps.err();
   const std::string dump = (folder / "block.h5").string();
   Program replays(link(grids, with_pilots({"--replay", "-20:lost", "--dump", dump})));
   ASSERT_EQ(replays.status(), 0) << replays.err();

@@ -36,6 +36,19 @@ TEST(Spec, Nests) {
                       "whose option is lambda=2? write fallback=diffpir(levels=5),lambda=2 or"));
 }
 
+TEST(Spec, TextsWithoutAnOptionKeepTheOthers) {
+  for (const char* text : {"dmse:data=1", "dmse(steps=2,data=1,published)@\"a,b.h5\"",
+                           "ep(fallback=dmse(steps=1)@a.h5,data=3)", "x:data=1,file='a,b@c.h5'"}) {
+    const NamedOptions given = parse_named_options(text);
+    const NamedOptions left = parse_named_options(text_without(given, "data"));
+    auto expected = given.options;
+    expected.erase("data");
+    EXPECT_EQ(left.name, given.name);
+    EXPECT_EQ(left.options, expected) << text;
+    EXPECT_EQ(left.file, given.file) << text;
+  }
+}
+
 TEST(Spec, RefusesWhatIsBroken) {
   EXPECT_TRUE(refused([] { parse_named_options(""); }, "a name is missing"));
   EXPECT_TRUE(refused([] { parse_named_options("ep(damping=1"); }, "'(' is not closed"));

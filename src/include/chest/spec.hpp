@@ -27,6 +27,9 @@ struct NamedOptions {
 ///         options behind a colon, and more options after it)
 NamedOptions parse_named_options(const std::string& text);
 
+/// The text of a name without one of its options, which parses to all the others.
+std::string text_without(const NamedOptions& spec, const std::string& option);
+
 /// The files that a name and the names in its options stand with: a.h5 and b.h5 of
 /// "ep(fallback=dmse@a.h5)@b.h5".
 std::vector<std::string> files_of(const NamedOptions& spec);

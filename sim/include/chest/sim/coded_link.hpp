@@ -31,7 +31,8 @@ struct BesideRows {
   /// "X+untold": the same estimates, taken for exact.
   bool untold = false;
   /// "X+dataN": blocks that are lost are estimated anew up to N times, each time with their data symbols, as the decoder
-  /// believes them, as further pilots, and detected and decoded anew. 1 .. 9
+  /// believes them, as further pilots, and detected and decoded anew. 1 .. 9. The estimator "X:data=N" is that row
+  /// alone.
   std::vector<arma::uword> data_rounds;
 };
 /// A list of white, untold, data1 .. data9.  @throws Error(invalid_argument) naming those that there are
