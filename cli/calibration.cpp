@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <map>
 #include <ostream>
 #include <set>
 
@@ -132,18 +133,68 @@ Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleRe
   readers_.push_back(wide.samples_of(*wide_, range));
 }
 
+namespace {
+
+/// Means over samples, by estimator and SNR.
+struct MeanErrors {
+  double nmse = 0.0, predicted = 0.0;
+};
+using ErrorTable = std::map<std::pair<std::string, double>, MeanErrors>;
+
+ErrorTable table_of(const sim::Results& results) {
+  ErrorTable out;
+  for (const sim::Row& row : sim::rows(results)) {
+    out[{row.estimator, row.snr_db}] = {row.nmse, row.nmse_predicted};
+  }
+  return out;
+}
+
+/// Means over groups of samples. At each SNR those groups are left out in which the error of `estimator` over what it
+/// predicts is more than twice that of the middle group: one channel of a hundred with delays beyond what its
+/// pilots resolve has an error of its own, and would be most of the mean.
+ErrorTable without_outliers(const std::vector<ErrorTable>& groups, const std::string& estimator,
+                            const std::vector<double>& snr_db) {
+  ErrorTable out;
+  for (const double snr : snr_db) {
+    arma::vec ratios(groups.size());
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      const MeanErrors& one = groups[g].at({estimator, snr});
+      ratios(g) = one.predicted > 0.0 ? one.nmse / one.predicted : 1.0;
+    }
+    const double most = 2.0 * arma::median(ratios);
+    double n = 0.0;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (ratios(g) > most) continue;
+      n += 1.0;
+      for (const auto& [key, one] : groups[g]) {
+        if (key.second != snr) continue;
+        out[key].nmse += one.nmse;
+        out[key].predicted += one.predicted;
+      }
+    }
+    for (auto& [key, sum] : out) {
+      if (key.second == snr) sum = {sum.nmse / n, sum.predicted / n};
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,
                          const Catalog& catalog) {
   // Errors at high SNR are those of few channels with long delays: many channels, of the widest bands fewer.
   constexpr arma::uword most_channels = 256, most_subcarriers = 160'000, fewest_channels = 48;
-  constexpr arma::uword last_symbol_of_two = 11;
+  constexpr arma::uword last_symbol_of_two = 11, per_group = 16;
+  // Sparse Bayesian learning takes part where it lowers the error by this.
+  constexpr double sparse_gain_db = 0.1;
   const std::string linear = "linear";
   std::set<arma::uword> all_steps{grid.plane_step};
   if (grid.most_step > 0) all_steps.insert({grid.least_step, grid.most_step});
   // Each port has a comb of its own.
   std::erase_if(all_steps, [&](arma::uword step) { return step < bands.readers().front().n_tx; });
-  std::vector<arma::vec> errors, linears;
+  std::vector<arma::vec> errors, linears, weights;
   std::vector<double> snr_db, steps, subcarriers;
   for (const SampleReader& held_out : bands.readers()) {
     EstimatorContext known;
@@ -165,8 +216,9 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     options.snr_db = {-15.0, -7.5, 0.0, 7.5, 15.0, 22.5, 30.0};
     const bool has_linear = kind == "dmse" && held_out.grid.n_subcarriers <= grid.r_f.n_elem;
     const bool bfloat16 = run.networks.precision == NetworkPrecision::bfloat16;
-    options.estimators = {bfloat16 ? kind + ":bfloat16" : kind};
-    if (has_linear) options.estimators.push_back(linear);
+    const std::string alone = bfloat16 ? kind + ":bfloat16" : kind;
+    const std::string half = alone + (bfloat16 ? "," : ":") + "sparse=0.5",
+                      sparse = kind + ":sparse=1";
     const bool two = held_out.grid.n_symbols > last_symbol_of_two;
     options.seed = run.seed;
     options.n_threads = run.n_threads;
@@ -177,28 +229,50 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
     for (const arma::uword step : all_steps) {
       options.pilots = {
           sim::parse_pilots("comb:" + std::to_string(step) + (two ? ",symbols=2-11" : ""))};
-      const sim::Results results =
-          sim::run_sweep(spread(held_out, n_channels), {}, make, options, run.control);
+      const bool has_sparse = kind == "dmse" && held_out.grid.n_subcarriers / step <=
+                                                    GridStatistics::most_sparse_columns;
+      options.estimators = {alone};
+      if (has_linear) options.estimators.push_back(linear);
+      if (has_sparse) options.estimators.insert(options.estimators.end(), {half, sparse});
+      const SampleReader channels = spread(held_out, n_channels);
+      const arma::uword n_groups = std::max<arma::uword>(channels.n_samples / per_group, 1);
+      std::vector<ErrorTable> groups;
+      for (arma::uword g = 0; g < n_groups; ++g) {
+        options.first = g * channels.n_samples / n_groups;
+        options.end = (g + 1) * channels.n_samples / n_groups;
+        groups.push_back(table_of(sim::run_sweep(channels, {}, make, options, run.control)));
+      }
+      ErrorTable table = without_outliers(groups, alone, options.snr_db);
       const double band = static_cast<double>(held_out.grid.n_subcarriers);
       arma::vec error(options.snr_db.size(), arma::fill::ones), of_linear = error;
+      arma::vec weight(options.snr_db.size(), arma::fill::zeros);
       snr_db.clear();
       // By the SNR of the planes: those of two symbols have the noise of their mean.
       for (const double snr : options.snr_db) snr_db.push_back(snr + to_db(two ? 2.0 : 1.0));
       of_linear.fill(nothing_linear);
-      for (const sim::Row& row : sim::rows(results)) {
-        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
-        if (row.estimator == linear) {
-          of_linear(i) = row.nmse;
-        } else if (row.nmse_predicted > 0.0) {
-          error(i) = row.nmse / row.nmse_predicted;
+      for (arma::uword i = 0; i < error.n_elem; ++i) {
+        const double snr = options.snr_db[i];
+        auto [nmse, predicted] = table.at({alone, snr});
+        if (has_sparse) {
+          const MeanErrors& other = table.at({sparse, snr});
+          // That of the mean is half that of both less a quarter of their distance.
+          const double distance = 2.0 * (nmse + other.nmse) - 4.0 * table.at({half, snr}).nmse;
+          const double w = distance > 0.0
+                               ? std::clamp(0.5 + (nmse - other.nmse) / (2.0 * distance), 0.0, 1.0)
+                               : 0.0;
+          const double of_mean = (1.0 - w) * nmse + w * other.nmse - w * (1.0 - w) * distance;
+          if (of_mean < from_db(-sparse_gain_db) * nmse) {
+            weight(i) = w;
+            nmse = of_mean;
+            predicted = (1.0 - w) * predicted + w * other.predicted;
+          }
         }
-      }
-      for (const sim::Row& row : sim::rows(results)) {
-        const arma::uword i = arma::index_min(arma::abs(arma::vec(options.snr_db) - row.snr_db));
-        if (has_linear && row.estimator != linear) of_linear(i) /= row.nmse;
+        if (predicted > 0.0) error(i) = nmse / predicted;
+        if (has_linear) of_linear(i) = table.at({linear, snr}).nmse / nmse;
       }
       errors.push_back(error);
       linears.push_back(of_linear);
+      weights.push_back(weight);
       steps.push_back(static_cast<double>(step));
       subcarriers.push_back(band);
     }
@@ -210,11 +284,21 @@ void measure_grid_errors(const std::string& kind, const std::filesystem::path& f
   grid.error_subcarriers = arma::vec(subcarriers)(order);
   grid.error_ratio.set_size(snr_db.size(), order.n_elem);
   grid.linear_ratio.set_size(snr_db.size(), order.n_elem);
+  grid.sparse_weight.set_size(snr_db.size(), order.n_elem);
   for (arma::uword i = 0; i < order.n_elem; ++i) {
     grid.error_ratio.col(i) = errors[order(i)];
     grid.linear_ratio.col(i) = linears[order(i)];
+    // Of planes that are too long for sbl to be measured as of the next shorter, by which those between go.
+    const bool is_long = grid.error_subcarriers(i) / grid.error_steps(i) >
+                         static_cast<double>(GridStatistics::most_sparse_columns);
+    const bool has_shorter = i > 0 && grid.error_steps(i - 1) == grid.error_steps(i);
+    grid.sparse_weight.col(i) =
+        is_long && has_shorter ? arma::vec(grid.sparse_weight.col(i - 1)) : weights[order(i)];
   }
-  if (kind != "dmse") grid.linear_ratio.reset();
+  if (kind != "dmse") {
+    grid.linear_ratio.reset();
+    grid.sparse_weight.reset();
+  }
 }
 
 void print(const Calibration& calibration, std::ostream& out) {

@@ -50,7 +50,7 @@ class Bands {
   std::vector<SampleReader> readers_;
 };
 
-/// Fills error_ratio, linear_ratio and what belongs to them: of the estimator that has the name of its kind,
+/// Fills error_ratio, linear_ratio, sparse_weight and what belongs to them: of the estimator that has the name of its kind,
 /// with the model as it is in `file`, on channels that it was not fitted on, over bands and steps: the
 /// least and the most that the model serves, and plane_step.
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
@@ -64,6 +64,7 @@ void calibrate_grid_errors(const std::string& kind, const std::filesystem::path&
   // What is measured is the model itself.
   model.grid.error_ratio.reset();
   model.grid.linear_ratio.reset();
+  model.grid.sparse_weight.reset();
   save(file, model);
   measure_grid_errors(kind, file, model.grid, bands, run, catalog);
   save(file, model);

@@ -49,6 +49,10 @@ TEST_F(GridProgram, APriorOfOneAntennaServesOtherCells) {
   EXPECT_TRUE(arma::all(known.error_subcarriers ==
                         arma::vec{24, 48, 156, 192, 3276, 24, 48, 156, 192, 3276}));
   EXPECT_EQ(known.linear_ratio.n_cols, 10u);
+  ASSERT_EQ(known.sparse_weight.n_cols, 10u);
+  // Four epochs are few: at high SNR the paths of a delay line are better found by sbl.
+  EXPECT_GT(known.sparse_weight.max(), 0.3);
+  EXPECT_LE(known.sparse_weight.max(), 1.0);
 
   EXPECT_NE(run({"info", file("dmse.h5")})
                 .find("grids of any number of receive antennas, each by itself, at 15 kHz and "
@@ -63,6 +67,14 @@ TEST_F(GridProgram, APriorOfOneAntennaServesOtherCells) {
   EXPECT_NE(served.at("dmse").nmse, served.at("dmse:doppler=100").nmse);
   EXPECT_NEAR(served.at("dmse").nmse_predicted / served.at("dmse").nmse, 1.0, 0.4);
   EXPECT_NEAR(served.at("lmmse:pdp=TDLB100-100").nmse / served.at("genie").nmse, 1.0, 1e-3);
+  // The mean with sbl, as calibrated and as told.
+  const auto mean = sweep("comb:2,symbols=2-11", "dmse:sparse=0,dmse:sparse=0.5,dmse:sparse=1");
+  EXPECT_EQ(mean.at("dmse:sparse=1").method, "sbl");
+  EXPECT_EQ(mean.at("dmse:sparse=1").nfe, 0.0);
+  EXPECT_NE(mean.at("dmse:sparse=0.5").method.find(" and sbl"), std::string::npos);
+  const double with = mean.at("dmse:sparse=1").nmse, without = mean.at("dmse:sparse=0").nmse;
+  EXPECT_LT(mean.at("dmse:sparse=0.5").nmse, 0.5 * (with + without));
+  EXPECT_LT(served.at("dmse").nmse, 1.02 * std::min(with, without));
   // A wide comb is not for its planes, and whoever asks for the network there is told.
   EXPECT_EQ(sweep("comb:12,symbols=2-11", "dmse").at("dmse").method, "lmmse");
   Program program({"sweep", "--channels", file("tdl.h5"), "--model", file("dmse.h5"), "--pilots",

@@ -527,6 +527,13 @@ TEST(GridStatistics, ErrorsOfBandsAreInterpolatedAndKept) {
   EXPECT_NEAR(statistics.error_ratio_at(1e-9, 4.0, 1.0), 2.0, 1e-12);
   EXPECT_NEAR(statistics.error_ratio_at(1.0, 2.0, 1e5), 5.0, 1e-12);
   EXPECT_NEAR(statistics.linear_ratio_at(1.0, 4.0, 200.0), 0.2, 1e-12);
+  EXPECT_EQ(statistics.sparse_weight_at(1.0, 4.0, 200.0), 0.0);
+  statistics.sparse_weight = arma::mat{{0.0, 0.0, 0.4}, {0.9, 0.5, 1.0}};
+  // Halfway between the bands, on their logarithm, and between the SNRs.
+  EXPECT_NEAR(statistics.sparse_weight_at(1.0, 4.0, 200.0), 0.2, 1e-12);
+  EXPECT_NEAR(statistics.sparse_weight_at(0.1, 4.0, 400.0), 0.7, 1e-12);
+  EXPECT_NEAR(statistics.sparse_weight_at(1e-5, 2.0, 100.0), 0.9, 1e-12);
+  EXPECT_EQ(statistics.sparse_weight_at(1e-7, 2.0, 100.0), 0.0);
   const auto file = folder.path() / "statistics.h5";
   {
     ArchiveWriter archive(file);
@@ -536,6 +543,14 @@ TEST(GridStatistics, ErrorsOfBandsAreInterpolatedAndKept) {
   const GridStatistics again = read_grid_statistics(ArchiveReader(file), 2);
   EXPECT_EQ(again.error_ratio_at(0.1, 4.0, 300.0), statistics.error_ratio_at(0.1, 4.0, 300.0));
   EXPECT_EQ(again.linear_ratio_at(0.1, 2.0, 300.0), statistics.linear_ratio_at(0.1, 2.0, 300.0));
+  EXPECT_EQ(again.sparse_weight_at(0.1, 4.0, 300.0), statistics.sparse_weight_at(0.1, 4.0, 300.0));
+  statistics.sparse_weight(0, 0) = 1.5;
+  {
+    ArchiveWriter archive(folder.path() / "damaged.h5");
+    write_grid_statistics(archive, statistics);
+    archive.commit();
+  }
+  EXPECT_THROW(read_grid_statistics(ArchiveReader(folder.path() / "damaged.h5"), 2), Error);
 }
 
 TEST(PlaneEstimator, LinearMmseRunsWhereItWasMeasuredToBeBetter) {

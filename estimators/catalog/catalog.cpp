@@ -182,9 +182,12 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
   if (known.plane_step == 0 || found.entry.model.empty()) known.rx_panel = context.rx_panel;
   NamedOptions inner_spec = maker.spec();
   for (const OptionInfo& option : plane_options.describe()) inner_spec.options.erase(option.name);
+  const bool has_sparse = found.takes_sparse && inner_spec.has("sparse");
+  const double told_weight = has_sparse ? maker.options(sparse_part_options).weight : 0.0;
+  if (has_sparse) inner_spec.options.erase("sparse");
   const PilotRaster raster = raster_of(planes->port(0).subcarriers);
   // A choice between the network and linear MMSE is for who leaves it to the model.
-  bool may_choose = found.chooses_linear && !inner_spec.has("prior");
+  bool may_choose = found.chooses_linear && !inner_spec.has("prior") && !has_sparse;
   for (const OptionInfo& option : dmse_options.describe()) {
     may_choose = may_choose && !inner_spec.has(option.name);
   }
@@ -202,7 +205,20 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
     inner.n_tx = raster.step > 0.0 ? raster.positions.n_elem : planes->port(0).subcarriers.n_elem;
     inner.plane_step = raster.step * ratio;
     inner.grid.spacing_hz /= ratio;
-    return std::shared_ptr<const Estimator>(make_from(found, Maker(*this, inner_spec, inner)));
+    std::shared_ptr<const Estimator> estimator = make_from(found, Maker(*this, inner_spec, inner));
+    if (has_sparse && told_weight > 0.0) {
+      return with_sparse(estimator, inner, [told_weight](double) { return told_weight; });
+    }
+    // The time of sbl grows with the square of the pilots.
+    const bool is_short = inner.n_tx <= GridStatistics::most_sparse_columns;
+    if (has_sparse || !may_choose || !is_short || known.sparse_weight.is_empty() ||
+        known.sparse_weight.max() == 0.0 || inner_spec.has(snr_option().name)) {
+      return estimator;
+    }
+    const double band = static_cast<double>(inner.n_tx) * std::max(raster.step, 1.0);
+    return with_sparse(estimator, inner, [known, step = raster.step, band](double sigma2) {
+      return known.sparse_weight_at(sigma2, step, band);
+    });
   };
   return make_plane_estimator(planes, known, make_inner, found.has_linear_differences);
 }

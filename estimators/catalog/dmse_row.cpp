@@ -2,11 +2,13 @@
 
 #include <chest/error.hpp>
 #include <chest/estimators/common/contract.hpp>
+#include <chest/estimators/common/weighted_mean.hpp>
 #include <chest/estimators/diffusion/dmse.hpp>
 #include <chest/estimators/diffusion/few_pilots.hpp>
 #include <chest/estimators/diffusion/solver_table.hpp>
 #include <chest/estimators/grid/plane_estimator.hpp>
 #include <chest/estimators/network/scheduler_config.hpp>
+#include <chest/estimators/sparse/sbl.hpp>
 
 #include "rows.hpp"
 
@@ -102,6 +104,18 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
 
 }  // namespace
 
+std::shared_ptr<const Estimator> with_sparse(std::shared_ptr<const Estimator> estimator,
+                                             const EstimatorContext& planes,
+                                             std::function<double(double)> weight) {
+  SblOptions options;
+  // Best of 0.1 to 1 on links of UMi and a comb of 4, from -10 to 20 dB.
+  options.penalty = 0.2;
+  options.rx_panel = planes.mixed_panel();
+  return make_weighted_mean(std::move(estimator),
+                            make_sbl(planes.A, planes.n_rx, planes.n_tx, options),
+                            std::move(weight));
+}
+
 void add_dmse_row(Catalog& catalog) {
   CatalogRow dmse =
       row("dmse", "diffusion prior: a few calls, or for few pilots the calibrated solver",
@@ -114,7 +128,9 @@ void add_dmse_row(Catalog& catalog) {
     dmse.entry.options.push_back(std::move(option));
   }
   add_grid_options(dmse, plane_options.describe());
+  add_grid_options(dmse, sparse_part_options.describe());
   dmse.chooses_linear = true;
+  dmse.takes_sparse = true;
   dmse.takes_snr = true;
   catalog.add(std::move(dmse));
 }

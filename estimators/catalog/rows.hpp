@@ -30,6 +30,21 @@ std::unique_ptr<Estimator> with_other_snr(const Maker& maker, std::unique_ptr<Es
 /// Options for the pilots of a grid.
 void add_grid_options(CatalogRow& row, std::vector<OptionInfo> options);
 
+/// How much of sparse Bayesian learning is in an estimate of planes.
+struct SparsePartOptions {
+  double weight = 0.0;
+};
+inline constexpr auto sparse_part_options =
+    options_of<SparsePartOptions>(option("sparse", &SparsePartOptions::weight, within(0, 1),
+                                         "part of 'sbl:penalty=0.2' in the mean with it")
+                                      .default_is("as calibrated, 0 with other options"));
+/// The estimator of planes and sparse Bayesian learning as their mean.
+/// @param planes  of `estimator`
+/// @param weight  of the latter, by sigma2
+std::shared_ptr<const Estimator> with_sparse(std::shared_ptr<const Estimator> estimator,
+                                             const EstimatorContext& planes,
+                                             std::function<double(double)> weight);
+
 /// LMMSE and the conditional mean of a mixture: also what dmse is on these priors.
 std::unique_ptr<Estimator> make_lmmse_from(const Maker& maker);
 std::unique_ptr<Estimator> make_gmm_from(const Maker& maker);

@@ -215,6 +215,14 @@ double GridStatistics::linear_ratio_at(double sigma2, double step, double n_subc
                                  : of_cells(linear_ratio, sigma2, step, n_subcarriers);
 }
 
+double GridStatistics::sparse_weight_at(double sigma2, double step, double n_subcarriers) const {
+  // Where rounding begins to count in covariances of the observation.
+  constexpr double far_above_db = 40.0;
+  if (sparse_weight.is_empty() || -to_db(sigma2) > error_snr_db.max() + far_above_db) return 0.0;
+  // Between() takes the logarithm of what it interpolates.
+  return std::log(of_cells(arma::exp(sparse_weight), sigma2, step, n_subcarriers));
+}
+
 arma::uword GridStatistics::spacing_ratio(double hz) const {
   if (!(spacing_hz > 0.0 && hz > 0.0)) return 1;
   const double ratio = hz / spacing_hz, whole = std::round(ratio);
@@ -239,9 +247,11 @@ GridStatistics GridStatistics::at_spacing(double hz) const {
     out.error_subcarriers = error_subcarriers(kept) / static_cast<double>(ratio);
     out.error_ratio = error_ratio.cols(kept);
     if (!linear_ratio.is_empty()) out.linear_ratio = linear_ratio.cols(kept);
+    if (!sparse_weight.is_empty()) out.sparse_weight = sparse_weight.cols(kept);
   } else {
     out.error_ratio.reset();
     out.linear_ratio.reset();
+    out.sparse_weight.reset();
   }
   out.symbol_s = symbol_s / static_cast<double>(ratio);
   out.r_f = r_f(arma::regspace<arma::uvec>(0, ratio, r_f.n_elem - 1));
@@ -312,6 +322,9 @@ void write_grid_statistics(ArchiveWriter& archive, const GridStatistics& statist
     if (!statistics.linear_ratio.is_empty()) {
       archive.write(in + "/linear_ratio", statistics.linear_ratio);
     }
+    if (!statistics.sparse_weight.is_empty()) {
+      archive.write(in + "/sparse_weight", statistics.sparse_weight);
+    }
   }
   const PanelShape& panel = statistics.rx_panel;
   if (panel.is_line()) return;
@@ -354,16 +367,22 @@ GridStatistics read_grid_statistics(const ArchiveReader& archive, arma::uword n_
     if (archive.has(in + "/linear_ratio")) {
       out.linear_ratio = archive.read_mat(in + "/linear_ratio");
     }
+    if (archive.has(in + "/sparse_weight")) {
+      out.sparse_weight = archive.read_mat(in + "/sparse_weight");
+    }
     const arma::uword n_cells = out.error_subcarriers.n_elem;
     const auto usable = [&](const arma::mat& values) {
       return values.n_rows == out.error_snr_db.n_elem && values.n_cols == n_cells &&
-             values.is_finite() && values.min() > 0.0;
+             values.is_finite() && values.min() >= 0.0;
     };
+    const arma::mat& weight = out.sparse_weight;
     const bool fits = n_cells > 0 && out.error_steps.n_elem == n_cells &&
                       !out.error_snr_db.is_empty() && out.error_snr_db.is_sorted() &&
                       out.error_steps.min() > 0.0 && out.error_subcarriers.min() > 0.0 &&
-                      usable(out.error_ratio) &&
-                      (out.linear_ratio.is_empty() || usable(out.linear_ratio));
+                      usable(out.error_ratio) && out.error_ratio.min() > 0.0 &&
+                      (out.linear_ratio.is_empty() ||
+                       (usable(out.linear_ratio) && out.linear_ratio.min() > 0.0)) &&
+                      (weight.is_empty() || (usable(weight) && weight.max() <= 1.0));
     if (!fits) throw damaged("error_ratio");
   }
   if (archive.number_attribute(in, "rx_rows")) {

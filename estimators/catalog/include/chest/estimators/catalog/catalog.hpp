@@ -69,6 +69,9 @@ struct CatalogRow {
   /// On a grid, it runs linear MMSE on pilots that its model's planes are not for, and where the model's
   /// calibration found that to be better.
   bool chooses_linear = false;
+  /// On a grid, it is the mean with sparse Bayesian learning as far as its model's calibration, or the option
+  /// `sparse`, says.
+  bool takes_sparse = false;
   /// It may be told to estimate the noise variance itself, or to believe a wrong one: option snr.
   bool takes_snr = false;
 };

@@ -28,6 +28,11 @@ struct GridStatistics {
   /// [n_snr, n_cells]: the measured over the predicted error of estimates of grids, and the error of linear
   /// MMSE with these statistics over that of the model. Empty: not measured.
   arma::mat error_ratio, linear_ratio;
+  /// The part of sbl in the mean with the model's estimate that made the error least, 0 where it gains little,
+  /// by the same. Empty: not measured.
+  arma::mat sparse_weight;
+  /// Columns of a plane up to which it is followed.
+  static constexpr arma::uword most_sparse_columns = 512;
   arma::vec error_snr_db;
   /// Of each cell: subcarriers from one pilot to the next, and of the band.
   arma::vec error_steps, error_subcarriers;
@@ -38,6 +43,8 @@ struct GridStatistics {
   /// logarithm of the band (that of the nearest beyond the ends); 1, and infinity, where not measured.
   double error_ratio_at(double sigma2, double step, double n_subcarriers) const;
   double linear_ratio_at(double sigma2, double step, double n_subcarriers) const;
+  /// Likewise; 0 where not measured, and at SNRs far above those measured.
+  double sparse_weight_at(double sigma2, double step, double n_subcarriers) const;
   /// How many of its subcarriers lie between two of a grid at this spacing; 1 where either is not known,
   /// 0 where that is no whole number.
   arma::uword spacing_ratio(double spacing_hz) const;
