@@ -15,7 +15,7 @@ models=(--model umi_16x624.h5 --model umi_lmmse.h5 --model umi_gmm.h5)
 # One symbol: all estimators. sbl takes most of the time.
 for scenario in umi uma; do
   "$chest" sweep --channels "${scenario}_test.npz" --grid 624x1@30 --panel 2x4x2 --normalise sample \
-    --samples "0:$links" "${models[@]}" --estimators ls,lmmse,omp,sbl,gmm,dmse \
+    --samples "0:$links" "${models[@]}" --estimators ls,lmmse,omp,sbl,sbl:penalty=0.2,gmm,dmse:sparse=0,dmse \
     --pilots comb:4,symbols=0 --snr=-10:5:20 --out "$scenario.h5" --csv "$scenario.csv" --force
 done
 # Fourteen symbols, pilots on two of them.
