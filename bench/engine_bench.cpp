@@ -117,6 +117,11 @@ const bool registered = [] {
       add("convolutions float32", [=, n_rx = n_rx, n_tx = n_tx](benchmark::State& state) {
         convolve(state, n_rx, n_tx, n_samples, dnnl::memory::data_type::f32);
       });
+      if (dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16) {
+        add("convolutions bfloat16", [=, n_rx = n_rx, n_tx = n_tx](benchmark::State& state) {
+          convolve(state, n_rx, n_tx, n_samples, dnnl::memory::data_type::bf16);
+        });
+      }
 #endif
     }
   }

@@ -4,7 +4,7 @@
 
 WEIGHTS.h5 is the published network of the 3GPP channels as `chest import` reads it. PyTorch runs the loop of [Fesl2024a] on
 channels of `chest generate scm`, one at a time and in batches of 64, on one thread; chest runs the same weights, with the calls
-that `chest calibrate` finds, or MODEL.h5 (models/scm_64x16.h5 when left out) as well. Same channels, noise of the same power.
+that `chest calibrate` finds, or with them and with one call MODEL.h5 (models/scm_64x16.h5 when left out) as well. Same channels, noise of the same power.
 """
 
 import csv
@@ -93,6 +93,8 @@ with tempfile.TemporaryDirectory() as folder:
         ("chest, those weights, blocks of 16", folder / "imported.h5", "dmse:precision=float32", 16),
         ("chest, its own model", shipped, "dmse:precision=float32", 16),
         ("chest, its own model, less than float32", shipped, "dmse:precision=auto", 16),
+        ("chest, its own model, one call", shipped, "dmse:steps=1,precision=float32", 16),
+        ("chest, the same, less than float32", shipped, "dmse:steps=1,precision=auto", 16),
     ):
         run("sweep", "--channels", folder / "test.h5", f"--snr={','.join(map(str, snrs))}", "--model", model, "--estimators",
             estimator, "--threads", 1, "--block", block, "--csv", folder / "row.csv", "--force")
