@@ -135,12 +135,6 @@ Bands::Bands(const ChannelFlags& flags, const SampleRange& range, const SampleRe
 
 namespace {
 
-/// Means over samples, by estimator and SNR.
-struct MeanErrors {
-  double nmse = 0.0, predicted = 0.0;
-};
-using ErrorTable = std::map<std::pair<std::string, double>, MeanErrors>;
-
 ErrorTable table_of(const sim::Results& results) {
   ErrorTable out;
   for (const sim::Row& row : sim::rows(results)) {
@@ -149,9 +143,8 @@ ErrorTable table_of(const sim::Results& results) {
   return out;
 }
 
-/// Means over groups of samples. At each SNR those groups are left out in which the error of `estimator` over what it
-/// predicts is more than twice that of the middle group: one channel of a hundred with delays beyond what its
-/// pilots resolve has an error of its own, and would be most of the mean.
+}  // namespace
+
 ErrorTable without_outliers(const std::vector<ErrorTable>& groups, const std::string& estimator,
                             const std::vector<double>& snr_db) {
   ErrorTable out;
@@ -178,8 +171,6 @@ ErrorTable without_outliers(const std::vector<ErrorTable>& groups, const std::st
   }
   return out;
 }
-
-}  // namespace
 
 void measure_grid_errors(const std::string& kind, const std::filesystem::path& file,
                          GridStatistics& grid, const Bands& bands, const CalibrationRun& run,

@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/channels/dataset.hpp>
@@ -49,6 +51,17 @@ class Bands {
   std::unique_ptr<Dataset> wide_;
   std::vector<SampleReader> readers_;
 };
+
+/// Means over samples, by estimator and SNR.
+struct MeanErrors {
+  double nmse = 0.0, predicted = 0.0;
+};
+using ErrorTable = std::map<std::pair<std::string, double>, MeanErrors>;
+/// Means over groups of samples. At each SNR those groups are left out in which the error of `estimator` over what it
+/// predicts is more than twice that of the middle group: one channel of a hundred with delays beyond what its
+/// pilots resolve has an error of its own, and would be most of the mean.
+ErrorTable without_outliers(const std::vector<ErrorTable>& groups, const std::string& estimator,
+                            const std::vector<double>& snr_db);
 
 /// Fills error_ratio, linear_ratio, sparse_weight and what belongs to them: of the estimator that has the name of its kind,
 /// with the model as it is in `file`, on channels that it was not fitted on, over bands and steps: the
