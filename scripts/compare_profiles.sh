@@ -15,7 +15,7 @@ compare() {  # NAME, options of chest generate
   shift
   "$chest" generate "$@" --grid 624x14@30 --n-samples "$samples" --seed 7 --out "$name.h5" --force
   "$chest" sweep --channels "$name.h5" --model umi_16x624.h5 --model umi_lmmse.h5 \
-    --estimators ls,lmmse,dmse,genie --pilots comb:4,symbols=2-11 --snr 0,10,20 \
+    --estimators ls,lmmse,dmse:sparse=0,dmse,genie --pilots comb:4,symbols=2-11 --snr 0,10,20 \
     --out "${name}_results.h5" --csv "$name.csv" --force
 }
 for profile in A B C D E; do
