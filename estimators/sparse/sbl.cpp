@@ -7,6 +7,7 @@
 
 #include <chest/angular.hpp>
 #include <chest/error.hpp>
+#include <chest/metrics.hpp>
 
 #include <chest/estimators/common/contract.hpp>
 
@@ -25,14 +26,17 @@ class Sbl final : public Estimator {
       const SblOptions& options)
       : A_(std::move(A)),
         options_(options),
+        n_tx_(n_tx),
+        n_angles_tx_(options.oversampling * n_tx),
         U_(steering_vectors(n_rx, 1)),
-        G_tx_(steering_vectors(n_tx, options.oversampling)),
         K_(arma::square(arma::abs(
             U_.t() * mixed_steering_vectors(options.rx_panel, n_rx, options.oversampling)))) {
     if (A_->gram_scale()) {
       gain_ = *A_->gram_scale();
-      B_ = G_tx_;
-    } else if (A_->pilots()) {
+      return;  // products with atoms are transforms
+    }
+    G_tx_ = steering_vectors(n_tx, options.oversampling);
+    if (A_->pilots()) {
       D_ = G_tx_;
       B_ = A_->pilots()->st() * G_tx_;
     } else {
@@ -54,7 +58,7 @@ class Sbl final : public Estimator {
     out.h.set_size(A_->n_h(), observation.y.n_cols);
     Work work;
     for (arma::uword k = 0; k < observation.y.n_cols; ++k) {
-      arma::cx_mat H(out.h.colptr(k), U_.n_rows, G_tx_.n_rows, false, true);
+      arma::cx_mat H(out.h.colptr(k), U_.n_rows, n_tx_, false, true);
       const double sigma2 = observation.sigma2 / (is_decorrelated() ? gain_ : 1.0);
       out.mse(k) = infer(observation.y.unsafe_col(k), sigma2, work, H);
     }
@@ -110,7 +114,7 @@ class Sbl final : public Estimator {
   void split(const arma::cx_vec& y, arma::cx_mat& X) const {
     if (is_decorrelated()) {
       const arma::cx_mat h = A_->pseudo_inverse(y);
-      X = arma::reshape(h, U_.n_rows, G_tx_.n_rows).st() * arma::conj(U_);
+      X = arma::reshape(h, U_.n_rows, n_tx_).st() * arma::conj(U_);
     } else if (A_->pilots()) {
       const arma::cx_mat Y(const_cast<arma::cx_double*>(y.memptr()), U_.n_rows, B_.n_rows, false,
                            true);
@@ -122,13 +126,14 @@ class Sbl final : public Estimator {
 
   /// |b^H x|^2 / ||b||^4, [n_angles_tx, n_rx]; 0 for an atom that A does not see.
   arma::mat periodogram(const arma::cx_mat& X) const {
+    if (is_decorrelated()) return correlations(X);
     arma::mat out = arma::square(arma::abs(B_.t() * X));
     const arma::vec power = arma::sum(arma::square(arma::abs(B_)), 0).t();
     const double least = 1e-20 * power.max();
     const arma::vec scale =
         arma::vec(power).transform([&](double p) { return p > least ? 1.0 / (p * p) : 0.0; });
     out.each_col() %= scale;
-    out.reshape(G_tx_.n_cols, U_.n_rows);
+    out.reshape(n_angles_tx_, U_.n_rows);
     return out;
   }
 
@@ -138,11 +143,16 @@ class Sbl final : public Estimator {
                     std::to_string(sigma2) + ", too small beside the power of y");
   }
 
+  /// |g^H x|^2 of all columns g of G_tx, for columns x of X.
+  arma::mat correlations(const arma::cx_mat& X) const {
+    return squared_magnitudes(arma::fft(X, n_angles_tx_)) / static_cast<double>(n_tx_);
+  }
+
   /// S^-1 x and the sums along the diagonals of S^-1, of all problems.
   void solve_toeplitz_problems(double sigma2, Work& work) const {
-    const arma::uword n = G_tx_.n_rows;
+    const arma::uword n = n_tx_;
     work.lags = arma::ifft(arma::conv_to<arma::cx_mat>::from(work.V));
-    work.lags *= static_cast<double>(G_tx_.n_cols) / static_cast<double>(n);
+    work.lags *= static_cast<double>(options_.oversampling);
     work.lags.row(0) += sigma2;
     work.solutions.set_size(n, work.X.n_cols);
     work.diagonals.set_size(n, work.X.n_cols);
@@ -181,10 +191,10 @@ class Sbl final : public Estimator {
   void statistics(double sigma2, Work& work) const {
     if (is_decorrelated()) {
       solve_toeplitz_problems(sigma2, work);
-      const double n = static_cast<double>(G_tx_.n_rows);
-      work.fit = squared_magnitudes(arma::fft(work.solutions, G_tx_.n_cols)) / n;
+      work.fit = correlations(work.solutions);
       work.diagonals.row(0) *= 0.5;
-      work.spread = arma::real(arma::fft(work.diagonals, G_tx_.n_cols)) * (2.0 / n);
+      work.spread =
+          arma::real(arma::fft(work.diagonals, n_angles_tx_)) * (2.0 / static_cast<double>(n_tx_));
       return;
     }
     work.fit.zeros(work.V.n_rows, work.V.n_cols);
@@ -226,10 +236,13 @@ class Sbl final : public Estimator {
 
   std::shared_ptr<const ObservationOperator> A_;
   SblOptions options_;
+  arma::uword n_tx_, n_angles_tx_;
   double gain_ = 0.0;
-  arma::cx_mat U_, G_tx_;  ///< [n_rx, n_rx], [n_tx, n_angles_tx]
-  arma::mat K_;            ///< [n_rx, n_angles_rx]
-  arma::cx_mat D_, B_;     ///< atoms of a problem in the antenna domain, and as observed
+  arma::cx_mat U_;  ///< [n_rx, n_rx]
+  arma::mat K_;     ///< [n_rx, n_angles_rx]
+  // Where A does not decorrelate:
+  arma::cx_mat G_tx_;   ///< [n_tx, n_angles_tx]
+  arma::cx_mat D_, B_;  ///< atoms of a problem in the antenna domain, and as observed
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ Complex product_conj(Complex a, Complex b) {
 
 /// sum_j a(j) b(j).
 Complex sum_of_products(const Complex* a, const Complex* b, arma::uword n) {
-  // Two chains of sums: one would wait for itself.
+  // Four sums side by side: one alone would wait for itself.
   double re0 = 0.0, im0 = 0.0, re1 = 0.0, im1 = 0.0;
   for (arma::uword j = 0; j < n; ++j) {
     re0 += a[j].real() * b[j].real();
