@@ -309,27 +309,6 @@ void make_untold(const Scene&, const Estimate& found, Estimate& out) {
   out.element_mse.reset();
 }
 
-/// Rows beside those of the estimators.
-/// @param data_rounds  of each, 0: does not estimate with decoded data
-std::vector<DerivedRow> derived_rows(const CodedLinkOptions& options,
-                                     std::vector<arma::uword>& data_rounds) {
-  std::vector<DerivedRow> rows;
-  for (arma::uword i = 0; i < options.run.estimators.size(); ++i) {
-    const std::string& name = options.run.estimators[i];
-    if (options.beside.untold) rows.push_back({name + "+untold", i, make_untold});
-    if (options.beside.white) rows.push_back({name + "+white", i, make_white});
-    data_rounds.resize(rows.size(), 0);
-    for (const arma::uword n : options.beside.data_rounds) {
-      data_rounds.push_back(n);
-      rows.push_back({name + "+data" + std::to_string(n), i,
-                      [](const Scene&, const Estimate& found, Estimate& out) { out = found; }});
-    }
-  }
-  rows.push_back(perfect_row());
-  data_rounds.resize(rows.size(), 0);
-  return rows;
-}
-
 /// Rounds with decoded data that an estimator is asked for, and what is left of its text: "dmse:data=2".
 struct DataRounds {
   arma::uword n = 0;
@@ -344,24 +323,41 @@ DataRounds data_rounds_of(const std::string& text) {
   return {static_cast<arma::uword>(value[0] - '0'), text_without(spec, "data")};
 }
 
-AidedRows aided_rows(const std::vector<DerivedRow>& derived,
-                     const std::vector<arma::uword>& data_rounds, const CodedLinkOptions& options,
+/// A row that estimates with decoded data, by its place in the results, and the estimator that it is of.
+struct DataRow {
+  arma::uword row, of, n_rounds;
+};
+
+/// Rows beside those of the estimators, and which of all estimate with decoded data.
+std::vector<DerivedRow> derived_rows(const CodedLinkOptions& options,
+                                     std::vector<DataRow>& data_rows) {
+  const std::vector<std::string>& names = options.run.estimators;
+  std::vector<DerivedRow> rows;
+  for (arma::uword i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
+    if (const arma::uword n = data_rounds_of(name).n; n > 0) data_rows.push_back({i, i, n});
+    if (options.beside.untold) rows.push_back({name + "+untold", i, make_untold});
+    if (options.beside.white) rows.push_back({name + "+white", i, make_white});
+    for (const arma::uword n : options.beside.data_rounds) {
+      data_rows.push_back({names.size() + rows.size(), i, n});
+      rows.push_back({name + "+data" + std::to_string(n), i,
+                      [](const Scene&, const Estimate& found, Estimate& out) { out = found; }});
+    }
+  }
+  rows.push_back(perfect_row());
+  return rows;
+}
+
+AidedRows aided_rows(const std::vector<DataRow>& data_rows, const CodedLinkOptions& options,
                      const SampleReader& samples, const EstimatorFactory& make_estimator) {
   AidedRows out;
-  const std::vector<std::string>& names = options.run.estimators;
   std::map<arma::uword, std::shared_ptr<const Estimator>> wholes;
   std::shared_ptr<const ObservationOperator> A;
-  const auto add = [&](arma::uword row, arma::uword of, arma::uword n_rounds) {
+  for (const DataRow& each : data_rows) {
     if (!A) A = whole_grid(samples.grid, samples.n_rx);
-    std::shared_ptr<const Estimator>& whole = wholes[of];
-    if (!whole) whole = make_estimator(names[of], A);
-    out.rows[row] = {n_rounds, whole};
-  };
-  for (arma::uword i = 0; i < names.size(); ++i) {
-    if (const arma::uword n = data_rounds_of(names[i]).n; n > 0) add(i, i, n);
-  }
-  for (arma::uword i = 0; i < derived.size(); ++i) {
-    if (data_rounds[i] > 0) add(names.size() + i, *derived[i].of, data_rounds[i]);
+    std::shared_ptr<const Estimator>& whole = wholes[each.of];
+    if (!whole) whole = make_estimator(options.run.estimators[each.of], A);
+    out.rows[each.row] = {each.n_rounds, whole};
   }
   return out;
 }
@@ -472,9 +468,9 @@ struct CodedRun {
     experiment.kind = ResultKind::coded_link;
     experiment.modulations = {NrQam(allocations.front().mcs.bits_per_symbol).name()};
     experiment.n_sums = ErrorSums::count + BlockSums::count;
-    std::vector<arma::uword> data_rounds;
-    experiment.derived = derived_rows(options, data_rounds);
-    aided = aided_rows(experiment.derived, data_rounds, options, samples, make_estimator);
+    std::vector<DataRow> data_rows;
+    experiment.derived = derived_rows(options, data_rows);
+    aided = aided_rows(data_rows, options, samples, make_estimator);
     for (const auto& [row, of_row] : aided.rows) experiment.refined.insert(row);
     experiment.per_element = true;
     nlohmann::ordered_json json = described(options, allocations);

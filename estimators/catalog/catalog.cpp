@@ -1,6 +1,7 @@
 #include <chest/estimators/catalog/catalog.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -206,19 +207,19 @@ std::unique_ptr<Estimator> Catalog::make_of_planes(const CatalogRow& found,
     inner.plane_step = raster.step * ratio;
     inner.grid.spacing_hz /= ratio;
     std::shared_ptr<const Estimator> estimator = make_from(found, Maker(*this, inner_spec, inner));
-    if (has_sparse && told_weight > 0.0) {
-      return with_sparse(estimator, inner, [told_weight](double) { return told_weight; });
-    }
+    std::function<double(double)> weight;
     // The time of sbl grows with the square of the pilots.
     const bool is_short = inner.n_tx <= GridStatistics::most_sparse_columns;
-    if (has_sparse || !may_choose || !is_short || known.sparse_weight.is_empty() ||
-        known.sparse_weight.max() == 0.0 || inner_spec.has(snr_option().name)) {
-      return estimator;
+    if (told_weight > 0.0) {
+      weight = [told_weight](double) { return told_weight; };
+    } else if (may_choose && is_short && !known.sparse_weight.is_empty() &&
+               !inner_spec.has(snr_option().name)) {
+      const double band = static_cast<double>(inner.n_tx) * std::max(raster.step, 1.0);
+      weight = [known, step = raster.step, band](double sigma2) {
+        return known.sparse_weight_at(sigma2, step, band);
+      };
     }
-    const double band = static_cast<double>(inner.n_tx) * std::max(raster.step, 1.0);
-    return with_sparse(estimator, inner, [known, step = raster.step, band](double sigma2) {
-      return known.sparse_weight_at(sigma2, step, band);
-    });
+    return weight ? with_sparse(estimator, inner, weight) : estimator;
   };
   return make_plane_estimator(planes, known, make_inner, found.has_linear_differences);
 }
