@@ -247,7 +247,7 @@ int fit_gmm_model(const FitOptions& options, const CommandLine& line, Context& c
   return 0;
 }
 
-/// "mirror,gain=6,contamination=0.5"
+/// "mirror,turn=0.5,gain=6,contamination=0.5"
 void read_augmentation(const std::string& text, NetworkFitOptions& fit) {
   std::string named = text;
   if (const std::size_t comma = named.find(','); comma != std::string::npos) named[comma] = ':';
@@ -258,9 +258,11 @@ void read_augmentation(const std::string& text, NetworkFitOptions& fit) {
       fit.gain_db = to_number(value, "--augment: gain");
     } else if (name == "contamination") {
       fit.contamination = to_number(value, "--augment: contamination");
+    } else if (name == "turn") {
+      fit.turn_bins = to_number(value, "--augment: turn");
     } else {
       refuse("--augment " + text + ": there is no '" + name +
-             "'; there are gain=DB and contamination=X");
+             "'; there are turn=BINS, gain=DB and contamination=X");
     }
   }
 }
@@ -516,10 +518,11 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
             "numbers of each channel that it tells, as a delay spread");
-  line.flag("network", &options.layers, "NAME",
-            "chest:hidden=32-58-41-22,kernel=3,embedding=16 (modulated=0-1-2, index, zero-padding, "
-            "no-position, no-magnitude, gate, no-variance, bias-free, told-class), or letter: "
-            "arXiv 2403.03545");
+  line.flag(
+      "network", &options.layers, "NAME",
+      "chest:hidden=32-58-41-22,kernel=3,embedding=16 (axial, modulated=0-1-2, index, "
+      "zero-padding, no-position, no-magnitude, gate, no-variance, bias-free, told-class), or "
+      "letter: arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
   line.flag("objective", &options.objective, "nmse|prediction",
@@ -528,7 +531,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");
   line.flag("augment", &options.augmentation, "KIND[,OPTIONS]",
-            "none, phase or mirror; gain=DB, contamination=X");
+            "none, phase or mirror; turn=BINS, gain=DB, contamination=X");
   line.output("checkpoint", &options.checkpoint,
               "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,

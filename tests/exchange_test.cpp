@@ -498,8 +498,9 @@ std::multimap<unsigned, Field> fields_of(const std::string& message) {
 // What the values are is compared with chest's by scripts/compare_exchange.py, through ONNX Runtime.
 TEST(Exchange, OnnxIsAGraphThatHoldsTogether) {
   const TemporaryFolder folder;
-  for (const char* network : {"chest", "chest:gate,no-variance", "letter", "chest:bias-free",
-                              "chest:index,zero-padding,no-position,no-magnitude", "variances"}) {
+  for (const char* network :
+       {"chest", "chest:gate,no-variance", "letter", "chest:bias-free", "chest:axial,kernel=5",
+        "chest:index,zero-padding,no-position,no-magnitude", "variances"}) {
     const NetworkModel model = random_network_model(
         4, 3,
         std::string(network) == "variances" ? with_reverse_variance() : parse_network(network));
@@ -534,7 +535,7 @@ TEST(Exchange, OnnxIsAGraphThatHoldsTogether) {
     std::size_t n_kernels = 0;
     for (const NamedTensor& weight : model.weights)
       if (weight.dims.size() == 4) n_kernels += weight.values.size();
-    EXPECT_EQ(n_weights, n_kernels + (model.network.position ? 4 * 4 * 3 : 0));
+    EXPECT_EQ(n_weights, n_kernels + (model.network.position ? 4 * 4 * 3 : 0)) << network;
   }
 }
 

@@ -195,6 +195,11 @@ TEST(NetworkConfig, IsReadFromText) {
   EXPECT_TRUE(config.gate);
   EXPECT_FALSE(config.circular);
   EXPECT_TRUE(config.magnitude && config.variance && config.log_snr);
+  const NetworkConfig axial = parse_network("chest:axial");
+  EXPECT_TRUE(axial.axial);
+  EXPECT_EQ(axial.kernel, 9);
+  EXPECT_EQ(axial.n_parameters(), NetworkConfig{}.n_parameters());
+  EXPECT_EQ(parse_network("chest:axial,kernel=7").kernel, 7);
   EXPECT_NE(message_of([] { parse_network("unet"); }).find("there are letter and chest"),
             std::string::npos);
   EXPECT_NE(message_of([] { parse_network("chest:gat"); }).find("did you mean gate"),

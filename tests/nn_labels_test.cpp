@@ -520,7 +520,7 @@ TEST(Labels, ThatDoNotFitAreRefused) {
                       "the pilots are for 3 transmit antennas"));
   options.contamination = 0.5;
   EXPECT_TRUE(refused([&] { fit_network(samples, samples, options); },
-                      "without mirrors and contamination"));
+                      "without mirrors, turns and contamination"));
 }
 
 }  // namespace

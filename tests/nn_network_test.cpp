@@ -72,7 +72,8 @@ TEST(Network, EqualsTheNaiveOneForEveryPredictionType) {
 TEST(Network, EqualsTheNaiveOneWithEveryPart) {
   for (const std::string text :
        {"chest", "chest:gate", "chest:no-magnitude", "chest:zero-padding", "chest:index",
-        "chest:no-variance", "chest:no-position", "chest:modulated=1-2"}) {
+        "chest:no-variance", "chest:no-position", "chest:modulated=1-2", "chest:axial",
+        "chest:axial,zero-padding"}) {
     NetworkModel model = small_model(Prediction::velocity, true);
     const NetworkConfig parts = parse_network(text);
     model.network.gate = parts.gate;
@@ -82,6 +83,7 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
     model.network.log_snr = parts.log_snr;
     model.network.variance = parts.variance;
     model.network.modulated = parts.modulated;
+    model.network.axial = parts.axial;
     model.weights = nn::named_weights(network_layout(model.network),
                                       nn::initial_weights(network_layout(model.network), 5));
     const auto denoiser = make_network_denoiser(model, on(NetworkEngine::torch));

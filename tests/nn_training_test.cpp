@@ -244,6 +244,24 @@ TEST(Training, MirrorsChannelsInTheAngularDomain) {
   }
 }
 
+TEST(Training, TurnsDirectionsByAngularBins) {
+  const arma::cx_mat h = Rng(1, {Purpose::test}).cx_normal(30, 2);
+  const at::Tensor angular = nn::to_angular(nn::planes_from_columns(h, 6, 5, at::kCPU));
+  const auto difference = [](const at::Tensor& a, const at::Tensor& b) {
+    return (a - b).abs().max().item<double>();
+  };
+  // By whole bins: the angles of channel 0 move by 2 and -1, those of channel 1 by 0 and 3.
+  const at::Tensor whole = nn::turned(angular, at::tensor({2.0F, -1.0F, 0.0F, 3.0F}).view({2, 2}));
+  const at::Tensor moved = at::stack({angular[0].roll({2, -1}, {1, 2}), angular[1].roll(3, 2)});
+  EXPECT_LT(difference(whole, moved), 1e-5);
+  // By parts of bins and back: the same power in between, and the same channel at the end.
+  const at::Tensor bins = at::tensor({0.3F, -0.4F, 0.5F, 0.1F}).view({2, 2});
+  const at::Tensor between = nn::turned(angular, bins);
+  EXPECT_GT(difference(between, angular), 0.1);
+  EXPECT_LT(difference(between.square().sum({1, 2, 3}), angular.square().sum({1, 2, 3})), 1e-4);
+  EXPECT_LT(difference(nn::turned(between, -bins), angular), 1e-5);
+}
+
 // The loss in double against differences of itself, for every prediction type.
 TEST(Training, GradientsAgreeWithDifferences) {
   NetworkConfig small = NetworkConfig::published();
@@ -257,7 +275,12 @@ TEST(Training, GradientsAgreeWithDifferences) {
   at::manual_seed(1);
   const at::Tensor h = at::randn({3, 2, 5, 4}, at::kDouble);
   const at::Tensor eps = at::randn({3, 2, 5, 4}, at::kDouble);
-  for (const NetworkConfig& config : {small, gated}) {
+  NetworkConfig axial;
+  axial.axial = true;
+  axial.hidden = {3, 4};
+  axial.modulated = {0, 1};
+  axial.embedding = 4;
+  for (const NetworkConfig& config : {small, gated, axial}) {
     const at::Tensor flat = nn::initial_weights(network_layout(config), 3).to(at::kDouble);
     for (Prediction prediction : {Prediction::epsilon, Prediction::sample, Prediction::velocity}) {
       const auto loss = [&](const at::Tensor& weights) {

@@ -59,6 +59,7 @@ TEST(Precision, IsNearFloat32AtAnySizeWithEveryPart) {
          {"chest:hidden=7-33-6", "chest:hidden=40-4,gate,kernel=5",
           "chest:hidden=9-6,zero-padding,kernel=1", "chest:hidden=4-8,no-magnitude,index",
           "chest:hidden=6-5,no-position,no-variance,zero-padding",
+          "chest:hidden=6-35-9,axial,kernel=5", "chest:hidden=40-4,axial,zero-padding",
           "letter:hidden=8-9-4,modulated=1"}) {
       NetworkModel model = model_of(n_rx, n_tx, network);
       if (!model.network.why_invalid(n_rx, n_tx).empty()) continue;

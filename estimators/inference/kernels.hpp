@@ -20,6 +20,11 @@ struct PlaneShape {
   bool flat = false;
 };
 
+/// Entries of the edges that a convolution reads: up to `pad` of the shape.
+struct EdgeReach {
+  std::size_t slow = 0, fast = 0;
+};
+
 /// One layer at work: planes of `n_in` channels become planes of `n_out`.
 struct Convolution {
   const PlaneShape* shape = nullptr;

@@ -63,7 +63,8 @@ PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uw
     Layer layer;
     layer.n_out = static_cast<int>(weight.dims[0]);
     layer.n_in = i == 0 ? n_plain : static_cast<int>(weight.dims[1]);
-    layer.weights = packed(weight, 0, layer.n_in);
+    layer.taps = taps_of(config_.kernel_size(i));
+    layer.weights = packed(weight, 0, layer.n_in, layer.taps);
     if (config_.bias_free) {
       layer.bias.assign(static_cast<std::size_t>(layer.n_out), 0.0F);
     } else {
@@ -110,25 +111,24 @@ void PlaneNetwork::make_tiles(const std::vector<NamedTensor>& weights, const Net
       throw Error(ErrorKind::invalid_argument,
                   "precision int8: a hidden layer of the network does not end in a ReLU");
     }
+    to.taps = layer.taps.offsets;
+    to.reach = layer.taps.reach;
     to.weight = [&](int o, int i, int tap) {
       float sum = 0.0F;
-      for (const int entry : tap_entries_[static_cast<std::size_t>(tap)]) {
+      for (const int entry : layer.taps.entries[static_cast<std::size_t>(tap)]) {
         sum += weight.values[static_cast<std::size_t>(
-            (static_cast<std::int64_t>(o) * weight.dims[1] + i) * config_.kernel * config_.kernel +
-            entry)];
+            (o * weight.dims[1] + i) * weight.dims[2] * weight.dims[3] + entry)];
       }
       return sum;
     };
     layers.push_back(std::move(to));
   }
-  tiles_.emplace(shape_, taps_, config_.circular, one_row_,
-                 bytes ? TileElement::byte : TileElement::bfloat16, layers,
-                 config_.position ? position_map_.data() : nullptr);
+  tiles_.emplace(shape_, config_.circular, bytes ? TileElement::byte : TileElement::bfloat16,
+                 layers, config_.position ? position_map_.data() : nullptr);
 }
 
 void PlaneNetwork::plan(arma::uword n_rx, arma::uword n_tx) {
-  const auto kernel = static_cast<std::size_t>(config_.kernel);
-  const std::size_t pad = kernel / 2, lanes = kernels().lanes;
+  const std::size_t pad = static_cast<std::size_t>(config_.kernel / 2), lanes = kernels().lanes;
   const Axes rx_fast = axes_of(n_tx, n_rx, pad, lanes), tx_fast = axes_of(n_rx, n_tx, pad, lanes);
   rx_is_fast_ = rx_fast.n_vectors <= tx_fast.n_vectors;
   const Axes& axes = rx_is_fast_ ? rx_fast : tx_fast;
@@ -142,34 +142,41 @@ void PlaneNetwork::plan(arma::uword n_rx, arma::uword n_tx) {
   shape_.row = axes.flat ? axes.n_fast + 2 * pad : margin + rounded_up(axes.n_fast);
   shape_.first = pad * shape_.row + margin;
   shape_.plane = rounded_up((axes.n_slow + 2 * pad) * shape_.row + margin + vector_floats);
-  one_row_ = config_.circular && axes.n_slow == 1;
-  for (std::size_t slow = 0; slow < kernel; ++slow) {
-    for (std::size_t fast = 0; fast < kernel; ++fast) {
-      const int entry = static_cast<int>(rx_is_fast_ ? fast * kernel + slow : slow * kernel + fast);
-      if (one_row_ && slow > 0) {
-        tap_entries_[fast].push_back(entry);
-        continue;
-      }
-      tap_entries_.push_back({entry});
-      const auto row =
-          one_row_ ? 0 : static_cast<std::ptrdiff_t>(slow) - static_cast<std::ptrdiff_t>(pad);
-      taps_.push_back(row * static_cast<std::ptrdiff_t>(shape_.row) +
-                      static_cast<std::ptrdiff_t>(fast) - static_cast<std::ptrdiff_t>(pad));
-    }
-  }
   transform_ = PlaneTransform(axes.n_slow, axes.n_fast);
 }
 
-Buffer PlaneNetwork::packed(const NamedTensor& weight, int first_in, int n_in) const {
+PlaneNetwork::Taps PlaneNetwork::taps_of(const KernelSize& kernel) const {
+  const int n_slow = rx_is_fast_ ? kernel.columns : kernel.rows;
+  const int n_fast = rx_is_fast_ ? kernel.rows : kernel.columns;
+  const bool one_row = config_.circular && shape_.n_slow == 1;
+  Taps taps;
+  taps.reach.slow = one_row ? 0 : static_cast<std::size_t>(n_slow / 2);
+  taps.reach.fast = static_cast<std::size_t>(n_fast / 2);
+  for (int slow = 0; slow < n_slow; ++slow) {
+    for (int fast = 0; fast < n_fast; ++fast) {
+      const int entry = rx_is_fast_ ? fast * n_slow + slow : slow * n_fast + fast;
+      if (one_row && slow > 0) {
+        taps.entries[static_cast<std::size_t>(fast)].push_back(entry);
+        continue;
+      }
+      taps.entries.push_back({entry});
+      const std::ptrdiff_t row = one_row ? 0 : slow - n_slow / 2;
+      taps.offsets.push_back(row * static_cast<std::ptrdiff_t>(shape_.row) + fast - n_fast / 2);
+    }
+  }
+  return taps;
+}
+
+Buffer PlaneNetwork::packed(const NamedTensor& weight, int first_in, int n_in, const Taps& taps) {
   const int n_out = static_cast<int>(weight.dims[0]);
   const auto n_all_in = static_cast<std::size_t>(weight.dims[1]);
-  const std::size_t n_taps = taps_.size();
-  const auto kernel_size = static_cast<std::size_t>(config_.kernel * config_.kernel);
+  const std::size_t n_taps = taps.offsets.size();
+  const auto kernel_size = static_cast<std::size_t>(weight.dims[2] * weight.dims[3]);
   Buffer out(static_cast<std::size_t>(n_out) * static_cast<std::size_t>(n_in) * n_taps);
   std::size_t at = 0;
   for (int b = 0; b < n_output_blocks(n_out); ++b) {
     for (int i = first_in; i < first_in + n_in; ++i) {
-      for (const std::vector<int>& entries : tap_entries_) {
+      for (const std::vector<int>& entries : taps.entries) {
         for (int o = first_output(n_out, b); o < first_output(n_out, b + 1); ++o) {
           const std::size_t kernel =
               (static_cast<std::size_t>(o) * n_all_in + static_cast<std::size_t>(i)) * kernel_size;
@@ -204,8 +211,10 @@ void PlaneNetwork::make_position_map(const NamedTensor& weight, double turns) {
       planes[3 * shape_.plane + at] = static_cast<float>(std::sin(column_angle));
     }
   }
-  fill_edges(planes.data(), n_position);
-  const Buffer weights = packed(weight, static_cast<int>(weight.dims[1]) - n_position, n_position);
+  const Taps& taps = layers_.front().taps;
+  fill_edges(planes.data(), n_position, taps.reach);
+  const Buffer weights =
+      packed(weight, static_cast<int>(weight.dims[1]) - n_position, n_position, taps);
   Buffer gain(n_out), offset(n_out);
   std::fill_n(gain.data(), n_out, 1.0F);
   position_map_ = Buffer(n_out * shape_.plane + 2 * vector_floats);
@@ -213,8 +222,8 @@ void PlaneNetwork::make_position_map(const NamedTensor& weight, double turns) {
   work.shape = &shape_;
   work.n_in = n_position;
   work.n_out = static_cast<int>(n_out);
-  work.n_taps = static_cast<int>(taps_.size());
-  work.taps = taps_.data();
+  work.n_taps = static_cast<int>(taps.offsets.size());
+  work.taps = taps.offsets.data();
   work.weights = weights.data();
   work.gain = gain.data();
   work.offset = offset.data();
@@ -225,8 +234,10 @@ void PlaneNetwork::make_position_map(const NamedTensor& weight, double turns) {
 
 double PlaneNetwork::multiplications() const {
   double n = 0.0;
-  for (const Layer& layer : layers_) n += layer.n_in * layer.n_out;
-  return n * static_cast<double>(taps_.size() * n_rx_ * n_tx_);
+  for (const Layer& layer : layers_) {
+    n += layer.n_in * layer.n_out * static_cast<double>(layer.taps.offsets.size());
+  }
+  return n * static_cast<double>(n_rx_ * n_tx_);
 }
 
 Workspace PlaneNetwork::make_workspace() const {
@@ -318,27 +329,25 @@ void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Leve
   tiles_->set_scales(largest, level.scales.data());
 }
 
-void PlaneNetwork::fill_edges(float* planes, int n_planes) const {
-  const std::size_t pad = shape_.pad, n_slow = shape_.n_slow, n_fast = shape_.n_fast;
-  if (pad == 0) return;
-  const std::size_t line = n_fast + 2 * pad;
+void PlaneNetwork::fill_edges(float* planes, int n_planes, const EdgeReach& reach) const {
+  const std::size_t n_slow = shape_.n_slow, n_fast = shape_.n_fast;
+  const auto by = static_cast<std::ptrdiff_t>(reach.fast);
+  const std::size_t line = n_fast + 2 * reach.fast;
   for (int p = 0; p < n_planes; ++p, planes += shape_.plane) {
     float* first = planes + shape_.first;
-    for (std::size_t s = 0; s < n_slow; ++s) {
+    for (std::size_t s = 0; reach.fast > 0 && s < n_slow; ++s) {
       float* row = first + s * shape_.row;
-      for (std::size_t k = 0; k < pad; ++k) {
-        row[n_fast + k] = config_.circular ? row[k] : 0.0F;
-        row[static_cast<std::ptrdiff_t>(k) - static_cast<std::ptrdiff_t>(pad)] =
-            config_.circular ? row[n_fast - pad + k] : 0.0F;
+      for (std::ptrdiff_t k = 0; k < by; ++k) {
+        row[static_cast<std::ptrdiff_t>(n_fast) + k] = config_.circular ? row[k] : 0.0F;
+        row[k - by] = config_.circular ? row[static_cast<std::ptrdiff_t>(n_fast) - by + k] : 0.0F;
       }
     }
-    if (one_row_) continue;
-    float* corner = first - pad;
-    for (std::size_t k = 0; k < pad; ++k) {
-      float* above = corner + k * shape_.row - pad * shape_.row;
+    float* corner = first - reach.fast;
+    for (std::size_t k = 0; k < reach.slow; ++k) {
+      float* above = corner + k * shape_.row - reach.slow * shape_.row;
       float* below = corner + (n_slow + k) * shape_.row;
       if (config_.circular) {
-        std::memcpy(above, corner + (n_slow - pad + k) * shape_.row, line * sizeof(float));
+        std::memcpy(above, corner + (n_slow - reach.slow + k) * shape_.row, line * sizeof(float));
         std::memcpy(below, corner + k * shape_.row, line * sizeof(float));
       } else {
         std::memset(above, 0, line * sizeof(float));
@@ -396,10 +405,10 @@ const float* PlaneNetwork::run_layers(const Level& level, Workspace& workspace,
   int in = 0;
   Convolution c;
   c.shape = &shape_;
-  c.n_taps = static_cast<int>(taps_.size());
-  c.taps = taps_.data();
   for (const Layer& layer : layers_) {
-    fill_edges(workspace.layers[in].data(), layer.n_in);
+    c.n_taps = static_cast<int>(layer.taps.offsets.size());
+    c.taps = layer.taps.offsets.data();
+    fill_edges(workspace.layers[in].data(), layer.n_in, layer.taps.reach);
     c.n_in = layer.n_in;
     c.n_out = layer.n_out;
     c.weights = layer.weights.data();

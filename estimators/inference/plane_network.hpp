@@ -89,8 +89,17 @@ class PlaneNetwork {
   void see_largest(const Level& level, Workspace& workspace, float* largest) const;
 
  private:
+  struct Taps {
+    std::vector<std::ptrdiff_t> offsets;  ///< relative to the output's entry
+    /// Of each the entries of a kernel of the file, [rows, columns], that add up to it: around the circle of one row a
+    /// kernel meets that row alone.
+    std::vector<std::vector<int>> entries;
+    EdgeReach reach;
+  };
+
   struct Layer {
     int n_in = 0, n_out = 0, first_output = 0;
+    Taps taps;
     Buffer weights;
     std::vector<float> bias;
     int modulation = -1;  ///< its first row of `film`, -1: none
@@ -98,9 +107,10 @@ class PlaneNetwork {
   };
 
   void plan(arma::uword n_rx, arma::uword n_tx);
-  Buffer packed(const NamedTensor& weight, int first_in, int n_in) const;
+  Taps taps_of(const KernelSize& kernel) const;
+  static Buffer packed(const NamedTensor& weight, int first_in, int n_in, const Taps& taps);
   void make_position_map(const NamedTensor& weight, double turns);
-  void fill_edges(float* planes, int n_planes) const;
+  void fill_edges(float* planes, int n_planes, const EdgeReach& reach) const;
   double put_reverse_variance(const Level& level, const float* out, Workspace& workspace) const;
   const float* magnitude_of(const Level& level, Workspace& workspace) const;
   void put_input(const Level& level, Workspace& workspace) const;
@@ -116,11 +126,6 @@ class PlaneNetwork {
   arma::uword n_rx_, n_tx_;
   bool rx_is_fast_ = true;
   PlaneShape shape_;
-  std::vector<std::ptrdiff_t> taps_;
-  /// Of each tap the entries of a kernel of the file, [rows, columns], that add up to it: around the circle
-  /// of one row a kernel meets that row alone.
-  std::vector<std::vector<int>> tap_entries_;
-  bool one_row_ = false;
   PlaneTransform transform_;
   std::vector<Layer> layers_;
   std::vector<float> modulation_weight_, modulation_bias_;

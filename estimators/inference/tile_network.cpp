@@ -29,14 +29,9 @@ float rest(float value) { return value - from_bfloat16(to_bfloat16(value)); }
 
 }  // namespace
 
-TileNetwork::TileNetwork(const PlaneShape& shape, std::vector<std::ptrdiff_t> taps, bool circular,
-                         bool one_row, TileElement element, const std::vector<TileLayer>& layers,
-                         const float* map)
-    : shape_(shape),
-      taps_(std::move(taps)),
-      circular_(circular),
-      one_row_(one_row),
-      element_(element) {
+TileNetwork::TileNetwork(const PlaneShape& shape, bool circular, TileElement element,
+                         const std::vector<TileLayer>& layers, const float* map)
+    : shape_(shape), circular_(circular), element_(element) {
   std::size_t n_outputs = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     Layer layer;
@@ -67,7 +62,7 @@ void TileNetwork::pack(const TileLayer& from, bool first, bool last, Layer& to) 
   work.out = element_;
   work.relu = from.relu;
   work.n_out = static_cast<std::size_t>(from.n_out);
-  to.n_in = from.n_in;
+  to.reach = from.reach;
   const std::size_t size = work.in == TileElement::bfloat16 ? 2 : 1;
   constexpr std::size_t channel_step = 32;
   const std::size_t n_slots =
@@ -79,14 +74,15 @@ void TileNetwork::pack(const TileLayer& from, bool first, bool last, Layer& to) 
   work.split_weights = last && work.n_out <= most_split_outputs;
 
   // Taps that follow each other are one run of memory, cut into blocks of one size.
+  const std::vector<std::ptrdiff_t>& taps = from.taps;
   std::size_t run = 1;
-  while (run < taps_.size() && taps_[run] == taps_[run - 1] + 1) ++run;
+  while (run < taps.size() && taps[run] == taps[run - 1] + 1) ++run;
   const std::size_t run_bytes = run * work.in_stride;
   const std::size_t n_per_run = (run_bytes + tile_bytes - 1) / tile_bytes;
   work.block_bytes = rounded_to((run_bytes + n_per_run - 1) / n_per_run, 4);
-  for (std::size_t tap = 0; tap < taps_.size(); tap += run) {
+  for (std::size_t tap = 0; tap < taps.size(); tap += run) {
     for (std::size_t b = 0; b < n_per_run; ++b) {
-      to.blocks.push_back(taps_[tap] * static_cast<std::ptrdiff_t>(work.in_stride) +
+      to.blocks.push_back(taps[tap] * static_cast<std::ptrdiff_t>(work.in_stride) +
                           static_cast<std::ptrdiff_t>(b * work.block_bytes));
     }
   }
@@ -97,7 +93,7 @@ void TileNetwork::pack(const TileLayer& from, bool first, bool last, Layer& to) 
     for (int o = 0; o < from.n_out; ++o) {
       float largest = 0.0F;
       for (int i = 0; i < from.n_in; ++i) {
-        for (int t = 0; t < static_cast<int>(taps_.size()); ++t) {
+        for (int t = 0; t < static_cast<int>(taps.size()); ++t) {
           largest = std::max(largest, std::abs(from.weight(o, i, t)));
         }
       }
@@ -165,9 +161,9 @@ void TileNetwork::set_scales(const float* largest, float* scales) const {
   }
 }
 
-void TileNetwork::fill_edges(std::uint8_t* entries, std::size_t stride) const {
-  const std::size_t pad = shape_.pad, n_slow = shape_.n_slow, n_fast = shape_.n_fast;
-  if (pad == 0) return;
+void TileNetwork::fill_edges(std::uint8_t* entries, std::size_t stride,
+                             const EdgeReach& reach) const {
+  const std::size_t n_slow = shape_.n_slow, n_fast = shape_.n_fast;
   const auto put = [&](std::uint8_t* to, const std::uint8_t* from, std::size_t n) {
     if (circular_) {
       std::memcpy(to, from, n * stride);
@@ -176,16 +172,15 @@ void TileNetwork::fill_edges(std::uint8_t* entries, std::size_t stride) const {
     }
   };
   std::uint8_t* first = entries + shape_.first * stride;
-  for (std::size_t s = 0; s < n_slow; ++s) {
+  for (std::size_t s = 0; reach.fast > 0 && s < n_slow; ++s) {
     std::uint8_t* row = first + s * shape_.row * stride;
-    put(row + n_fast * stride, row, pad);
-    put(row - pad * stride, row + (n_fast - pad) * stride, pad);
+    put(row + n_fast * stride, row, reach.fast);
+    put(row - reach.fast * stride, row + (n_fast - reach.fast) * stride, reach.fast);
   }
-  if (one_row_) return;
-  std::uint8_t* corner = first - pad * stride;
-  const std::size_t row = shape_.row * stride, line = n_fast + 2 * pad;
-  for (std::size_t k = 0; k < pad; ++k) {
-    put(corner + k * row - pad * row, corner + (n_slow - pad + k) * row, line);
+  std::uint8_t* corner = first - reach.fast * stride;
+  const std::size_t row = shape_.row * stride, line = n_fast + 2 * reach.fast;
+  for (std::size_t k = 0; k < reach.slow; ++k) {
+    put(corner + k * row - reach.slow * row, corner + (n_slow - reach.slow + k) * row, line);
     put(corner + (n_slow + k) * row, corner + k * row, line);
   }
 }
@@ -216,7 +211,7 @@ void TileNetwork::run(const float* gain, const float* offset, const float* scale
     const Layer& layer = layers_[i];
     TileConvolution work = layer.work;
     auto* in = reinterpret_cast<std::uint8_t*>(workspace.entries[from].data());
-    fill_edges(in, work.in_stride);
+    fill_edges(in, work.in_stride, layer.reach);
     work.blocks = layer.blocks.data();
     work.weights = layer.weights.data();
     work.gain = gain + layer.first_output;

@@ -17,6 +17,9 @@ namespace inference {
 struct TileLayer {
   int n_in = 0, n_out = 0;
   bool relu = true;
+  /// Of a kernel, relative to its middle, in entries.
+  std::vector<std::ptrdiff_t> taps;
+  EdgeReach reach;
   /// Weight of an output, an input and a tap.
   std::function<float(int output, int input, int tap)> weight;
 };
@@ -31,11 +34,9 @@ struct TileWorkspace {
 /// between is rounded.
 class TileNetwork {
  public:
-  /// @param taps  of a kernel, relative to its middle, in entries
-  /// @param map   planes that add to the first layer, as a Convolution has it; null: none
-  TileNetwork(const PlaneShape& shape, std::vector<std::ptrdiff_t> taps, bool circular,
-              bool one_row, TileElement element, const std::vector<TileLayer>& layers,
-              const float* map);
+  /// @param map  planes that add to the first layer, as a Convolution has it; null: none
+  TileNetwork(const PlaneShape& shape, bool circular, TileElement element,
+              const std::vector<TileLayer>& layers, const float* map);
 
   TileWorkspace make_workspace() const;
   /// Floats that a level needs beside gains and offsets: scales of the sums and of the bytes.
@@ -58,15 +59,14 @@ class TileNetwork {
     std::vector<std::uint8_t> weights;
     std::vector<float> weight_scale;  ///< of bytes, [16 n_tiles]
     std::size_t first_output = 0, first_scale = 0;
-    int n_in = 0;
+    EdgeReach reach;
   };
 
   void pack(const TileLayer& from, bool first, bool last, Layer& to) const;
-  void fill_edges(std::uint8_t* entries, std::size_t stride) const;
+  void fill_edges(std::uint8_t* entries, std::size_t stride, const EdgeReach& reach) const;
 
   PlaneShape shape_;
-  std::vector<std::ptrdiff_t> taps_;
-  bool circular_, one_row_;
+  bool circular_;
   TileElement element_;
   std::vector<Layer> layers_;
   Buffer map_;

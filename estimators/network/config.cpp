@@ -26,6 +26,11 @@ NetworkConfig NetworkConfig::published() {
   return config;
 }
 
+KernelSize NetworkConfig::kernel_size(std::size_t layer) const {
+  if (!axial) return {kernel, kernel};
+  return layer % 2 == 0 ? KernelSize{kernel, 1} : KernelSize{1, kernel};
+}
+
 std::int64_t NetworkConfig::n_parameters() const {
   std::int64_t n = 0;
   for (const NamedTensor& tensor : network_layout(*this)) n += n_values(tensor.dims);
@@ -143,6 +148,12 @@ NetworkConfig parse_network(const std::string& text) {
       {"modulated", [&](const std::string& value) { config.modulated = counts(value); }},
       {"kernel", [&](const std::string& value) { config.kernel = counts(value).front(); }},
       {"embedding", [&](const std::string& value) { config.embedding = counts(value).front(); }},
+      {"axial",
+       [&](const std::string&) {
+         config.axial = true;
+         constexpr int as_many_as_3x3 = 9;
+         if (!spec.options.contains("kernel")) config.kernel = as_many_as_3x3;
+       }},
       {"index", [&](const std::string&) { config.log_snr = false; }},
       {"zero-padding", [&](const std::string&) { config.circular = false; }},
       {"no-position", [&](const std::string&) { config.position = false; }},

@@ -56,7 +56,8 @@ std::vector<NamedTensor> network_layout(const NetworkConfig& config) {
   std::int64_t n_in = config.n_inputs(), n_modulated = 0;
   for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
     const std::int64_t n_out = i < config.hidden.size() ? config.hidden[i] : config.n_outputs();
-    layer("conv" + std::to_string(i), {n_out, n_in, config.kernel, config.kernel});
+    const KernelSize kernel = config.kernel_size(i);
+    layer("conv" + std::to_string(i), {n_out, n_in, kernel.rows, kernel.columns});
     n_in = n_out;
   }
   for (int i : config.modulated) n_modulated += config.hidden[i];

@@ -53,6 +53,7 @@ NoiseSchedule schedule_from(const std::filesystem::path& file, const arma::vec& 
 std::string to_json(const NetworkConfig& config) {
   Json json;
   for_each_field(config, [&](const char* name, const auto& value, auto...) { json[name] = value; });
+  if (config.axial) json["axial"] = true;
   // Files of networks of matrices are as they were before there were grids.
   if (config.circle != 0) json["circle"] = config.circle;
   if (config.classes != 0) {
@@ -78,6 +79,7 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
       value = off ? Value{} : network.get<Value>(name);
     }
   });
+  if (network.has("axial")) config.axial = network.get<bool>("axial");
   if (network.has("circle")) config.circle = static_cast<int>(network.count("circle", 1024));
   if (network.has("classes")) {
     config.classes = static_cast<int>(network.count("classes", 1024));

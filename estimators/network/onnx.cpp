@@ -323,7 +323,8 @@ class OnnxDenoiser {
       const NamedTensor& weight = weights_[per_layer * i];
       const bool last = i == config_.hidden.size();
       const std::int64_t n_out = weight.dims[0];
-      std::vector<Ref> inputs{padded(planes), {}};
+      const KernelSize kernel = config_.kernel_size(i);
+      std::vector<Ref> inputs{padded(planes, kernel), {}};
       if (i == 0 && config_.position) {
         const std::int64_t n_plain = weight.dims[1] - n_position;
         inputs[1] = part_of(weight, 0, n_plain);
@@ -333,11 +334,12 @@ class OnnxDenoiser {
       if (!config_.bias_free) {
         inputs.push_back(g_.constant({n_out}, weights_[per_layer * i + 1].values));
       }
-      planes = convolution(inputs);
+      planes = convolution(inputs, kernel);
       if (i == 0 && config_.position) {
         planes =
-            g_.add(planes, convolution({padded(position_planes()),
-                                        part_of(weight, weight.dims[1] - n_position, n_position)}));
+            g_.add(planes, convolution({padded(position_planes(), kernel),
+                                        part_of(weight, weight.dims[1] - n_position, n_position)},
+                                       kernel));
       }
       const bool modulated = std::find(config_.modulated.begin(), config_.modulated.end(),
                                        static_cast<int>(i)) != config_.modulated.end();
@@ -354,17 +356,21 @@ class OnnxDenoiser {
     }
     return planes;
   }
-  Ref convolution(const std::vector<Ref>& inputs) {
-    const std::int64_t by = config_.circular ? 0 : config_.kernel / 2;
-    return g_.node("Conv", inputs, {OnnxGraph::integers_attribute("pads", {by, by, by, by})});
+  Ref convolution(const std::vector<Ref>& inputs, const KernelSize& kernel) {
+    const std::int64_t rows = config_.circular ? 0 : kernel.rows / 2,
+                       columns = config_.circular ? 0 : kernel.columns / 2;
+    return g_.node("Conv", inputs,
+                   {OnnxGraph::integers_attribute("pads", {rows, columns, rows, columns})});
   }
   /// With the opposite edges around them.
-  Ref padded(const Ref& planes) {
-    const std::int64_t by = config_.kernel / 2;
-    if (!config_.circular || by == 0) return planes;
-    const Ref rows =
-        g_.join({g_.slice(planes, 2, n_rx_ - by, n_rx_), planes, g_.slice(planes, 2, 0, by)}, 2);
-    return g_.join({g_.slice(rows, 3, n_tx_ - by, n_tx_), rows, g_.slice(rows, 3, 0, by)}, 3);
+  Ref padded(const Ref& planes, const KernelSize& kernel) {
+    if (!config_.circular) return planes;
+    return padded(padded(planes, 2, kernel.rows / 2, n_rx_), 3, kernel.columns / 2, n_tx_);
+  }
+  Ref padded(const Ref& planes, int axis, std::int64_t by, std::int64_t n) {
+    if (by == 0) return planes;
+    return g_.join({g_.slice(planes, axis, n - by, n), planes, g_.slice(planes, axis, 0, by)},
+                   axis);
   }
   /// Input planes first .. first + n - 1 of a layer's weights.
   Ref part_of(const NamedTensor& weight, std::int64_t first, std::int64_t n) {

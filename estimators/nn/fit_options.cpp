@@ -122,6 +122,13 @@ std::string NetworkFitOptions::why_invalid() const {
   if (!(gain_db >= 0.0 && gain_db <= 60.0)) {
     return "fit: the gain varies by " + number_text(gain_db) + " dB; expected 0 to 60";
   }
+  if (!(turn_bins >= 0.0 && turn_bins <= 1e3)) {
+    return "fit: directions are turned by " + number_text(turn_bins) +
+           " angular bins; expected 0 to 1000";
+  }
+  if (turn_bins > 0.0 && !cuts.steps.empty()) {
+    return "fit: turning directions is for matrices, not for grids";
+  }
   if (!(contamination >= 0.0 && contamination <= 1.0)) {
     return "fit: contamination is " + number_text(contamination) +
            " of the noise power; expected 0 to 1";
@@ -140,9 +147,10 @@ std::string NetworkFitOptions::why_invalid() const {
   if (!P.is_empty()) {
     if (!P.is_finite()) return "fit: the pilots are not finite";
     if (!cuts.steps.empty() || !arrays.empty() || augmentation == Augmentation::mirror ||
-        contamination > 0.0) {
-      return "fit: an estimator of given pilots is for matrices of one size, without mirrors and "
-             "contamination";
+        contamination > 0.0 || turn_bins > 0.0) {
+      return "fit: an estimator of given pilots is for matrices of one size, without mirrors, "
+             "turns "
+             "and contamination";
     }
     if (prediction != Prediction::sample) {
       return std::string("fit: prediction is ") + to_string(prediction) +

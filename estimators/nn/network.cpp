@@ -21,16 +21,20 @@ inline namespace v0 {
 namespace nn {
 namespace {
 
-at::Tensor pad_circular(const at::Tensor& x, std::int64_t by) {
+at::Tensor pad_circular(const at::Tensor& x, std::int64_t rows, std::int64_t columns) {
   const std::int64_t n_rows = x.size(2), n_cols = x.size(3);
-  at::Tensor y = at::empty({x.size(0), x.size(1), n_rows + 2 * by, n_cols + 2 * by}, x.options(),
-                           at::MemoryFormat::ChannelsLast);
-  const at::Tensor middle = y.narrow(3, by, n_cols);
-  middle.narrow(2, by, n_rows).copy_(x);
-  middle.narrow(2, 0, by).copy_(x.narrow(2, n_rows - by, by));
-  middle.narrow(2, n_rows + by, by).copy_(x.narrow(2, 0, by));
-  y.narrow(3, 0, by).copy_(y.narrow(3, n_cols, by));
-  y.narrow(3, n_cols + by, by).copy_(y.narrow(3, by, by));
+  at::Tensor y = at::empty({x.size(0), x.size(1), n_rows + 2 * rows, n_cols + 2 * columns},
+                           x.options(), at::MemoryFormat::ChannelsLast);
+  const at::Tensor middle = y.narrow(3, columns, n_cols);
+  middle.narrow(2, rows, n_rows).copy_(x);
+  if (rows > 0) {
+    middle.narrow(2, 0, rows).copy_(x.narrow(2, n_rows - rows, rows));
+    middle.narrow(2, n_rows + rows, rows).copy_(x.narrow(2, 0, rows));
+  }
+  if (columns > 0) {
+    y.narrow(3, 0, columns).copy_(y.narrow(3, n_cols, columns));
+    y.narrow(3, n_cols + columns, columns).copy_(y.narrow(3, columns, columns));
+  }
   return y;
 }
 
@@ -38,19 +42,22 @@ at::Tensor pad_circular(const at::Tensor& x, std::int64_t by) {
 class CircularPadding : public torch::autograd::Function<CircularPadding> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            std::int64_t by) {
-    context->saved_data["by"] = by;
-    return pad_circular(x, by);
+                            std::int64_t rows, std::int64_t columns) {
+    context->saved_data["rows"] = rows;
+    context->saved_data["columns"] = columns;
+    return pad_circular(x, rows, columns);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
-    const std::int64_t by = context->saved_data["by"].toInt();
-    return {fold(fold(gradients[0], 3, by), 2, by), at::Tensor()};
+    const std::int64_t rows = context->saved_data["rows"].toInt(),
+                       columns = context->saved_data["columns"].toInt();
+    return {fold(fold(gradients[0], 3, columns), 2, rows), at::Tensor(), at::Tensor()};
   }
 
  private:
   static at::Tensor fold(const at::Tensor& g, std::int64_t dim, std::int64_t by) {
+    if (by == 0) return g;
     const std::int64_t n = g.size(dim) - 2 * by;
     at::Tensor folded = g.narrow(dim, by, n).clone(at::MemoryFormat::ChannelsLast);
     folded.narrow(dim, 0, by).add_(g.narrow(dim, n + by, by));
@@ -235,8 +242,9 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
   return network;
 }
 
-at::Tensor pad_periodic(const at::Tensor& x, std::int64_t by) {
-  return x.requires_grad() ? CircularPadding::apply(x, by) : pad_circular(x, by);
+at::Tensor pad_periodic(const at::Tensor& x, std::int64_t rows, std::int64_t columns) {
+  return x.requires_grad() ? CircularPadding::apply(x, rows, columns)
+                           : pad_circular(x, rows, columns);
 }
 
 at::Tensor noise_embedding(const NetworkConfig& config, const NoiseSchedule& schedule,
@@ -292,7 +300,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
   const at::Tensor& weight = layers_.front().weight;
   fits_on_tiles_ = precision == at::kBFloat16 && weight.scalar_type() == at::kFloat &&
                    weight.device().is_cpu() && weight.requires_grad() && !config.bias_free &&
-                   at::GradMode::is_enabled() && has_fast_reduced_precision();
+                   !config.axial && at::GradMode::is_enabled() && has_fast_reduced_precision();
   if (!fits_on_tiles_) convert();
 }
 
@@ -387,15 +395,17 @@ at::Tensor LevelNetwork::convolved(at::Tensor x) const {
   // Around the circle of one row a kernel meets that row alone: its rows add up.
   const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const std::int64_t padding = layers_[i].weight.size(2) / 2;
+    const std::int64_t rows = layers_[i].weight.size(2) / 2,
+                       columns = layers_[i].weight.size(3) / 2;
     at::Tensor weight = layers_[i].weight.to(precision_).contiguous(at::MemoryFormat::ChannelsLast);
     if (is_one_row) {
       weight = weight.sum(2, /*keepdim=*/true);
-      if (padding > 0) x = pad_columns(x, padding);
-    } else if (circular_ && padding > 0) {
-      x = pad_periodic(x, padding);
+      if (columns > 0) x = pad_columns(x, columns);
+    } else if (circular_ && rows + columns > 0) {
+      x = pad_periodic(x, rows, columns);
     }
-    x = at::conv2d(x, weight, layers_[i].bias, 1, circular_ ? 0 : padding);
+    x = circular_ ? at::conv2d(x, weight, layers_[i].bias)
+                  : at::conv2d(x, weight, layers_[i].bias, 1, {rows, columns});
     if (relu_[i]) x = x.relu_();
   }
   return x;

@@ -38,8 +38,8 @@ at::Tensor initial_weights(std::vector<NamedTensor> layout, std::uint64_t seed);
 std::vector<Layer> layers_of(const std::vector<NamedTensor>& layout, const at::Tensor& flat);
 Network network_of(const NetworkConfig& config, const at::Tensor& flat);
 
-/// Planes with `by` rows and columns of the opposite edges around them. Differentiable.
-at::Tensor pad_periodic(const at::Tensor& x, std::int64_t by);
+/// Planes with so many rows and columns of the opposite edges on either side. Differentiable.
+at::Tensor pad_periodic(const at::Tensor& x, std::int64_t rows, std::int64_t columns);
 
 /// What a network is told of the noise level, float32 [1, n_features]. An index i gives sin(i f_k),
 /// then cos(i f_k), f_k = exp(-k ln(1e4) / (n_features / 2 - 1)), k = 0 ..; a log SNR gives the

@@ -163,6 +163,7 @@ class DenoisingObjective final : public Objective {
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
       at::Tensor h = cut_out(part.h, draws.cut);
       if (options_.augmentation != Augmentation::none) h = changed(h, draws);
+      if (draws.turns.defined()) h = turned(h, draws.turns);
       if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
       const LevelErrors found =
           errors_of(weights, h, draws, train_, levels[i].sigma2, options_.bfloat16,
@@ -242,6 +243,7 @@ class DenoisingObjective final : public Objective {
     Cut cut;
     at::Tensor eps;
     at::Tensor gain;                    ///< of each channel, [n]; undefined: 1
+    at::Tensor turns;                   ///< of each channel, angular bins, [n, 2]; undefined: 0
     std::vector<char> untold;           ///< whether the class of a channel is left out
     double contamination = 0.0;         ///< part of the noise power
     std::vector<std::uint64_t> others;  ///< numbers that choose the channels of which it is
@@ -416,7 +418,7 @@ class DenoisingObjective final : public Objective {
     const at::Device device = validation_.device();
     arma::cx_mat eps;
     std::uint64_t device_seed = 0;
-    std::vector<float> phases, gains, other_phases;
+    std::vector<float> phases, gains, other_phases, turns;
     for (std::int64_t k = 0; k < count; ++k) {
       Rng rng(options_.seed, {purpose, static_cast<std::uint64_t>(epoch),
                               static_cast<std::uint64_t>(begin + k + 1)});
@@ -434,10 +436,11 @@ class DenoisingObjective final : public Objective {
       }
       if (k == 0 && device.is_cuda()) device_seed = rng();
       if (!device.is_cuda()) rng.fill_cx_normal(eps.colptr(k), eps.n_rows);
-      draw_more(rng, draws, gains, other_phases);
+      draw_more(rng, draws, gains, other_phases, turns);
     }
     if (!gains.empty()) draws.gain = at::tensor(gains);
     if (!other_phases.empty()) draws.other_phase = at::tensor(other_phases);
+    if (!turns.empty()) draws.turns = at::tensor(turns).view({-1, 2});
     draws.phase = at::tensor(phases);
     if (device.is_cuda()) {
       // A GPU would wait for noise drawn here.
@@ -453,7 +456,7 @@ class DenoisingObjective final : public Objective {
 
   /// What only some fits draw for a channel, after all else: the others keep their numbers.
   void draw_more(Rng& rng, Draws& draws, std::vector<float>& gains,
-                 std::vector<float>& other_phases) const {
+                 std::vector<float>& other_phases, std::vector<float>& turns) const {
     if (options_.gain_db > 0.0) {
       const double change_db = options_.gain_db * (2.0 * rng.uniform() - 1.0);
       gains.push_back(static_cast<float>(std::sqrt(from_db(change_db))));
@@ -464,6 +467,9 @@ class DenoisingObjective final : public Objective {
       other_phases.push_back(static_cast<float>(2.0 * M_PI * rng.uniform()));
     }
     if (options_.network.told_class) draws.untold.push_back(rng.uniform() < options_.untold);
+    for (int side = 0; side < 2 && options_.turn_bins > 0.0; ++side) {
+      turns.push_back(static_cast<float>(options_.turn_bins * (2.0 * rng.uniform() - 1.0)));
+    }
   }
 
   const NetworkFitOptions& options_;
@@ -494,6 +500,7 @@ Json identity_of(const NetworkFitOptions& options) {
   if (!options.arrays.empty()) json["arrays"] = options.arrays.text();
   if (options.gain_db > 0.0) json["gain_db"] = options.gain_db;
   if (options.contamination > 0.0) json["contamination"] = options.contamination;
+  if (options.turn_bins > 0.0) json["turn_bins"] = options.turn_bins;
   if (options.network.told_class) json["untold"] = options.untold;
   if (options.unroll > 1) json["unroll"] = options.unroll;
   if (!options.P.is_empty()) {
@@ -584,6 +591,18 @@ at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors) {
     h = rotated(h, dim == 2 ? ramp.view({1, 1, n, 1}) : ramp.view({1, 1, 1, n}));
   }
   return h;
+}
+
+at::Tensor turned(const at::Tensor& planes, const at::Tensor& bins) {
+  at::Tensor h = to_antenna(planes);
+  for (const std::int64_t dim : {2, 3}) {
+    const std::int64_t n = h.size(dim);
+    const at::Tensor antennas = at::arange(n, h.options()) * (2.0 * M_PI / static_cast<double>(n));
+    const at::Tensor ramps = bins.to(h.device()).select(1, dim - 2).view({-1, 1, 1, 1}) *
+                             (dim == 2 ? antennas.view({1, 1, n, 1}) : antennas.view({1, 1, 1, n}));
+    h = rotated(h, ramps);
+  }
+  return to_angular(h);
 }
 
 namespace {

@@ -59,6 +59,10 @@ LevelErrors unrolled_errors(const NetworkConfig& config, Prediction prediction,
 /// 2 the transmit antennas in reverse order, 4 the conjugate of what is then there.
 at::Tensor mirrored(const at::Tensor& planes, unsigned mirrors);
 
+/// Angular planes [n, 2, n_rx, n_tx] of the channels with a phase ramp over the antennas of either side, which turns
+/// their directions by so many angular bins, [n, 2] (receive, transmit).
+at::Tensor turned(const at::Tensor& planes, const at::Tensor& bins);
+
 /// All samples as planes of the angular domain, [n, 2, n_rx, n_tx].
 at::Tensor angular_planes(const SampleReader& samples);
 /// The same of the antenna domain.

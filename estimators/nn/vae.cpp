@@ -35,7 +35,7 @@ constexpr double ema_decay = 0.998;
 constexpr std::int64_t fewest_vae_validation_draws = 2048;
 
 at::Tensor convolved(const at::Tensor& x, const Layer& layer, std::int64_t stride) {
-  return at::conv2d(pad_periodic(x, 1), layer.weight, layer.bias, stride);
+  return at::conv2d(pad_periodic(x, 1, 1), layer.weight, layer.bias, stride);
 }
 
 /// A micro-batch: channels, what the encoder is told of them, and the noise of its latent.

@@ -19,7 +19,8 @@ using NaivePlanes = std::vector<arma::mat>;
 
 inline NaivePlanes naive_convolution(const NaivePlanes& x, const NamedTensor& weight,
                                      const NamedTensor& bias, bool circular) {
-  const auto n_out = weight.dims[0], n_in = weight.dims[1], kernel = weight.dims[2];
+  const auto n_out = weight.dims[0], n_in = weight.dims[1];
+  const auto kernel_rows = weight.dims[2], kernel_cols = weight.dims[3];
   const auto n_rows = static_cast<std::int64_t>(x[0].n_rows);
   const auto n_cols = static_cast<std::int64_t>(x[0].n_cols);
   NaivePlanes y(n_out, arma::mat(n_rows, n_cols));
@@ -28,15 +29,16 @@ inline NaivePlanes naive_convolution(const NaivePlanes& x, const NamedTensor& we
       for (std::int64_t c = 0; c < n_cols; ++c) {
         double sum = bias.values[o];
         for (std::int64_t i = 0; i < n_in; ++i) {
-          for (std::int64_t u = 0; u < kernel; ++u) {
-            for (std::int64_t v = 0; v < kernel; ++v) {
-              std::int64_t row = r + u - kernel / 2, col = c + v - kernel / 2;
+          for (std::int64_t u = 0; u < kernel_rows; ++u) {
+            for (std::int64_t v = 0; v < kernel_cols; ++v) {
+              std::int64_t row = r + u - kernel_rows / 2, col = c + v - kernel_cols / 2;
               if (circular) {
                 row = (row + n_rows) % n_rows;
                 col = (col + n_cols) % n_cols;
               }
               if (row < 0 || row >= n_rows || col < 0 || col >= n_cols) continue;
-              sum += weight.values[((o * n_in + i) * kernel + u) * kernel + v] * x[i](row, col);
+              sum += weight.values[((o * n_in + i) * kernel_rows + u) * kernel_cols + v] *
+                     x[i](row, col);
             }
           }
         }

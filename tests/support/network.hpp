@@ -39,7 +39,8 @@ inline NetworkModel random_network_model(arma::uword n_rx, arma::uword n_tx,
   int n_in = config.n_inputs(), n_modulated = 0;
   for (std::size_t i = 0; i <= config.hidden.size(); ++i) {
     const int n_out = i < config.hidden.size() ? config.hidden[i] : config.n_outputs();
-    layer("conv" + std::to_string(i), {n_out, n_in, config.kernel, config.kernel});
+    const KernelSize kernel = config.kernel_size(static_cast<std::size_t>(i));
+    layer("conv" + std::to_string(i), {n_out, n_in, kernel.rows, kernel.columns});
     n_in = n_out;
   }
   for (const int i : config.modulated) n_modulated += config.hidden[static_cast<std::size_t>(i)];

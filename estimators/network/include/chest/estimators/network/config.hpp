@@ -15,6 +15,11 @@ struct NamedTensor {
   std::vector<float> values;
 };
 
+/// Rows and columns of a convolution's kernel: receive antennas, and transmit antennas or subcarriers.
+struct KernelSize {
+  int rows = 1, columns = 1;
+};
+
 /// Layers of a network: 3x3 convolutions with ReLU between them, modulated by the noise level,
 ///
 ///   features -> conv -> x (1 + scale) + shift -> ReLU -> ... -> conv -> o,   (scale, shift) linear
@@ -26,8 +31,11 @@ struct NetworkConfig {
   std::vector<int> hidden{32, 58, 41, 22};  ///< channels between the convolutions
   std::vector<int> modulated{0, 1, 2, 3};   ///< hidden layers that the noise level modulates
   int kernel = 3;                           ///< odd
-  int embedding = 16;                       ///< features of the noise level, even
-  bool relu_after_modulation = true;        ///< published(): none there
+  /// Kernels along one axis at a time: kernel x 1 for the layers 0, 2, .. and 1 x kernel for 1, 3, .. They see far along
+  /// the angles for as many multiplications: 9 of them as 3x3 does.
+  bool axial = false;
+  int embedding = 16;                 ///< features of the noise level, even
+  bool relu_after_modulation = true;  ///< published(): none there
   /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
   bool log_snr = true;
   bool circular = true;  ///< the angular domain is periodic; otherwise zeros around it
@@ -73,6 +81,8 @@ struct NetworkConfig {
   int n_outputs() const { return 2 + (gate ? 2 : 0) + n_variances() + n_heads(); }
   int n_variances() const { return variance ? (reverse_variance ? 2 : 1) : 0; }
   int n_heads() const { return (tells_class ? classes : 0) + numbers; }
+  /// Of the convolution `layer`, counted from 0.
+  KernelSize kernel_size(std::size_t layer) const;
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
   /// The same for channels of this size: periodic edges reach around an array once only.

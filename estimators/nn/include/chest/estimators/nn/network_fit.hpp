@@ -79,6 +79,9 @@ struct NetworkFitOptions {
   double learning_rate = 4e-3;  ///< Adam, > 0
   bool anneal = true;           ///< warm-up, then a cosine to zero at max_epochs or max_minutes
   Augmentation augmentation = Augmentation::phase;
+  /// Every channel is seen from an array that is turned: by up to so many angular bins on either side. For channels of few
+  /// sites, whose directions would be learned by heart.
+  double turn_bins = 0.0;
   /// Every channel is louder or weaker by up to so many dB: for receivers whose gain is not known exactly.
   double gain_db = 0.0;
   /// Most of the noise power that is another channel of the set, as pilots that others use too bring it, 0 .. 1; its
