@@ -128,7 +128,7 @@ void declare(CommandLine& line, CalibrateOptions& o) {
       "budget", &o.budgets, "LIST",
       "ours: at most 50 calls, as dmse; published: as many as where the method was published");
   o.common.add(line, "of the noise");
-  line.flag("bfloat16", &o.bfloat16, "convolves in bfloat16 while choosing");
+  line.flag("bfloat16", &o.bfloat16, "convolves in bfloat16 while choosing, where that is faster");
   line.positional("model", 1);
 }
 
@@ -165,7 +165,7 @@ sim::EstimatorFactory factory_of(const CalibrateOptions& o, const std::string& f
   known.n_tx = model.n_tx;
   o.common.choose_networks(known);
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
-  return [known, bfloat16 = o.bfloat16, &catalog](
+  return [known, bfloat16 = o.bfloat16 && runs_fast_in_bfloat16(o.common.device), &catalog](
              const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
     if (bfloat16 && catalog.entry(spec.name).model == "dmse") spec.options["bfloat16"] = "";
@@ -374,7 +374,9 @@ int calibrate(const Args& args, Context& context) {
   }
 
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
-  if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
+  if (o.bfloat16 && runs_fast_in_bfloat16(o.common.device)) {
+    run.networks.precision = NetworkPrecision::bfloat16;
+  }
   if (!model.P.is_empty()) {
     calibrate_model(model, held_out, run);
     add_tuning_data(model.tuning_data, dataset.info(), hash);

@@ -437,7 +437,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const bool was_interrupted = terminal.interrupted();
   // Calibration is short: it runs to its end also after Ctrl-C, so that the model is complete.
   CalibrationRun calibration = CalibrationRun::of(options.common, {});
-  if (fit.bfloat16) calibration.networks.precision = NetworkPrecision::bfloat16;
+  if (fit.bfloat16 && runs_fast_in_bfloat16(fit.device)) {
+    calibration.networks.precision = NetworkPrecision::bfloat16;
+  }
   calibrate_model(model,
                   fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
                   calibration);
@@ -513,7 +515,8 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("pilots", &options.pilots, "PILOTS",
             "an estimator of these alone, fewer than antennas, in place of a prior");
   line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
-  line.flag("unroll", &network.unroll, "N", "calls of the estimate that is fitted, through all");
+  line.flag("unroll", &network.unroll, "N",
+            "calls that are fitted, through all: of an estimate, or of drawing a channel");
   line.flag("labels", &options.labels, "FILE[:DATASET]",
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
@@ -525,8 +528,10 @@ void declare_network(CommandLine& line, FitOptions& options) {
       "letter: arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
-  line.flag("objective", &options.objective, "nmse|prediction",
-            "the error in dB over all SNRs, or that of the output");
+  line.flag(
+      "objective", &options.objective, "nmse|prediction|discrepancy",
+      "the error in dB over all SNRs, or that of the output; or how channels drawn in --unroll "
+      "calls differ from those of the fit");
   line.flag("ema", &network.ema_decay, "X", "decay of the moving average of the weights; 0: off");
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include <chest/error.hpp>
+#include <chest/estimators/inference/precision.hpp>
 #include <chest/file.hpp>
 #include <chest/parallel.hpp>
 #include <chest/text.hpp>
@@ -261,6 +262,10 @@ void CommonFlags::choose_networks(EstimatorContext& context) const {
   const NetworkRunOptions run = network_run();
   context.device = run.device;
   context.engine = run.engine;
+}
+
+bool runs_fast_in_bfloat16(const std::string& device) {
+  return device != "cpu" || has_fast_reduced_precision();
 }
 
 unsigned CommonFlags::n_threads() const { return threads == 0 ? available_threads() : threads; }

@@ -83,6 +83,10 @@ struct CommonFlags {
   unsigned n_threads() const;
 };
 
+/// Whether networks estimate faster in bfloat16 than in float32: on a GPU, or a processor with tile instructions, in
+/// whose place the engine has loops.
+bool runs_fast_in_bfloat16(const std::string& device);
+
 /// @throws Error(invalid_argument) if the file exists and `force` is false, or is no file on a disk
 /// @throws Error(io) if it cannot be written there
 void check_output(const std::filesystem::path& file, bool force);

@@ -14,11 +14,25 @@
 namespace chest {
 inline namespace v0 {
 
+const char* to_string(FitObjective objective) {
+  switch (objective) {
+    case FitObjective::nmse:
+      return "nmse";
+    case FitObjective::prediction:
+      return "prediction";
+    case FitObjective::discrepancy:
+      break;
+  }
+  return "discrepancy";
+}
+
 FitObjective fit_objective_from_string(const std::string& text) {
-  if (text == "nmse") return FitObjective::nmse;
-  if (text == "prediction") return FitObjective::prediction;
+  for (const FitObjective o :
+       {FitObjective::nmse, FitObjective::prediction, FitObjective::discrepancy}) {
+    if (text == to_string(o)) return o;
+  }
   throw Error(ErrorKind::invalid_argument,
-              "objective '" + text + "' is unknown: use nmse or prediction");
+              "objective '" + text + "' is unknown: use nmse, prediction or discrepancy");
 }
 
 const char* to_string(Augmentation augmentation) {
@@ -137,7 +151,20 @@ std::string NetworkFitOptions::why_invalid() const {
   if (unroll < 1 || unroll > most_calls) {
     return "fit: unroll is " + std::to_string(unroll) + "; expected 1 to 10 calls";
   }
-  if (unroll > 1 && (!cuts.steps.empty() || !P.is_empty() || objective != FitObjective::nmse)) {
+  if (objective == FitObjective::discrepancy) {
+    if (start.empty() || batch < 2) {
+      return "fit: the objective discrepancy goes on from a prior, with batches of at least 2";
+    }
+    if (!cuts.steps.empty() || !arrays.empty() || !P.is_empty() || network.classes > 0 ||
+        network.numbers > 0 || augmentation == Augmentation::mirror || turn_bins > 0.0 ||
+        gain_db > 0.0 || contamination > 0.0) {
+      return "fit: the objective discrepancy is for priors of matrices of one size, without "
+             "labels, "
+             "mirrors, turns, gain and contamination";
+    }
+  }
+  if (unroll > 1 &&
+      (!cuts.steps.empty() || !P.is_empty() || objective == FitObjective::prediction)) {
     return "fit: several calls are unrolled for priors of matrices, on their NMSE";
   }
   if (!(untold >= 0.0 && untold <= 1.0)) {
@@ -149,8 +176,7 @@ std::string NetworkFitOptions::why_invalid() const {
     if (!cuts.steps.empty() || !arrays.empty() || augmentation == Augmentation::mirror ||
         contamination > 0.0 || turn_bins > 0.0) {
       return "fit: an estimator of given pilots is for matrices of one size, without mirrors, "
-             "turns "
-             "and contamination";
+             "turns and contamination";
     }
     if (prediction != Prediction::sample) {
       return std::string("fit: prediction is ") + to_string(prediction) +

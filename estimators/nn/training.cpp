@@ -23,6 +23,7 @@
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 #include "device.hpp"
+#include "drawing.hpp"
 #include "fit_loop.hpp"
 #include "network.hpp"
 #include "processes.hpp"
@@ -485,7 +486,7 @@ class DenoisingObjective final : public Objective {
 Json identity_of(const NetworkFitOptions& options) {
   Json json{{"network", Json::parse(to_json(options.network))},
             {"prediction", to_string(options.prediction)},
-            {"objective", options.objective == FitObjective::nmse ? "nmse" : "prediction"},
+            {"objective", to_string(options.objective)},
             {"learning_rate", options.learning_rate},
             {"anneal", options.anneal},
             {"augmentation", to_string(options.augmentation)},
@@ -835,9 +836,15 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   }
   const std::shared_ptr<const Processes> processes = meet(options.process);
   check_same_start(*processes, identity.dump(), state);
-  DenoisingObjective objective(
-      options, model.schedule, train_planes.to(device), validation_planes.to(device), processes,
-      label_tensors(train_labels, scale), label_tensors(validation_labels, scale));
+  const at::Tensor fitting = train_planes.to(device), validating = validation_planes.to(device);
+  std::unique_ptr<Objective> objective;
+  if (options.objective == FitObjective::discrepancy) {
+    objective = make_drawing_objective(options, model.schedule, fitting, validating, processes);
+  } else {
+    objective = std::make_unique<DenoisingObjective>(options, model.schedule, fitting, validating,
+                                                     processes, label_tensors(train_labels, scale),
+                                                     label_tensors(validation_labels, scale));
+  }
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
                .ema_decay = options.ema_decay,
@@ -850,7 +857,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   if (!options.checkpoint.empty() && processes->rank() == 0) {
     loop.save = [&] { save_checkpoint(options.checkpoint, identity.dump(), state); };
   }
-  run_fit(loop, objective, state, control);
+  run_fit(loop, *objective, state, control);
 
   model.weights = named_weights(network_layout(options.network), state.best);
   unscale_numbers(options.network, scale, model.weights);

@@ -20,11 +20,15 @@ inline namespace v0 {
 
 /// What a fit makes small.
 enum class FitObjective {
-  nmse,       ///< the mean over noise levels of the log of the error: every SNR counts alike in dB
-  prediction  ///< the mean squared error of the network's output, as [Fesl2024a]
+  nmse,        ///< the mean over noise levels of the log of the error: every SNR counts alike in dB
+  prediction,  ///< the mean squared error of the network's output, as [Fesl2024a]
+  /// The maximum mean discrepancy between channels that the network draws in `unroll` calls and those of the fit, from
+  /// the weights of a prior: for drawing channels, not for estimates.  Source: [Aiello2023]
+  discrepancy
 };
 
 FitObjective fit_objective_from_string(const std::string& text);
+const char* to_string(FitObjective objective);
 
 /// Changes to the channels of a batch that leave channels as likely as before.
 enum class Augmentation {
