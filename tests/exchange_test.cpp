@@ -498,9 +498,9 @@ std::multimap<unsigned, Field> fields_of(const std::string& message) {
 // What the values are is compared with chest's by scripts/compare_exchange.py, through ONNX Runtime.
 TEST(Exchange, OnnxIsAGraphThatHoldsTogether) {
   const TemporaryFolder folder;
-  for (const char* network :
-       {"chest", "chest:gate,no-variance", "letter", "chest:bias-free", "chest:axial,kernel=5",
-        "chest:index,zero-padding,no-position,no-magnitude", "variances"}) {
+  for (const char* network : {"chest", "chest:gate,no-variance", "letter", "chest:bias-free",
+                              "chest:axial,kernel=5", "chest:axial,kernel=15",
+                              "chest:index,zero-padding,no-position,no-magnitude", "variances"}) {
     const NetworkModel model = random_network_model(
         4, 3,
         std::string(network) == "variances" ? with_reverse_variance() : parse_network(network));

@@ -73,7 +73,7 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
   for (const std::string text :
        {"chest", "chest:gate", "chest:no-magnitude", "chest:zero-padding", "chest:index",
         "chest:no-variance", "chest:no-position", "chest:modulated=1-2", "chest:axial",
-        "chest:axial,zero-padding"}) {
+        "chest:axial,zero-padding", "chest:axial,kernel=15"}) {
     NetworkModel model = small_model(Prediction::velocity, true);
     const NetworkConfig parts = parse_network(text);
     model.network.gate = parts.gate;
@@ -84,6 +84,7 @@ TEST(Network, EqualsTheNaiveOneWithEveryPart) {
     model.network.variance = parts.variance;
     model.network.modulated = parts.modulated;
     model.network.axial = parts.axial;
+    if (parts.axial) model.network.kernel = parts.kernel;
     model.weights = nn::named_weights(network_layout(model.network),
                                       nn::initial_weights(network_layout(model.network), 5));
     const auto denoiser = make_network_denoiser(model, on(NetworkEngine::torch));

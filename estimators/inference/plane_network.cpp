@@ -44,7 +44,7 @@ PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uw
   if (n_rx == 0 || n_tx == 0) {
     throw Error(ErrorKind::invalid_argument, "network: the model names no antennas");
   }
-  if (const std::string why = config_.why_invalid(n_rx, n_tx); !why.empty()) {
+  if (const std::string why = config_.why_invalid(); !why.empty()) {
     throw Error(ErrorKind::invalid_argument, why);
   }
   const std::vector<NamedTensor> weights = arranged_weights(network_layout(config_), model.weights,
@@ -330,25 +330,25 @@ void PlaneNetwork::set_level(const ReverseStep& step, Workspace& workspace, Leve
 }
 
 void PlaneNetwork::fill_edges(float* planes, int n_planes, const EdgeReach& reach) const {
-  const std::size_t n_slow = shape_.n_slow, n_fast = shape_.n_fast;
-  const auto by = static_cast<std::ptrdiff_t>(reach.fast);
-  const std::size_t line = n_fast + 2 * reach.fast;
+  const std::size_t n_slow = shape_.n_slow, line = shape_.n_fast + 2 * reach.fast;
+  const auto n_fast = static_cast<std::ptrdiff_t>(shape_.n_fast);
   for (int p = 0; p < n_planes; ++p, planes += shape_.plane) {
     float* first = planes + shape_.first;
+    // Outwards, so that a reach of more than a plane goes around it again.
     for (std::size_t s = 0; reach.fast > 0 && s < n_slow; ++s) {
       float* row = first + s * shape_.row;
-      for (std::ptrdiff_t k = 0; k < by; ++k) {
-        row[static_cast<std::ptrdiff_t>(n_fast) + k] = config_.circular ? row[k] : 0.0F;
-        row[k - by] = config_.circular ? row[static_cast<std::ptrdiff_t>(n_fast) - by + k] : 0.0F;
+      for (std::ptrdiff_t k = 0; k < static_cast<std::ptrdiff_t>(reach.fast); ++k) {
+        row[n_fast + k] = config_.circular ? row[k] : 0.0F;
+        row[-1 - k] = config_.circular ? row[n_fast - 1 - k] : 0.0F;
       }
     }
     float* corner = first - reach.fast;
     for (std::size_t k = 0; k < reach.slow; ++k) {
-      float* above = corner + k * shape_.row - reach.slow * shape_.row;
+      float* above = corner - (k + 1) * shape_.row;
       float* below = corner + (n_slow + k) * shape_.row;
       if (config_.circular) {
-        std::memcpy(above, corner + (n_slow - reach.slow + k) * shape_.row, line * sizeof(float));
-        std::memcpy(below, corner + k * shape_.row, line * sizeof(float));
+        std::memcpy(above, above + n_slow * shape_.row, line * sizeof(float));
+        std::memcpy(below, below - n_slow * shape_.row, line * sizeof(float));
       } else {
         std::memset(above, 0, line * sizeof(float));
         std::memset(below, 0, line * sizeof(float));

@@ -172,16 +172,23 @@ void TileNetwork::fill_edges(std::uint8_t* entries, std::size_t stride,
     }
   };
   std::uint8_t* first = entries + shape_.first * stride;
-  for (std::size_t s = 0; reach.fast > 0 && s < n_slow; ++s) {
-    std::uint8_t* row = first + s * shape_.row * stride;
-    put(row + n_fast * stride, row, reach.fast);
-    put(row - reach.fast * stride, row + (n_fast - reach.fast) * stride, reach.fast);
+  const std::size_t around = n_fast * stride, row = shape_.row * stride;
+  // Outwards, so that a reach of more than a plane goes around it again.
+  for (std::size_t s = 0; s < n_slow; ++s) {
+    std::uint8_t* begin = first + s * row;
+    for (std::size_t done = 0; done < reach.fast; done += n_fast) {
+      const std::size_t n = std::min(n_fast, reach.fast - done);
+      std::uint8_t *after = begin + (n_fast + done) * stride, *before = begin - (done + n) * stride;
+      put(after, after - around, n);
+      put(before, before + around, n);
+    }
   }
   std::uint8_t* corner = first - reach.fast * stride;
-  const std::size_t row = shape_.row * stride, line = n_fast + 2 * reach.fast;
+  const std::size_t line = n_fast + 2 * reach.fast;
   for (std::size_t k = 0; k < reach.slow; ++k) {
-    put(corner + k * row - reach.slow * row, corner + (n_slow - reach.slow + k) * row, line);
-    put(corner + (n_slow + k) * row, corner + k * row, line);
+    std::uint8_t *above = corner - (k + 1) * row, *below = corner + (n_slow + k) * row;
+    put(above, above + n_slow * row, line);
+    put(below, below - n_slow * row, line);
   }
 }
 

@@ -98,17 +98,6 @@ std::string NetworkConfig::why_invalid() const {
   return {};
 }
 
-std::string NetworkConfig::why_invalid(arma::uword n_rx, arma::uword n_tx) const {
-  const auto reach = static_cast<arma::uword>(kernel / 2);
-  if (circular && reach > std::min(n_rx, n_tx)) {
-    return "network: kernel is " + std::to_string(kernel) +
-           "; with periodic edges and channels of " + std::to_string(n_rx) + "x" +
-           std::to_string(n_tx) + " expected at most " +
-           std::to_string(2 * std::min(n_rx, n_tx) + 1);
-  }
-  return why_invalid();
-}
-
 std::vector<int> hidden_of_size(const std::string& size) {
   if (size == "tiny") return {10, 18, 12, 8};
   if (size == "base") return NetworkConfig{}.hidden;

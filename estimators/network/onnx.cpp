@@ -369,8 +369,14 @@ class OnnxDenoiser {
   }
   Ref padded(const Ref& planes, int axis, std::int64_t by, std::int64_t n) {
     if (by == 0) return planes;
-    return g_.join({g_.slice(planes, axis, n - by, n), planes, g_.slice(planes, axis, 0, by)},
-                   axis);
+    // Of small arrays several rounds.
+    const std::int64_t rest = by % n;
+    std::vector<Ref> parts(static_cast<std::size_t>(2 * (by / n) + 1), planes);
+    if (rest > 0) {
+      parts.insert(parts.begin(), g_.slice(planes, axis, n - rest, n));
+      parts.push_back(g_.slice(planes, axis, 0, rest));
+    }
+    return g_.join(parts, axis);
   }
   /// Input planes first .. first + n - 1 of a layer's weights.
   Ref part_of(const NamedTensor& weight, std::int64_t first, std::int64_t n) {
@@ -438,7 +444,7 @@ class OnnxDenoiser {
 
 void save_onnx(const std::filesystem::path& file, const NetworkModel& model) {
   if (model.n_rx == 0 || model.n_tx == 0) refuse("onnx: the model names no antennas");
-  if (const std::string why = model.network.why_invalid(model.n_rx, model.n_tx); !why.empty()) {
+  if (const std::string why = model.network.why_invalid(); !why.empty()) {
     refuse(why);
   }
   check_is_prior(model, "onnx");

@@ -161,7 +161,7 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     if (n_rx_ == 0 || n_tx_ == 0) {
       throw Error(ErrorKind::invalid_argument, "network denoiser: the model names no antennas");
     }
-    if (const std::string why = config().why_invalid(n_rx_, n_tx_); !why.empty()) {
+    if (const std::string why = config().why_invalid(); !why.empty()) {
       throw Error(ErrorKind::invalid_argument, why);
     }
     return model;

@@ -144,7 +144,15 @@ class TileConvolutions : public torch::autograd::Function<TileConvolutions> {
   }
 };
 
+/// Edges of any reach, as often around as they go.
+at::Tensor go_around(const at::Tensor& x, std::int64_t dim, std::int64_t by) {
+  const std::int64_t n = x.size(dim);
+  const at::Tensor from = at::arange(-by, n + by, x.options().dtype(at::kLong)).remainder(n);
+  return x.index_select(dim, from).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 at::Tensor pad_columns(const at::Tensor& x, std::int64_t by) {
+  if (by > x.size(3)) return go_around(x, 3, by);
   return at::cat({x.narrow(3, x.size(3) - by, by), x, x.narrow(3, 0, by)}, 3)
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
@@ -243,6 +251,7 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
 }
 
 at::Tensor pad_periodic(const at::Tensor& x, std::int64_t rows, std::int64_t columns) {
+  if (rows > x.size(2) || columns > x.size(3)) return go_around(go_around(x, 2, rows), 3, columns);
   return x.requires_grad() ? CircularPadding::apply(x, rows, columns)
                            : pad_circular(x, rows, columns);
 }
@@ -329,7 +338,10 @@ void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
 }
 
 NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
-  if (fits_on_tiles_ && input.requires_grad()) {
+  const at::Tensor& kernel = layers_.front().weight;
+  const bool goes_around_again =
+      circular_ && (kernel.size(2) / 2 > input.size(2) || kernel.size(3) / 2 > input.size(3));
+  if (fits_on_tiles_ && (input.requires_grad() || goes_around_again)) {
     LevelNetwork by_torch = *this;
     by_torch.fits_on_tiles_ = false;
     by_torch.convert();

@@ -920,11 +920,6 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
                     std::to_string(train.n_rx) + "x" + std::to_string(train.n_tx) +
                     ", expected at least the largest of these");
   }
-  if (const std::string why = options.network.why_invalid(
-          has_arrays ? arrays.least_rx : train.n_rx, has_arrays ? arrays.least_tx : train.n_tx);
-      !why.empty()) {
-    throw Error(ErrorKind::invalid_argument, why);
-  }
   at::Device device = nn::device_from_string(options.device, "fit");
   if (options.process.count > 1 && device.is_cuda() &&
       options.device.find(':') == std::string::npos) {

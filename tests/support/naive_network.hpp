@@ -33,8 +33,8 @@ inline NaivePlanes naive_convolution(const NaivePlanes& x, const NamedTensor& we
             for (std::int64_t v = 0; v < kernel_cols; ++v) {
               std::int64_t row = r + u - kernel_rows / 2, col = c + v - kernel_cols / 2;
               if (circular) {
-                row = (row + n_rows) % n_rows;
-                col = (col + n_cols) % n_cols;
+                row = (row % n_rows + n_rows) % n_rows;
+                col = (col % n_cols + n_cols) % n_cols;
               }
               if (row < 0 || row >= n_rows || col < 0 || col >= n_cols) continue;
               sum += weight.values[((o * n_in + i) * kernel_rows + u) * kernel_cols + v] *

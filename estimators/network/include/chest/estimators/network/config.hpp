@@ -1,6 +1,5 @@
 #pragma once
 
-#include <armadillo>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -38,7 +37,8 @@ struct NetworkConfig {
   bool relu_after_modulation = true;  ///< published(): none there
   /// The noise level enters as its log SNR; otherwise as the index in the noise schedule.
   bool log_snr = true;
-  bool circular = true;  ///< the angular domain is periodic; otherwise zeros around it
+  /// The angular domain is periodic, also where a kernel reaches around it more than once; otherwise zeros around it.
+  bool circular = true;
   /// Four more input planes, cos and sin of 2 pi k / N on either side: the prior may differ from
   /// angle to angle, which periodic edges alone would hide.
   bool position = true;
@@ -85,8 +85,6 @@ struct NetworkConfig {
   KernelSize kernel_size(std::size_t layer) const;
   std::int64_t n_parameters() const;
   std::string why_invalid() const;
-  /// The same for channels of this size: periodic edges reach around an array once only.
-  std::string why_invalid(arma::uword n_rx, arma::uword n_tx) const;
 };
 
 /// Hidden layers of chest's own network by size: tiny (7 thousand parameters), base (54 thousand, the default) or large
