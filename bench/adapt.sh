@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What received pilots of a site buy a model of another one: chest adapt from 100, 1000 and all observations.
 #   bench/adapt.sh REFERENCE FOLDER        (chest on PATH; python3 with numpy and h5py)
-# REFERENCE: the folder with data/quadriga_umalos_64x16.mat and data/quadriga_umanlos_64x16.mat. The table is
+# REFERENCE: the folder with data/quadriga_umalos_64x16.mat, quadriga_umanlos_64x16.mat and quadriga_umilos_32x4.mat. The table is
 # FOLDER/adapt.csv: site,model,snr_db,nmse_db. Adaptations are counted in epochs: the figures are the same everywhere.
 set -euo pipefail
 reference=$(realpath "$1")
@@ -10,6 +10,7 @@ mkdir -p "$2"
 cd "$2"
 los=$reference/data/quadriga_umalos_64x16.mat
 nlos=$reference/data/quadriga_umanlos_64x16.mat
+umi=$reference/data/quadriga_umilos_32x4.mat
 
 # observe CHANNELS.mat FIRST:END SNR_DB SLOTS OUT.npy: Y = H + N, or of SLOTS random QPSK slots, Y = H P + N
 observe() {
@@ -66,6 +67,18 @@ done
 [ -e nlos_clean.h5 ] || chest fit dmse --channels "$nlos" --samples 0:1600 --epochs 15 --network \
   chest:hidden=32-60-41-22,no-position,gate --bfloat16 --threads 1 --out nlos_clean.h5 --quiet
 report nlos "$nlos" 1600:2000 clean nlos_clean.h5
+
+# The model for many arrays, of the SCM, to UMi with 32x4 antennas.
+observe "$umi" 0:3200 10 0 umi.npy
+report umi "$umi" 3600:4000 before "$models/scm_arrays.h5"
+for run in 100:15 1000:12 3200:8; do
+  n=${run%:*}
+  adapt "$models/scm_arrays.h5" umi.npy 0:$n "${run#*:}" umi_$n.h5
+  report umi "$umi" 3600:4000 $n umi_$n.h5
+done
+[ -e umi_clean.h5 ] || chest fit dmse --channels "$umi" --samples 0:3200 --validation 3200:3600 --epochs 8 --bfloat16 --threads 1 \
+  --out umi_clean.h5 --quiet
+report umi "$umi" 3600:4000 clean umi_clean.h5
 
 # Half as many pilot slots as antennas.
 observe "$los" 0:1000 10 8 few.npy

@@ -40,6 +40,8 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
     const double middle = std::sqrt(static_cast<double>(least * most));
     return std::set<arma::uword>{least, static_cast<arma::uword>(std::llround(middle)), most};
   };
+  CalibrationChoices choices;
+  choices.mean_calls = run.mean_calls;
   model.sizes.clear();
   for (const arma::uword n_rx : sides(model.arrays.least_rx, model.arrays.most_rx)) {
     for (const arma::uword n_tx : sides(model.arrays.least_tx, model.arrays.most_tx)) {
@@ -47,7 +49,7 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
       const auto denoiser = make_network_denoiser(for_array(model, n_rx, n_tx), run.networks);
       const SampleReader part = spread(first_antennas(held_out, n_rx, n_tx), most_channels);
       model.sizes.push_back(
-          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, {}, run.control)});
+          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, choices, run.control)});
     }
   }
 }
@@ -66,6 +68,7 @@ void calibrate_model(NetworkModel& model, const SampleReader& held_out, const Ca
   const auto denoiser = make_network_denoiser(model, run.networks);
   CalibrationChoices choices;
   choices.turns_rx = model.grid.rx_panel.is_line();
+  choices.mean_calls = run.mean_calls;
   model.calibration = calibrate(*denoiser, held_out, run.seed, run.n_threads, choices, run.control);
   model.errors = {};
   // Solvers for pilots that mix the antennas, which read the errors, are for matrices.

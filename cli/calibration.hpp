@@ -25,6 +25,7 @@ struct CalibrationRun {
   NetworkRunOptions networks;
   std::uint64_t seed = 1;
   unsigned n_threads = 1;
+  double mean_calls = 0.0;  ///< see CalibrationChoices
   RunControl control;
 
   static CalibrationRun of(const CommonFlags& common, const RunControl& control);

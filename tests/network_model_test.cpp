@@ -262,6 +262,26 @@ TEST(Calibrate, FurtherCallsMustBringThreeHundredthsOfADecibel) {
   EXPECT_EQ(fewest_calls({1.0, 0.999, 5.0}), 1u);
 }
 
+// Losses in dB of one call and of two, which are as good as four: 0.5, 0.01, 0.2, 0.1.
+TEST(Calibrate, SpendsAMeanOfCallsWhereTheyGainMost) {
+  const arma::uvec calls{1, 2, 4};
+  arma::mat mse(3, 4, arma::fill::ones);
+  for (arma::uword i = 0; i < 4; ++i) mse(0, i) = from_db(arma::vec{0.5, 0.01, 0.2, 0.1}(i));
+  mse(1, 3) = from_db(0.06);
+  const auto chosen = [&](double mean) {
+    const arma::uvec c = choose_calls(mse, calls, mean);
+    return std::vector<arma::uword>(c.begin(), c.end());
+  };
+  using Chosen = std::vector<arma::uword>;
+  EXPECT_EQ(chosen(0.0), (Chosen{1, 0, 1, 2}));
+  EXPECT_EQ(chosen(2.25), (Chosen{1, 0, 1, 2}));
+  // Two calls less at the last level lose 0.03 dB each, three 0.033 each; then one more 0.04.
+  EXPECT_EQ(chosen(2.0), (Chosen{1, 0, 1, 1}));
+  EXPECT_EQ(chosen(1.74), (Chosen{1, 0, 1, 0}));
+  EXPECT_EQ(chosen(1.25), (Chosen{1, 0, 0, 0}));
+  EXPECT_EQ(chosen(1.0), (Chosen{0, 0, 0, 0}));
+}
+
 TEST(Calibrate, RejectsWhatDoesNotFitAndStopsOnRequest) {
   const auto denoiser = make_gaussian_denoiser(arma::cx_mat(8, 8, arma::fill::eye));
   const SampleReader validation = samples_in_memory(arma::cx_mat(6, 4, arma::fill::ones), 3, 2);

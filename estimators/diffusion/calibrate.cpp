@@ -17,6 +17,7 @@
 #include <chest/metrics.hpp>
 #include <chest/parallel.hpp>
 #include <chest/random.hpp>
+#include <chest/text.hpp>
 
 namespace chest {
 inline namespace v0 {
@@ -54,6 +55,30 @@ std::size_t cheapest(const arma::vec& mse) {
 
 arma::uword fewest_calls(const arma::vec& mse) { return cheapest(mse) + 1; }
 
+arma::uvec choose_calls(const arma::mat& mse, const arma::uvec& calls, double mean_calls) {
+  arma::uvec chosen(mse.n_cols);
+  for (arma::uword level = 0; level < mse.n_cols; ++level) chosen(level) = cheapest(mse.col(level));
+  const auto most = mean_calls * static_cast<double>(mse.n_cols);
+  while (mean_calls > 0.0 && static_cast<double>(arma::accu(calls.elem(chosen))) > most) {
+    double least_loss = arma::datum::inf;
+    arma::uword at = 0, instead = 0;
+    for (arma::uword level = 0; level < mse.n_cols; ++level) {
+      const arma::uword now = chosen(level);
+      for (arma::uword c = 0; c < now && calls(c) < calls(now); ++c) {
+        const double loss =
+            to_db(mse(c, level) / mse(now, level)) / static_cast<double>(calls(now) - calls(c));
+        if (loss >= least_loss) continue;
+        least_loss = loss;
+        at = level;
+        instead = c;
+      }
+    }
+    if (least_loss == arma::datum::inf) break;  // one call everywhere
+    chosen(at) = instead;
+  }
+  return chosen;
+}
+
 Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, std::uint64_t seed,
                       unsigned n_threads, const CalibrationChoices& choices,
                       const RunControl& control) {
@@ -68,6 +93,10 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   if (choices.max_steps == 0 || choices.max_spins == 0) {
     throw Error(ErrorKind::invalid_argument,
                 "calibrate: max_steps or max_spins is 0; expected at least 1");
+  }
+  if (choices.mean_calls != 0.0 && !(choices.mean_calls >= 1.0)) {
+    throw Error(ErrorKind::invalid_argument, "calibrate: " + number_text(choices.mean_calls) +
+                                                 " calls in the mean; expected at least 1");
   }
   const arma::vec snr_db = arma::regspace(-15.0, 5.0, 40.0);
   const double sigma2_end = DmseOptions{}.sigma2_end;
@@ -129,8 +158,11 @@ Calibration calibrate(const Denoiser& denoiser, const SampleReader& validation, 
   Calibration calibration{snr_db, arma::uvec(snr_db.n_elem), arma::vec(snr_db.n_elem), {}, {}};
   if (predicts) calibration.mse_ratio.set_size(snr_db.n_elem);
   if (choices.max_spins > 1) calibration.n_spins.set_size(snr_db.n_elem);
+  arma::uvec calls(all.size());
+  for (arma::uword c = 0; c < calls.n_elem; ++c) calls(c) = all[c].n_calls();
+  const arma::uvec chosen = choose_calls(total, calls, choices.mean_calls);
   for (arma::uword i_snr = 0; i_snr < snr_db.n_elem; ++i_snr) {
-    const std::size_t c = cheapest(total.col(i_snr));
+    const arma::uword c = chosen(i_snr);
     calibration.n_steps(i_snr) = all[c].n_steps;
     if (choices.max_spins > 1) calibration.n_spins(i_snr) = all[c].n_spins;
     calibration.mse(i_snr) = total(c, i_snr);

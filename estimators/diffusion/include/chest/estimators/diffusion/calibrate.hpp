@@ -45,11 +45,19 @@ struct Calibration {
 /// @param mse  of 1, 2, ... calls
 arma::uword fewest_calls(const arma::vec& mse);
 
+/// Of each level the first choice that is within 0.03 dB of the best; where these take more than `mean_calls` in the mean,
+/// cheaper ones at the levels where a call less loses the fewest dB.
+/// @param mse    [n_choices, n_levels]
+/// @param calls  of each choice, ascending from 1
+/// @param mean_calls  >= 1; 0: as many as they are
+arma::uvec choose_calls(const arma::mat& mse, const arma::uvec& calls, double mean_calls);
+
 /// What calibrate() chooses from.
 struct CalibrationChoices {
   arma::uword max_steps = 3;  ///< chains of 1 .. max_steps calls
   arma::uword max_spins = 2;  ///< and averages of 2 .. max_spins of each
   bool turns_rx = true;       ///< of phase_ramps()
+  double mean_calls = 0.0;    ///< of choose_calls()
 };
 
 /// Chooses the calls per SNR (-15:5:40 dB) on validation channels: the fewest whose error is within 0.03 dB of the
