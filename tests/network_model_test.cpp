@@ -14,6 +14,8 @@
 #include <fstream>
 #include <functional>
 
+#include "tests/support/network.hpp"
+
 namespace chest {
 namespace {
 
@@ -179,6 +181,17 @@ TEST(NetworkConfig, SaysWhatIsInvalid) {
   config.hidden = {4096, 4096, 4096};
   config.modulated = {0};
   EXPECT_NE(config.why_invalid().find("parameters; expected at most"), std::string::npos);
+}
+
+TEST_F(NetworkModelFile, KeepsAxialLayersInAFormThatOlderProgramsRefuse) {
+  const NetworkModel model = random_network_model(4, 3, parse_network("chest:hidden=5-4,axial"));
+  save(file_, model);
+  const NetworkModel loaded = load_network_model(file_);
+  EXPECT_TRUE(loaded.network.axial);
+  EXPECT_EQ(loaded.network.kernel, 9);
+  EXPECT_EQ(loaded.weights[2].dims, (std::vector<std::int64_t>{4, 5, 1, 9}));
+  const ArchiveReader archive(file_);
+  EXPECT_EQ(archive.integer_attribute("/", "format_version"), 3);
 }
 
 TEST(NetworkConfig, HasNoMoreParametersThanTheLetter) {

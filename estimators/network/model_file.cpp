@@ -23,7 +23,8 @@ inline namespace v0 {
 namespace {
 
 // Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code; version 3 is that of networks
-// with classes, numbers, pilots of their own or variances of the step back, which a program that knows version 2 would misread.
+// with classes, numbers, pilots of their own, variances of the step back or axial layers, which a program that knows
+// version 2 would misread or refuse for its shapes.
 constexpr int plain_model_version = 2, newest_model_version = 3;
 
 DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
@@ -289,8 +290,9 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   const auto weights = arranged_weights(network_layout(model.network), model.weights,
                                         ErrorKind::invalid_argument, "network model");
   ArchiveWriter archive(file);
-  const bool is_plain = model.network.classes == 0 && model.network.numbers == 0 &&
-                        model.P.is_empty() && !model.network.reverse_variance;
+  const NetworkConfig& network = model.network;
+  const bool is_plain = network.classes == 0 && network.numbers == 0 && model.P.is_empty() &&
+                        !network.reverse_variance && !network.axial;
   write_model_header(archive, "dmse", is_plain ? plain_model_version : newest_model_version,
                      header_of(model));
   archive.attribute("/", "network", to_json(model.network));
