@@ -15,6 +15,8 @@ cd "$2"
   echo "tiny|--size tiny"
   echo "base|--size base"
   echo "large|--size large"
+  echo "base, axial|--network chest:axial"
+  echo "large, axial|--network chest:hidden=56-100-72-36,axial"
   echo "deep: eight layers of 27|--network chest:hidden=27-27-27-27-27-27-27-27"
   echo "kernels of 5x5|--network chest:hidden=21-32-26-16,kernel=5"
 } > networks.txt
