@@ -516,7 +516,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "an estimator of these alone, fewer than antennas, in place of a prior");
   line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
   line.flag("unroll", &network.unroll, "N",
-            "calls that are fitted, through all: of an estimate, or of drawing a channel");
+            "calls that are fitted, through all, of an estimate or a drawing");
   line.flag("labels", &options.labels, "FILE[:DATASET]",
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
@@ -528,15 +528,13 @@ void declare_network(CommandLine& line, FitOptions& options) {
       "letter: arXiv 2403.03545");
   line.flag("prediction", &options.prediction, "epsilon|sample|velocity",
             "the noise, the channel, or a mix of both");
-  line.flag(
-      "objective", &options.objective, "nmse|prediction|discrepancy",
-      "the error in dB over all SNRs, or that of the output; or how channels drawn in --unroll "
-      "calls differ from those of the fit");
+  line.flag("objective", &options.objective, "nmse|prediction|discrepancy",
+            "error in dB, of the output, of drawings");
   line.flag("ema", &network.ema_decay, "X", "decay of the moving average of the weights; 0: off");
   line.flag("constant-rate", &options.constant_rate,
             "learning rate without warm-up and without cosine");
   line.flag("augment", &options.augmentation, "KIND[,OPTIONS]",
-            "none, phase or mirror; turn=BINS, gain=DB, contamination=X");
+            "none|phase|mirror; turn=BINS, gain=DB, contamination=X");
   line.output("checkpoint", &options.checkpoint,
               "written every epoch, and continued from; left out: MODEL.checkpoint");
   line.flag("bfloat16", &network.bfloat16,
