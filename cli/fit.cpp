@@ -516,7 +516,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "an estimator of these alone, fewer than antennas, in place of a prior");
   line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
   line.flag("unroll", &network.unroll, "N",
-            "calls that are fitted, through all, of an estimate or a drawing");
+            "calls of an estimate or a drawing that are fitted, through all");
   line.flag("labels", &options.labels, "FILE[:DATASET]",
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
