@@ -45,37 +45,32 @@ adapt() {  # MODEL OBSERVATIONS FIRST:END EPOCHS OUT [options]
   [ -e "$5" ] || chest adapt "$1" --observations "$2" --samples "$3" --snr 10 --out "$5" --threads 1 \
     --epochs "$4" --bfloat16 --quiet "${@:6}" | tee "$5.txt"
 }
+# stages SITE CHANNELS FIRST:END MODEL OBSERVATIONS: before, and from N of the observations in E epochs, for N:E in "${@:6}"
+stages() {
+  report "$1" "$2" "$3" before "$4"
+  local run n
+  for run in "${@:6}"; do
+    n=${run%:*}
+    adapt "$4" "$5" "0:$n" "${run#*:}" "$1_$n.h5"
+    report "$1" "$2" "$3" "$n" "$1_$n.h5"
+  done
+}
 
 echo "site,model,snr_db,nmse_db" > adapt.csv
 observe "$los" 0:8000 10 0 los.npy
-report los "$los" 8400:9000 before "$models/scm_64x16.h5"
-for run in 100:15 1000:12 8000:4; do
-  n=${run%:*}
-  adapt "$models/scm_64x16.h5" los.npy 0:$n "${run#*:}" los_$n.h5
-  report los "$los" 8400:9000 $n los_$n.h5
-done
+stages los "$los" 8400:9000 "$models/scm_64x16.h5" los.npy 100:15 1000:12 8000:4
 report los "$los" 8400:9000 clean "$models/quadriga_umalos_64x16.h5"
 
 # LOS to NLOS; a model fitted on its clean channels from the start, for as long.
 observe "$nlos" 0:1600 10 0 nlos.npy
-report nlos "$nlos" 1600:2000 before "$models/quadriga_umalos_64x16.h5"
-for run in 100:15 1000:12 1600:15; do
-  n=${run%:*}
-  adapt "$models/quadriga_umalos_64x16.h5" nlos.npy 0:$n "${run#*:}" nlos_$n.h5
-  report nlos "$nlos" 1600:2000 $n nlos_$n.h5
-done
+stages nlos "$nlos" 1600:2000 "$models/quadriga_umalos_64x16.h5" nlos.npy 100:15 1000:12 1600:15
 [ -e nlos_clean.h5 ] || chest fit dmse --channels "$nlos" --samples 0:1600 --epochs 15 --network \
   chest:hidden=32-60-41-22,no-position,gate --bfloat16 --threads 1 --out nlos_clean.h5 --quiet
 report nlos "$nlos" 1600:2000 clean nlos_clean.h5
 
 # The model for many arrays, of the SCM, to UMi with 32x4 antennas.
 observe "$umi" 0:3200 10 0 umi.npy
-report umi "$umi" 3600:4000 before "$models/scm_arrays.h5"
-for run in 100:15 1000:12 3200:8; do
-  n=${run%:*}
-  adapt "$models/scm_arrays.h5" umi.npy 0:$n "${run#*:}" umi_$n.h5
-  report umi "$umi" 3600:4000 $n umi_$n.h5
-done
+stages umi "$umi" 3600:4000 "$models/scm_arrays.h5" umi.npy 100:15 1000:12 3200:8
 [ -e umi_clean.h5 ] || chest fit dmse --channels "$umi" --samples 0:3200 --validation 3200:3600 --epochs 8 --bfloat16 --threads 1 \
   --out umi_clean.h5 --quiet
 report umi "$umi" 3600:4000 clean umi_clean.h5
