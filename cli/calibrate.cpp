@@ -170,7 +170,7 @@ sim::EstimatorFactory factory_of(const CalibrateOptions& o, const std::string& f
   known.n_tx = model.n_tx;
   o.common.choose_networks(known);
   known.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
-  return [known, bfloat16 = o.bfloat16 && runs_fast_in_bfloat16(o.common.device), &catalog](
+  return [known, bfloat16 = o.bfloat16, &catalog](
              const std::string& name, const std::shared_ptr<const ObservationOperator>& A) {
     NamedOptions spec = parse_named_options(name);
     if (bfloat16 && catalog.entry(spec.name).model == "dmse") spec.options["bfloat16"] = "";
@@ -304,6 +304,7 @@ int calibrate(const Args& args, Context& context) {
       "ones.");
   declare(line, o);
   if (!line.parse(args, context)) return 0;
+  o.bfloat16 = o.bfloat16 && runs_fast_in_bfloat16(o.common.device);
   line.require("model", "the model to calibrate");
   line.require("channels", "channels that the model was not fitted on");
   if (o.to.empty()) {
@@ -333,8 +334,7 @@ int calibrate(const Args& args, Context& context) {
       (o.precision_only || o.solvers_only || !o.methods.empty() || !model.P.is_empty())) {
     refuse(
         "--calls chooses calls, which --precision-only, --solvers-only, --method and estimators of "
-        "given pilots "
-        "leave as they are");
+        "given pilots leave as they are");
   }
   if (o.mean_calls != 0.0 && !(o.mean_calls >= 1.0)) {
     refuse("--calls is " + number_text(o.mean_calls) + "; expected 0, or at least 1");
@@ -390,9 +390,7 @@ int calibrate(const Args& args, Context& context) {
 
   CalibrationRun run = CalibrationRun::of(o.common, terminal.control());
   run.mean_calls = o.mean_calls;
-  if (o.bfloat16 && runs_fast_in_bfloat16(o.common.device)) {
-    run.networks.precision = NetworkPrecision::bfloat16;
-  }
+  if (o.bfloat16) run.networks.precision = NetworkPrecision::bfloat16;
   if (!model.P.is_empty()) {
     calibrate_model(model, held_out, run);
     add_tuning_data(model.tuning_data, dataset.info(), hash);

@@ -209,7 +209,7 @@ TEST(Adapt, RecoversWhatAForeignPriorLoses) {
   }
 }
 
-// By hand, a minute: the figures of docs/adapt.md.
+// By hand, two minutes: the figures of docs/adapt.md.
 TEST(Adapt, DISABLED_RecoversNineTenthsInALongFit) {
   const GaussianMixture prior = site_prior();
   const SitePilotsDrawn fit = observed(prior, 1000, 10.0, 1), held = observed(prior, 200, 10.0, 2);

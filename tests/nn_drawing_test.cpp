@@ -57,9 +57,8 @@ TEST(Drawing, DrawsWithTheDenoiserOfTheNetwork) {
       if (i < 2) z = D + std::sqrt(levels(i + 1) / levels(i)) * (z - D);
     }
     const at::Tensor drawn =
-        nn::drawn_channels(model.network, prediction, model.schedule,
-                           nn::flat_weights(network_layout(model.network), model.weights), levels,
-                           nn::to_angular(nn::planes_from_columns(noise, 4, 3, at::kCPU)));
+        nn::drawn_channels(model, nn::flat_weights(network_layout(model.network), model.weights),
+                           levels, nn::to_angular(nn::planes_from_columns(noise, 4, 3, at::kCPU)));
     arma::cx_mat found(12, 3);
     nn::columns_from_planes(nn::to_antenna(drawn), found);
     EXPECT_LT(arma::abs(found - D).max(), 1e-4 * arma::abs(D).max()) << to_string(prediction);
@@ -67,14 +66,15 @@ TEST(Drawing, DrawsWithTheDenoiserOfTheNetwork) {
 }
 
 TEST(Drawing, GradientsAgreeWithDifferences) {
-  const NetworkConfig config = parse_network("chest:hidden=3-4,embedding=4");
-  const NoiseSchedule schedule = NoiseSchedule::linear(10, 1e-3, 0.3);
-  const at::Tensor flat = nn::initial_weights(network_layout(config), 3).to(at::kDouble);
+  NetworkModel model;
+  model.network = parse_network("chest:hidden=3-4,embedding=4");
+  model.prediction = Prediction::velocity;
+  model.schedule = NoiseSchedule::linear(10, 1e-3, 0.3);
+  const at::Tensor flat = nn::initial_weights(network_layout(model.network), 3).to(at::kDouble);
   const at::Tensor noise = planes(5, 1).to(at::kDouble), h = planes(6, 2).to(at::kDouble);
   const auto loss = [&](const at::Tensor& weights) {
-    return nn::squared_discrepancy(nn::drawn_channels(config, Prediction::velocity, schedule,
-                                                      weights, {30.0, 1.0, 0.05}, noise),
-                                   h, 20.0);
+    return nn::squared_discrepancy(nn::drawn_channels(model, weights, {30.0, 1.0, 0.05}, noise), h,
+                                   20.0);
   };
   const at::Tensor leaf = flat.clone().requires_grad_();
   const at::Tensor gradient = torch::autograd::grad({loss(leaf)}, {leaf})[0];

@@ -19,6 +19,17 @@
 
 namespace chest {
 inline namespace v0 {
+arma::vec sample_levels(const SampleWalk& walk, arma::uword n_levels,
+                        const std::optional<std::pair<double, double>>& range) {
+  WalkOptions options;
+  options.grid = walk.grid;
+  options.n_levels = n_levels;
+  const double otherwise = walk.needs_mean ? 1.0 : 400.0;
+  options.tau2_first = walk.tau2_first > 0.0 ? walk.tau2_first : otherwise;
+  options.tau2_last = std::min(walk.tau2_last, options.tau2_first);
+  return walk_levels(options, range);
+}
+
 namespace {
 
 using Step = SampleWalk::Step;
@@ -152,13 +163,8 @@ class WalkSampler : public Sampler {
 
   arma::uword n_h() const { return prior_.denoiser->n_h(); }
 
-  arma::vec levels(arma::uword n, double first_if_not_given) const {
-    WalkOptions options;
-    options.grid = walk_.grid;
-    options.n_levels = n;
-    options.tau2_first = walk_.tau2_first > 0.0 ? walk_.tau2_first : first_if_not_given;
-    options.tau2_last = std::min(walk_.tau2_last, options.tau2_first);
-    return walk_levels(options, prior_.denoiser->sigma2_range());
+  arma::vec levels(arma::uword n) const {
+    return sample_levels(walk_, n, prior_.denoiser->sigma2_range());
   }
 
   /// h + tau e for a prior that is taken for Gaussian, or the given mean + tau e.
@@ -199,7 +205,7 @@ class LevelSampler final : public WalkSampler {
       : WalkSampler(std::move(text), walk, std::move(prior), n_calls) {
     const arma::uword per_step = (walk.step == Step::heun ? 2 : 1) + walk.n_corrector;
     const arma::uword n = (n_calls + per_step - 1) / per_step;
-    levels_ = levels(n, walk.needs_mean ? 1.0 : 400.0);
+    levels_ = levels(n);
     n_calls_ = per_step * (n - 1) + 1;
     if (walk.n_candidates > 0) search_boundary();
   }
@@ -369,7 +375,7 @@ class GibbsSampler final : public WalkSampler {
       refuse(text_ + ": " + std::to_string(n_calls) + " calls, expected at least " +
              std::to_string(around + 3) + " (sweeps: " + std::to_string(sweeps_) + ")");
     }
-    down_ = levels((n_calls - around - 1) / 2, 400.0);
+    down_ = levels((n_calls - around - 1) / 2);
     // Neighbours are apart by what one state tells of its level.
     const double span = std::log(down_.front() / down_.back());
     const auto n = static_cast<arma::uword>(

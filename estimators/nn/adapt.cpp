@@ -15,6 +15,7 @@
 #include "device.hpp"
 #include "fit_loop.hpp"
 #include "held_out.hpp"
+#include "level_denoiser.hpp"
 #include "network.hpp"
 #include "noisy_channels.hpp"
 #include "tensor_bridge.hpp"
@@ -37,33 +38,6 @@ constexpr double judged_part = 0.75;
 /// Of the predicted errors' distance in nats, squared, beside the error; of every fourth micro-batch, four times.
 constexpr double head_weight = 0.02;
 constexpr std::size_t head_stride = 4;
-
-/// The network of some weights at one level.
-class LevelDenoiser {
- public:
-  /// @param precision  of the convolutions
-  LevelDenoiser(const NetworkModel& model, const at::Tensor& flat, double level,
-                at::ScalarType precision)
-      : network_(model.network, network_of(model.network, flat),
-                 noise_embedding(model.network, model.schedule, level), level, precision, 0.0,
-                 range_of(model.network, model.schedule, level)),
-        gains_(prediction_gains(model.prediction, level)),
-        x_gain_(1.0 / std::sqrt(1.0 + level)) {}
-
-  /// @param x  angular planes
-  /// @return   D in angular planes, and the network's deviation
-  NetworkOutput operator()(const at::Tensor& x) const {
-    NetworkOutput output =
-        network_.forward((x * x_gain_).contiguous(at::MemoryFormat::ChannelsLast));
-    output.o = x * gains_.z_gain + output.o * gains_.o_gain;
-    return output;
-  }
-
- private:
-  LevelNetwork network_;
-  PredictionGains gains_;
-  double x_gain_;
-};
 
 class AdaptationObjective final : public Objective {
  public:

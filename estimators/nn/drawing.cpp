@@ -9,10 +9,8 @@
 #include <chest/random.hpp>
 
 #include <chest/estimators/diffusion/sampler.hpp>
-#include <chest/estimators/diffusion/walk.hpp>
-#include <chest/estimators/network/model_file.hpp>
 
-#include "network.hpp"
+#include "level_denoiser.hpp"
 #include "tensor_bridge.hpp"
 #include "training.hpp"
 
@@ -23,21 +21,6 @@ namespace {
 
 /// A discrepancy wants many channels at once, the memory of a gradient few.
 constexpr std::int64_t most_drawn_at_once = 64, most_validated = 1024;
-/// Where `chest sample` starts a network's walk.
-constexpr double first_level = 400.0;
-
-arma::vec levels_of(const NetworkFitOptions& options, const NoiseSchedule& schedule) {
-  NetworkModel model;
-  model.network = options.network;
-  model.schedule = schedule;
-  WalkOptions walk;
-  walk.grid = SampleWalk{}.grid;
-  walk.n_levels = options.unroll;
-  walk.tau2_first = first_level;
-  walk.tau2_last = SampleWalk{}.tau2_last;
-  return walk_levels(walk, model.sigma2_range());
-}
-
 /// Over angles, which tell what the phases of a channel hide: where its power is.
 at::Tensor magnitudes(const at::Tensor& planes) {
   // The root has no derivative at 0.
@@ -45,19 +28,14 @@ at::Tensor magnitudes(const at::Tensor& planes) {
   return (planes.square().sum(1, true) + least).sqrt();
 }
 
-/// Of the pairs of a set.
+/// The median of ||x_i - x_j||^2 over the pairs of a set.
 double median_distance(const at::Tensor& planes) {
-  const at::Tensor distances = squared_distances(planes, planes);
-  const std::int64_t n = distances.size(0);
-  const at::Tensor pairs = at::triu_indices(n, n, 1);
-  return distances.index({pairs[0].to(planes.device()), pairs[1].to(planes.device())})
-      .median()
-      .item<double>();
+  return at::pdist(planes.flatten(1)).median().square().item<double>();
 }
 
 class DrawingObjective final : public Objective {
  public:
-  DrawingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
+  DrawingObjective(const NetworkFitOptions& options, const NetworkModel& model,
                    const at::Tensor& train, const at::Tensor& validation,
                    std::shared_ptr<const Processes> processes)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
@@ -67,8 +45,8 @@ class DrawingObjective final : public Objective {
                           .n_threads = train.is_cuda() ? 1 : options.n_threads,
                           .processes = std::move(processes)}),
         options_(options),
-        schedule_(schedule),
-        levels_(levels_of(options, schedule)),
+        model_(model),
+        levels_(sample_levels(SampleWalk{}, options.unroll, model.sigma2_range())),
         validation_(validation.narrow(0, 0, std::min(validation.size(0), most_validated))) {
     if (validation_.size(0) < 2) {
       throw Error(ErrorKind::invalid_argument,
@@ -123,8 +101,7 @@ class DrawingObjective final : public Objective {
   }
 
   at::Tensor draw(const at::Tensor& weights, const at::Tensor& noise, bool bfloat16) const {
-    return drawn_channels(options_.network, options_.prediction, schedule_, weights, levels_, noise,
-                          bfloat16);
+    return drawn_channels(model_, weights, levels_, noise, bfloat16);
   }
 
   /// Of positions begin .. of an epoch, each from its own stream.
@@ -146,7 +123,7 @@ class DrawingObjective final : public Objective {
   }
 
   const NetworkFitOptions& options_;
-  const NoiseSchedule& schedule_;
+  const NetworkModel& model_;
   arma::vec levels_;
   at::Tensor validation_;
   double width_ = 0.0, magnitude_width_ = 0.0;
@@ -154,21 +131,13 @@ class DrawingObjective final : public Objective {
 
 }  // namespace
 
-at::Tensor drawn_channels(const NetworkConfig& config, Prediction prediction,
-                          const NoiseSchedule& schedule, const at::Tensor& flat,
+at::Tensor drawn_channels(const NetworkModel& model, const at::Tensor& flat,
                           const arma::vec& levels, const at::Tensor& noise, bool bfloat16) {
-  const Network network = network_of(config, flat);
+  const at::ScalarType precision = bfloat16 ? at::kBFloat16 : flat.scalar_type();
   at::Tensor z = noise * std::sqrt(1.0 + levels.front()), D;
   for (arma::uword i = 0; i < levels.n_elem; ++i) {
-    const double level = levels(i);
-    const LevelNetwork of_level(config, network, noise_embedding(config, schedule, level), level,
-                                bfloat16 ? at::kBFloat16 : flat.scalar_type(), 0.0,
-                                range_of(config, schedule, level));
-    const at::Tensor o =
-        of_level.forward((z / std::sqrt(1.0 + level)).contiguous(at::MemoryFormat::ChannelsLast)).o;
-    const PredictionGains gains = prediction_gains(prediction, level);
-    D = z * gains.z_gain + o * gains.o_gain;
-    if (i + 1 < levels.n_elem) z = D + (z - D) * std::sqrt(levels(i + 1) / level);
+    D = LevelDenoiser(model, flat, levels(i), precision)(z).o;
+    if (i + 1 < levels.n_elem) z = D + (z - D) * std::sqrt(levels(i + 1) / levels(i));
   }
   return D;
 }
@@ -192,11 +161,11 @@ at::Tensor squared_discrepancy(const at::Tensor& x, const at::Tensor& y, double 
 }
 
 std::unique_ptr<Objective> make_drawing_objective(const NetworkFitOptions& options,
-                                                  const NoiseSchedule& schedule,
+                                                  const NetworkModel& model,
                                                   const at::Tensor& train,
                                                   const at::Tensor& validation,
                                                   std::shared_ptr<const Processes> processes) {
-  return std::make_unique<DrawingObjective>(options, schedule, train, validation,
+  return std::make_unique<DrawingObjective>(options, model, train, validation,
                                             std::move(processes));
 }
 

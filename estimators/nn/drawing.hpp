@@ -5,8 +5,7 @@
 #include <armadillo>
 #include <memory>
 
-#include <chest/estimators/diffusion/schedule.hpp>
-#include <chest/estimators/network/config.hpp>
+#include <chest/estimators/network/model_file.hpp>
 #include <chest/estimators/nn/network_fit.hpp>
 
 #include "fit_loop.hpp"
@@ -17,11 +16,11 @@ namespace nn {
 
 /// Channels that a network draws by the probability-flow ODE in first-order steps, as `chest sample --sampler ddim`
 /// does. Differentiable in the weights.
+/// @param model   its weights are not read
 /// @param flat    weights, [n_parameters]
 /// @param levels  noise variances, descending; a call at each
 /// @param noise   planes CN(0, 1) of the angular domain, [n, 2, n_rx, n_tx]
-at::Tensor drawn_channels(const NetworkConfig& config, Prediction prediction,
-                          const NoiseSchedule& schedule, const at::Tensor& flat,
+at::Tensor drawn_channels(const NetworkModel& model, const at::Tensor& flat,
                           const arma::vec& levels, const at::Tensor& noise, bool bfloat16 = false);
 
 /// ||x_i - y_j||^2 of planes [n, ..] and [m, ..], [n, m].
@@ -34,10 +33,11 @@ at::Tensor squared_discrepancy(const at::Tensor& x, const at::Tensor& y, double 
 
 /// Makes the discrepancy small between channels that the network draws in options.unroll calls and those of a set, and
 /// that between their magnitudes over angles; widths are medians of pairs.
+/// @param model  network, prediction and schedule of the fit
 /// @param train, validation  planes of the angular domain on the device of the fit
 /// Source: [Aiello2023]
 std::unique_ptr<Objective> make_drawing_objective(const NetworkFitOptions& options,
-                                                  const NoiseSchedule& schedule,
+                                                  const NetworkModel& model,
                                                   const at::Tensor& train,
                                                   const at::Tensor& validation,
                                                   std::shared_ptr<const Processes> processes);

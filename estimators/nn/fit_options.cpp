@@ -159,8 +159,7 @@ std::string NetworkFitOptions::why_invalid() const {
         network.numbers > 0 || augmentation == Augmentation::mirror || turn_bins > 0.0 ||
         gain_db > 0.0 || contamination > 0.0) {
       return "fit: the objective discrepancy is for priors of matrices of one size, without "
-             "labels, "
-             "mirrors, turns, gain and contamination";
+             "labels, mirrors, turns, gain and contamination";
     }
   }
   if (unroll > 1 &&

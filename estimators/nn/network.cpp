@@ -144,19 +144,6 @@ class TileConvolutions : public torch::autograd::Function<TileConvolutions> {
   }
 };
 
-/// Edges of any reach, as often around as they go.
-at::Tensor go_around(const at::Tensor& x, std::int64_t dim, std::int64_t by) {
-  const std::int64_t n = x.size(dim);
-  const at::Tensor from = at::arange(-by, n + by, x.options().dtype(at::kLong)).remainder(n);
-  return x.index_select(dim, from).contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-at::Tensor pad_columns(const at::Tensor& x, std::int64_t by) {
-  if (by > x.size(3)) return go_around(x, 3, by);
-  return at::cat({x.narrow(3, x.size(3) - by, by), x, x.narrow(3, 0, by)}, 3)
-      .contiguous(at::MemoryFormat::ChannelsLast);
-}
-
 // cos and sin of 2 pi k / N for the bins k of each side, [n, 4, n_rx, n_tx]; those of the columns,
 // -N/2 .. N/2 - 1, take `turns` of the circle.
 at::Tensor position_planes(const at::Tensor& like, double turns) {
@@ -251,7 +238,13 @@ Network network_of(const NetworkConfig& config, const at::Tensor& flat) {
 }
 
 at::Tensor pad_periodic(const at::Tensor& x, std::int64_t rows, std::int64_t columns) {
-  if (rows > x.size(2) || columns > x.size(3)) return go_around(go_around(x, 2, rows), 3, columns);
+  const std::int64_t some_rows = std::min(rows, x.size(2)),
+                     some_columns = std::min(columns, x.size(3));
+  if (some_rows < rows || some_columns < columns) {
+    // What went around once goes around again.
+    return pad_periodic(pad_periodic(x, some_rows, some_columns), rows - some_rows,
+                        columns - some_columns);
+  }
   return x.requires_grad() ? CircularPadding::apply(x, rows, columns)
                            : pad_circular(x, rows, columns);
 }
@@ -407,15 +400,10 @@ at::Tensor LevelNetwork::convolved(at::Tensor x) const {
   // Around the circle of one row a kernel meets that row alone: its rows add up.
   const bool is_one_row = is_grid_ && circular_ && x.size(2) == 1;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const std::int64_t rows = layers_[i].weight.size(2) / 2,
-                       columns = layers_[i].weight.size(3) / 2;
     at::Tensor weight = layers_[i].weight.to(precision_).contiguous(at::MemoryFormat::ChannelsLast);
-    if (is_one_row) {
-      weight = weight.sum(2, /*keepdim=*/true);
-      if (columns > 0) x = pad_columns(x, columns);
-    } else if (circular_ && rows + columns > 0) {
-      x = pad_periodic(x, rows, columns);
-    }
+    if (is_one_row) weight = weight.sum(2, /*keepdim=*/true);
+    const std::int64_t rows = weight.size(2) / 2, columns = weight.size(3) / 2;
+    if (circular_ && rows + columns > 0) x = pad_periodic(x, rows, columns);
     x = circular_ ? at::conv2d(x, weight, layers_[i].bias)
                   : at::conv2d(x, weight, layers_[i].bias, 1, {rows, columns});
     if (relu_[i]) x = x.relu_();

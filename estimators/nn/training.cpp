@@ -839,7 +839,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   const at::Tensor fitting = train_planes.to(device), validating = validation_planes.to(device);
   std::unique_ptr<Objective> objective;
   if (options.objective == FitObjective::discrepancy) {
-    objective = make_drawing_objective(options, model.schedule, fitting, validating, processes);
+    objective = make_drawing_objective(options, model, fitting, validating, processes);
   } else {
     objective = std::make_unique<DenoisingObjective>(options, model.schedule, fitting, validating,
                                                      processes, label_tensors(train_labels, scale),

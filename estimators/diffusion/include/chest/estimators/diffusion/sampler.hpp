@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,6 +71,11 @@ struct SampleWalk {
 
   std::string why_invalid() const;
 };
+
+/// The levels of a walk that steps from level to level, descending.
+/// @param range  Denoiser::sigma2_range(): the ends are cut to it
+arma::vec sample_levels(const SampleWalk& walk, arma::uword n_levels,
+                        const std::optional<std::pair<double, double>>& range);
 
 /// A named configuration.
 struct NamedSampler {
