@@ -16,7 +16,9 @@
 #include <chest/samples.hpp>
 #include <chest/spec.hpp>
 
+#include "estimators/nn/training.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace chest {
 namespace {
@@ -49,7 +51,8 @@ NetworkFitOptions small_fit() {
   return options;
 }
 
-double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, double snr_db) {
+double nmse_db(const NetworkModel& model, const SampleReader& channels, double snr_db) {
+  const arma::uword n_rx = channels.n_rx, n_tx = channels.n_tx;
   const std::filesystem::path file =
       std::filesystem::temp_directory_path() /
       ("chest_arrays_" + std::to_string(n_rx) + "x" + std::to_string(n_tx) + ".h5");
@@ -60,7 +63,7 @@ double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, do
   context.A = make_identity_observation(n_rx, n_tx);
   context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
   const auto dmse = make_estimator(parse_named_options("dmse:steps=1"), context);
-  const arma::cx_mat h = one_path(n_rx, n_tx, 200, 9).read(0, 200);
+  const arma::cx_mat h = channels.read(0, channels.n_samples);
   Observation observation;
   observation.sigma2 = from_db(-snr_db);
   observation.y = h + std::sqrt(observation.sigma2) *
@@ -68,6 +71,10 @@ double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, do
   const double error = arma::accu(arma::square(arma::abs(dmse->estimate(observation).h - h)));
   std::filesystem::remove(file);
   return to_db(error / arma::accu(arma::square(arma::abs(h))));
+}
+
+double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, double snr_db) {
+  return nmse_db(model, one_path(n_rx, n_tx, 200, 9), snr_db);
 }
 
 TEST(Arrays, OneFitServesSizesThatItSawAndDidNotSee) {
@@ -111,6 +118,52 @@ TEST(Arrays, TheNearestCalibrationIsTaken) {
   EXPECT_TRUE(for_array(model, 60, 16).solvers.choices.empty());
   EXPECT_EQ(for_array(model, 64, 16).solvers.choices.size(), 1U);
   EXPECT_THROW(for_array(model, 65, 16), Error);
+}
+
+TEST(Arrays, PartsOfAPanelAreCutOutOfIt) {
+  // Antenna a of transmit antenna t is 10 a + t.
+  const at::Tensor planes =
+      (10 * at::arange(24).view({1, 1, 24, 1}) + at::arange(2)).expand({3, 2, 24, 2});
+  const at::Tensor part = nn::part_of_panel(planes, {4, 3, 2}, {2, 2, 1}, {1, 1, 1});
+  EXPECT_EQ(part.sizes().vec(), (std::vector<std::int64_t>{3, 2, 4, 2}));
+  // Polarisation 1 begins at 12, column 1 of it at 16, row 1 at 17.
+  const at::Tensor expected = 10 * at::tensor({17, 18, 21, 22}).view({4, 1}) + at::arange(2);
+  EXPECT_TRUE((part == expected).all().item<bool>());
+}
+
+TEST(Arrays, AFitOnAPanelCutsItsParts) {
+  SampleReader train = one_path(12, 4, 200, 1), held_out = one_path(12, 4, 20, 2);
+  NetworkFitOptions options = small_fit();
+  options.arrays = {4, 12, 2, 4};
+  options.max_epochs = 1;
+  const NetworkModel of_lines = fit_network(train, held_out, options);
+  train.rx_panel = {4, 3, 1};
+  EXPECT_TRUE(refused([&] { fit_network(train, held_out, options); }, "are not the same panel"));
+  held_out.rx_panel = train.rx_panel;
+  EXPECT_NE(fit_network(train, held_out, options).weights.back().values,
+            of_lines.weights.back().values);
+  options.arrays.most_rx = 11;
+  EXPECT_TRUE(refused([&] { fit_network(train, held_out, options); },
+                      "no part of the panel 4x3x1 has 11 antennas"));
+}
+
+TEST(Arrays, TheFirstAntennasOfAPanelAreAPanel) {
+  EXPECT_EQ(nearest_part({4, 4, 2}, 8).text(), "2x2x2");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 16).text(), "4x4x1");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 1000).text(), "8x8x1");
+  for (const auto& octave : parts_by_octave({4, 4, 2}, {8, 32, 1, 1})) {
+    for (const PanelShape& part : octave) EXPECT_TRUE(part.n() >= 8 && part.n() <= 32);
+  }
+  EXPECT_EQ(parts_by_octave({4, 4, 2}, {8, 32, 1, 1}).size(), 3U);
+
+  arma::cx_mat h(2 * 12, 1);
+  for (arma::uword i = 0; i < h.n_elem; ++i) h(i) = double(i);
+  SampleReader all = samples_in_memory(h, 12, 2);
+  all.rx_panel = {4, 3, 1};
+  const SampleReader part = first_antennas(all, 4, 2);
+  EXPECT_EQ(part.rx_panel.text(), "2x2x1");
+  const arma::vec found = arma::real(part.read(0, 1).col(0));
+  EXPECT_EQ(arma::max(arma::abs(found - arma::vec{0, 1, 4, 5, 12, 13, 16, 17})), 0.0);
 }
 
 TEST(Arrays, RangesAreRead) {

@@ -68,6 +68,8 @@ constexpr std::size_t n_array_classes = 12;
 /// subcarriers, and the phase from one subcarrier to the next that a timing offset gives them, in radians.
 struct Cut {
   std::int64_t first_row = 0, n_rows = 0;
+  /// Of a panel its part, in place of first_row, and where that begins.
+  PanelShape panel = {}, panel_first = {};
   std::int64_t first = 0, n_columns = 0, step = 0;
   double ramp = 0.0;
   std::size_t size_class = 0;
@@ -129,7 +131,7 @@ class DenoisingObjective final : public Objective {
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
                      const at::Tensor& train, at::Tensor validation,
                      std::shared_ptr<const Processes> processes, LabelTensors train_labels,
-                     LabelTensors validation_labels)
+                     LabelTensors validation_labels, const PanelShape& panel)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
                           .micro_batch = micro_batch_of(options, train),
                           .seed = options.seed,
@@ -140,7 +142,11 @@ class DenoisingObjective final : public Objective {
         train_(train),
         validation_(std::move(validation)),
         train_labels_(std::move(train_labels)),
-        validation_labels_(std::move(validation_labels)) {
+        validation_labels_(std::move(validation_labels)),
+        panel_(panel) {
+    if (!options_.arrays.empty() && !panel.is_line()) {
+      parts_ = parts_by_octave(panel, options_.arrays);
+    }
     if (!options_.P.is_empty()) pilots_ = seen_through(options_.P, train.device());
     for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch()) {
       power_ += validation_.narrow(0, first, std::min(micro_batch(), validation_.size(0) - first))
@@ -373,7 +379,16 @@ class DenoisingObjective final : public Objective {
     };
     const ArrayRange& range = options_.arrays;
     Cut cut;
-    draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
+    if (parts_.empty()) {
+      draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
+    } else {
+      const std::vector<PanelShape>& octave = parts_[rng.index(parts_.size())];
+      cut.panel = octave[rng.index(octave.size())];
+      cut.panel_first = {rng.index(panel_.rows - cut.panel.rows + 1),
+                         rng.index(panel_.columns - cut.panel.columns + 1),
+                         rng.index(panel_.polarisations - cut.panel.polarisations + 1)};
+      cut.n_rows = static_cast<std::int64_t>(cut.panel.n());
+    }
     draw_side(range.least_tx, range.most_tx, validation_.size(3), cut.first, cut.n_columns);
     const double octaves = std::log2(static_cast<double>(range.most_rx * range.most_tx) /
                                      static_cast<double>(cut.n_rows * cut.n_columns));
@@ -384,8 +399,9 @@ class DenoisingObjective final : public Objective {
   /// The angular planes of a cut.
   at::Tensor cut_out(const at::Tensor& h, const Cut& cut) const {
     if (!options_.arrays.empty()) {
-      return to_angular(
-          h.narrow(2, cut.first_row, cut.n_rows).narrow(3, cut.first, cut.n_columns).contiguous());
+      const at::Tensor rows = parts_.empty() ? h.narrow(2, cut.first_row, cut.n_rows)
+                                             : part_of_panel(h, panel_, cut.panel, cut.panel_first);
+      return to_angular(rows.narrow(3, cut.first, cut.n_columns).contiguous());
     }
     if (cut.step == 0) return h;
     at::Tensor columns =
@@ -477,6 +493,8 @@ class DenoisingObjective final : public Objective {
   const NoiseSchedule& schedule_;
   at::Tensor train_, validation_;
   LabelTensors train_labels_, validation_labels_;
+  PanelShape panel_;                            // of the channels, to be cut
+  std::vector<std::vector<PanelShape>> parts_;  // that arrays are cut to; empty: lines
   std::optional<SeenThrough> pilots_;
   double power_ = 0.0;  // of the validation channels, per entry
 };
@@ -555,6 +573,18 @@ at::Tensor antenna_planes(const SampleReader& samples) {
 at::Tensor angular_planes(const SampleReader& samples) { return transformed(samples, &to_angular); }
 
 at::Tensor angle_planes(const SampleReader& samples) { return transformed(samples, &to_angles); }
+
+at::Tensor part_of_panel(const at::Tensor& planes, const PanelShape& panel, const PanelShape& part,
+                         const PanelShape& first) {
+  const auto side = [](arma::uword n) { return static_cast<std::int64_t>(n); };
+  const std::int64_t n = planes.size(0), n_tx = planes.size(3);
+  return planes
+      .reshape({n, 2, side(panel.polarisations), side(panel.columns), side(panel.rows), n_tx})
+      .narrow(2, side(first.polarisations), side(part.polarisations))
+      .narrow(3, side(first.columns), side(part.columns))
+      .narrow(4, side(first.rows), side(part.rows))
+      .reshape({n, 2, side(part.n()), n_tx});
+}
 
 at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
   const at::Tensor c = phase.cos(), s = phase.sin();
@@ -808,6 +838,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
                                                : angular_planes;
   const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
+  if (has_arrays && !train.rx_panel.is_line()) identity["panel"] = train.rx_panel.text();
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
   if (!train_labels.classes.empty()) {
@@ -841,9 +872,9 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   if (options.objective == FitObjective::discrepancy) {
     objective = make_drawing_objective(options, model, fitting, validating, processes);
   } else {
-    objective = std::make_unique<DenoisingObjective>(options, model.schedule, fitting, validating,
-                                                     processes, label_tensors(train_labels, scale),
-                                                     label_tensors(validation_labels, scale));
+    objective = std::make_unique<DenoisingObjective>(
+        options, model.schedule, fitting, validating, processes, label_tensors(train_labels, scale),
+        label_tensors(validation_labels, scale), train.rx_panel);
   }
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
@@ -895,6 +926,21 @@ void check_labels(const NetworkConfig& network, const ChannelLabels& labels, arm
   }
 }
 
+/// Whether arrays of many sizes can be cut out of a panel.
+void check_panel(const SampleReader& train, const SampleReader& validation,
+                 const ArrayRange& arrays) {
+  const PanelShape& panel = train.rx_panel;
+  if (!(panel == validation.rx_panel)) {
+    throw Error(ErrorKind::invalid_argument,
+                "fit: the antennas of the fitting and of the validation channels are not the same "
+                "panel");
+  }
+  if (panel.is_line() || nearest_part(panel, arrays.most_rx).n() == arrays.most_rx) return;
+  throw Error(ErrorKind::invalid_argument, "fit: arrays " + arrays.text() +
+                                               ": no part of the panel " + panel.text() + " has " +
+                                               std::to_string(arrays.most_rx) + " antennas");
+}
+
 }  // namespace
 
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
@@ -920,6 +966,7 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
                     std::to_string(train.n_rx) + "x" + std::to_string(train.n_tx) +
                     ", expected at least the largest of these");
   }
+  if (has_arrays) check_panel(train, validation, arrays);
   at::Device device = nn::device_from_string(options.device, "fit");
   if (options.process.count > 1 && device.is_cuda() &&
       options.device.find(':') == std::string::npos) {

@@ -2,13 +2,14 @@
 
 #include <armadillo>
 #include <string>
+#include <vector>
 
 #include <chest/samples.hpp>
 
 namespace chest {
 inline namespace v0 {
 
-/// Sizes of uniform linear arrays that one model serves.
+/// Sizes of arrays, lines or panels at the receiver, that one model serves.
 struct ArrayRange {
   arma::uword least_rx = 0, most_rx = 0, least_tx = 0, most_tx = 0;
 
@@ -26,7 +27,14 @@ struct ArrayRange {
 /// @throws Error(invalid_argument) naming `what`
 ArrayRange parse_array_range(const std::string& text, const std::string& what);
 
-/// Channels of the first n_rx and n_tx antennas of larger arrays.
+/// Parts of a panel with as many antennas as the receive side of a range, by octaves of their number.
+std::vector<std::vector<PanelShape>> parts_by_octave(const PanelShape& panel,
+                                                     const ArrayRange& range);
+/// The part of a panel whose number of antennas is nearest to n, in octaves; of several the one nearest to a square.
+PanelShape nearest_part(const PanelShape& panel, arma::uword n);
+
+/// Channels of the first n_rx and n_tx antennas of larger arrays; of a panel (rx_panel) those of nearest_part(), which
+/// is then rx_panel.
 /// @throws Error(invalid_argument) if they are not larger, or are grids
 SampleReader first_antennas(const SampleReader& samples, arma::uword n_rx, arma::uword n_tx);
 
