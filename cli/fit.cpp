@@ -45,6 +45,7 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
+  std::vector<std::string> also;
   std::string comb, arrays, size = "base", labels, numbers, pilots, start;
 
   /// Subcarriers between pilots that a model of grids is for.
@@ -64,12 +65,15 @@ struct FitOptions {
 };
 
 /// What a model was fitted on, as JSON. `validation` is empty where there was none.
+/// @param also  further files, a list
 std::string training_data(const DatasetInfo& info, const SampleRange& range,
-                          const SampleRange& validation = {}) {
+                          const SampleRange& validation = {},
+                          const nlohmann::json& also = nlohmann::json::array()) {
   nlohmann::json json = channel_record(info, range, hash_file(info.file));
   json["axes"] = info.axes;
   json["left_out"] = info.bad.all.size();
   if (validation.size() > 0) json["validation"] = validation.text();
+  if (!also.empty()) json["also"] = also;
   return json.dump();
 }
 
@@ -133,6 +137,48 @@ struct AllLabels {
                          classes.begin() + std::ptrdiff_t(range.end));
     }
     if (numbers.n_rows > 0) out.numbers = numbers.cols(range.first, range.end - 1);
+    return out;
+  }
+};
+
+/// The channels of --also, read as those of --channels, all of each file.
+struct FurtherChannels {
+  std::vector<Dataset> datasets;
+  std::vector<SampleReader> readers;
+
+  explicit FurtherChannels(const FitOptions& options) {
+    for (const std::string& file : options.also) {
+      ChannelFlags flags = options.channels;
+      flags.channels = file;
+      flags.samples = ":";
+      flags.rx_panel.clear();  // each file says its own
+      datasets.push_back(flags.open());
+      readers.push_back(flags.samples_of(datasets.back(), flags.range(datasets.back())));
+    }
+  }
+
+  /// All after those of --channels.
+  SampleReader after(const SampleReader& samples) const {
+    std::vector<SampleReader> all{samples};
+    all.insert(all.end(), readers.begin(), readers.end());
+    return joined(all);
+  }
+  /// What their antennas are, for a fit of many arrays.
+  std::vector<std::pair<arma::uword, PanelShape>> panels(arma::uword first) const {
+    std::vector<std::pair<arma::uword, PanelShape>> out;
+    for (const SampleReader& reader : readers) {
+      out.emplace_back(first, reader.rx_panel);
+      first += reader.n_samples;
+    }
+    return out;
+  }
+  /// JSON: a list of channel_record().
+  nlohmann::json record() const {
+    nlohmann::json out = nlohmann::json::array();
+    for (const Dataset& dataset : datasets) {
+      const DatasetInfo& info = dataset.info();
+      out.push_back(channel_record(info, {0, info.n_samples}, hash_file(info.file)));
+    }
     return out;
   }
 };
@@ -386,6 +432,11 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
+  for (const char* other : {"labels", "numbers"}) {
+    if (line.given(other) && !options.also.empty()) {
+      refuse("--also and --" + std::string(other) + " exclude each other");
+    }
+  }
   const AllLabels labels(options, dataset.info());
   const NetworkConfig before = fit.network;
   fit.network.classes = static_cast<int>(labels.n_classes);
@@ -411,7 +462,10 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     fit.P = sim::make_pilots(spec, info.n_tx, options.common.seed).P;
   }
   if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
-  const SampleReader samples = options.channels.samples_of(dataset, range);
+  const FurtherChannels further(options);
+  const SampleReader own = options.channels.samples_of(dataset, range);
+  const SampleReader samples = further.after(own);
+  if (!fit.arrays.empty()) fit.later_panels = further.panels(own.n_samples);
   const SampleReader held_samples = options.channels.samples_of(dataset, validation);
   const SampleReader held_out = to_fit(options, held_samples);
   SampleReader fitting = samples, validating = held_out;
@@ -447,7 +501,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
   }
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(dataset.info(), range, validation);
+  model.training_data = training_data(dataset.info(), range, validation, further.record());
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
   if (samples.grid.is_grid()) {
@@ -512,6 +566,8 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("size", &options.size, "tiny|base|large", "7, 54 or 152 thousand parameters");
   line.flag("arrays", &options.arrays, "RXxTX",
             "one model of all their parts with so many antennas, as in 8-128x1-32");
+  line.flag("also", &options.also, "FILE[:DATASET]",
+            "further channels to fit on, all of them; may be repeated");
   line.flag("pilots", &options.pilots, "PILOTS",
             "an estimator of these alone, fewer than antennas, in place of a prior");
   line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
@@ -585,7 +641,8 @@ int fit(const Args& args, Context& context) {
       {"vae", fit_vae_model}};
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
-  for (const char* flag : {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers"}) {
+  for (const char* flag :
+       {"arrays", "also", "size", "start", "unroll", "pilots", "labels", "numbers"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }

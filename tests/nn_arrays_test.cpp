@@ -16,7 +16,6 @@
 #include <chest/samples.hpp>
 #include <chest/spec.hpp>
 
-#include "estimators/nn/training.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/refusal.hpp"
 
@@ -120,42 +119,56 @@ TEST(Arrays, TheNearestCalibrationIsTaken) {
   EXPECT_THROW(for_array(model, 65, 16), Error);
 }
 
-TEST(Arrays, PartsOfAPanelAreCutOutOfIt) {
-  // Antenna a of transmit antenna t is 10 a + t.
-  const at::Tensor planes =
-      (10 * at::arange(24).view({1, 1, 24, 1}) + at::arange(2)).expand({3, 2, 24, 2});
-  const at::Tensor part = nn::part_of_panel(planes, {4, 3, 2}, {2, 2, 1}, {1, 1, 1});
-  EXPECT_EQ(part.sizes().vec(), (std::vector<std::int64_t>{3, 2, 4, 2}));
+TEST(Arrays, PartsOfAPanelArePanels) {
   // Polarisation 1 begins at 12, column 1 of it at 16, row 1 at 17.
-  const at::Tensor expected = 10 * at::tensor({17, 18, 21, 22}).view({4, 1}) + at::arange(2);
-  EXPECT_TRUE((part == expected).all().item<bool>());
+  EXPECT_EQ(antennas_of({4, 3, 2}, {2, 2, 1}, {1, 1, 1}),
+            (std::vector<arma::uword>{17, 18, 21, 22}));
+  EXPECT_EQ(parts_of({4, 4, 2}, 8).size(), 5U);  // 2x4, 4x2, 1x4x2, 4x1x2, 2x2x2
+  EXPECT_EQ(nearest_part({4, 4, 2}, 8).text(), "2x2x2");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 16).text(), "4x4x1");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 1000).text(), "8x8x1");
+  EXPECT_EQ(common_sizes({{4, 3, 1}}, {4, 12, 1, 1}), (std::vector<arma::uword>{4, 6, 8, 9, 12}));
+  EXPECT_EQ(common_sizes({{4, 3, 1}, {}}, {4, 12, 1, 1}).size(), 5U);
+  EXPECT_EQ(common_sizes({{4, 3, 1}, {2, 6, 1}}, {4, 12, 1, 1}),
+            (std::vector<arma::uword>{4, 6, 8, 12}));
 }
 
-TEST(Arrays, AFitOnAPanelCutsItsParts) {
+TEST(Arrays, AFitOnPanelsCutsTheirParts) {
   SampleReader train = one_path(12, 4, 200, 1), held_out = one_path(12, 4, 20, 2);
   NetworkFitOptions options = small_fit();
   options.arrays = {4, 12, 2, 4};
   options.max_epochs = 1;
-  const NetworkModel of_lines = fit_network(train, held_out, options);
+  const auto fitted = [&] { return fit_network(train, held_out, options).weights.back().values; };
+  const std::vector<float> of_lines = fitted();
   train.rx_panel = {4, 3, 1};
-  EXPECT_TRUE(refused([&] { fit_network(train, held_out, options); }, "are not the same panel"));
+  EXPECT_TRUE(refused(fitted, "have not the same panel"));
   held_out.rx_panel = train.rx_panel;
-  EXPECT_NE(fit_network(train, held_out, options).weights.back().values,
-            of_lines.weights.back().values);
+  const std::vector<float> of_panels = fitted();
+  EXPECT_NE(of_panels, of_lines);
+  // The same panel said twice is one; another one is cut in its own way.
+  options.later_panels = {{100, {4, 3, 1}}};
+  EXPECT_EQ(fitted(), of_panels);
+  options.later_panels = {{100, {}}};
+  const std::vector<float> of_both = fitted();
+  EXPECT_NE(of_both, of_panels);
+  options.later_panels = {{100, {}}, {150, {4, 3, 1}}};
+  EXPECT_NE(fitted(), of_both);
+  options.contamination = 0.5;
+  fitted();
+
+  options.later_panels = {{200, {}}};
+  EXPECT_TRUE(refused(fitted, "there is no channel 200"));
+  options.later_panels = {{100, {3, 3, 1}}};
+  EXPECT_TRUE(refused(fitted, "the panel 3x3x1 is not that of 12 antennas"));
+  options.later_panels.clear();
   options.arrays.most_rx = 11;
-  EXPECT_TRUE(refused([&] { fit_network(train, held_out, options); },
-                      "no part of the panel 4x3x1 has 11 antennas"));
+  EXPECT_TRUE(refused(fitted, "no part of every panel has 11 antennas"));
+  options.arrays = {};
+  options.later_panels = {{100, {}}};
+  EXPECT_TRUE(refused(fitted, "several panels are for arrays of many sizes"));
 }
 
 TEST(Arrays, TheFirstAntennasOfAPanelAreAPanel) {
-  EXPECT_EQ(nearest_part({4, 4, 2}, 8).text(), "2x2x2");
-  EXPECT_EQ(nearest_part({8, 8, 1}, 16).text(), "4x4x1");
-  EXPECT_EQ(nearest_part({8, 8, 1}, 1000).text(), "8x8x1");
-  for (const auto& octave : parts_by_octave({4, 4, 2}, {8, 32, 1, 1})) {
-    for (const PanelShape& part : octave) EXPECT_TRUE(part.n() >= 8 && part.n() <= 32);
-  }
-  EXPECT_EQ(parts_by_octave({4, 4, 2}, {8, 32, 1, 1}).size(), 3U);
-
   arma::cx_mat h(2 * 12, 1);
   for (arma::uword i = 0; i < h.n_elem; ++i) h(i) = double(i);
   SampleReader all = samples_in_memory(h, 12, 2);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
-#include <map>
+#include <numeric>
 #include <utility>
 
 #include <chest/error.hpp>
@@ -68,16 +68,37 @@ ArrayRange parse_array_range(const std::string& text, const std::string& what) {
   return range;
 }
 
-std::vector<std::vector<PanelShape>> parts_by_octave(const PanelShape& panel,
-                                                     const ArrayRange& range) {
-  std::map<int, std::vector<PanelShape>> octaves;
+std::vector<PanelShape> parts_of(const PanelShape& panel, arma::uword n) {
+  std::vector<PanelShape> out;
   for (const PanelShape& part : parts_of(panel)) {
-    if (part.n() < range.least_rx || part.n() > range.most_rx) continue;
-    const double octave = std::log2(static_cast<double>(part.n()));
-    octaves[static_cast<int>(octave)].push_back(part);
+    if (part.n() == n) out.push_back(part);
   }
-  std::vector<std::vector<PanelShape>> out;
-  for (auto& [octave, parts] : octaves) out.push_back(std::move(parts));
+  return out;
+}
+
+std::vector<arma::uword> antennas_of(const PanelShape& panel, const PanelShape& part,
+                                     const PanelShape& first) {
+  std::vector<arma::uword> out;
+  for (arma::uword p = 0; p < part.polarisations; ++p) {
+    for (arma::uword c = 0; c < part.columns; ++c) {
+      for (arma::uword r = 0; r < part.rows; ++r) {
+        out.push_back(((first.polarisations + p) * panel.columns + first.columns + c) * panel.rows +
+                      first.rows + r);
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<arma::uword> common_sizes(const std::vector<PanelShape>& arrays,
+                                      const ArrayRange& range) {
+  std::vector<arma::uword> out;
+  for (arma::uword n = range.least_rx; n <= range.most_rx; ++n) {
+    const bool fits = std::all_of(arrays.begin(), arrays.end(), [n](const PanelShape& panel) {
+      return panel.is_line() || !parts_of(panel, n).empty();
+    });
+    if (fits) out.push_back(n);
+  }
   return out;
 }
 
@@ -104,18 +125,12 @@ SampleReader first_antennas(const SampleReader& samples, arma::uword n_rx, arma:
   }
   SampleReader out = samples;
   const PanelShape& panel = samples.rx_panel;
-  std::vector<arma::uword> kept;  // receive antennas
+  std::vector<arma::uword> kept(n_rx);  // receive antennas
   if (panel.is_line()) {
-    for (arma::uword r = 0; r < n_rx; ++r) kept.push_back(r);
+    std::iota(kept.begin(), kept.end(), arma::uword{0});
   } else {
     out.rx_panel = nearest_part(panel, n_rx);
-    for (arma::uword p = 0; p < out.rx_panel.polarisations; ++p) {
-      for (arma::uword c = 0; c < out.rx_panel.columns; ++c) {
-        for (arma::uword r = 0; r < out.rx_panel.rows; ++r) {
-          kept.push_back((p * panel.columns + c) * panel.rows + r);
-        }
-      }
-    }
+    kept = antennas_of(panel, out.rx_panel);
   }
   out.n_rx = kept.size();
   out.n_tx = n_tx;

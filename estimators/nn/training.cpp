@@ -68,8 +68,8 @@ constexpr std::size_t n_array_classes = 12;
 /// subcarriers, and the phase from one subcarrier to the next that a timing offset gives them, in radians.
 struct Cut {
   std::int64_t first_row = 0, n_rows = 0;
-  /// Of a panel its part, in place of first_row, and where that begins.
-  PanelShape panel = {}, panel_first = {};
+  at::Tensor rows =
+      {};  ///< int64 [n_panels, n_rows], in place of first_row: the antennas of each panel
   std::int64_t first = 0, n_columns = 0, step = 0;
   double ramp = 0.0;
   std::size_t size_class = 0;
@@ -143,10 +143,8 @@ class DenoisingObjective final : public Objective {
         validation_(std::move(validation)),
         train_labels_(std::move(train_labels)),
         validation_labels_(std::move(validation_labels)),
-        panel_(panel) {
-    if (!options_.arrays.empty() && !panel.is_line()) {
-      parts_ = parts_by_octave(panel, options_.arrays);
-    }
+        panels_{panel} {
+    if (!options_.arrays.empty()) know_panels();
     if (!options_.P.is_empty()) pilots_ = seen_through(options_.P, train.device());
     for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch()) {
       power_ += validation_.narrow(0, first, std::min(micro_batch(), validation_.size(0) - first))
@@ -168,7 +166,7 @@ class DenoisingObjective final : public Objective {
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      at::Tensor h = cut_out(part.h, draws.cut);
+      at::Tensor h = cut_out(part.h, draws.cut, panels_of(part.which));
       if (options_.augmentation != Augmentation::none) h = changed(h, draws);
       if (draws.turns.defined()) h = turned(h, draws.turns);
       if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
@@ -278,7 +276,8 @@ class DenoisingObjective final : public Objective {
       which.push_back(static_cast<std::int64_t>(number % static_cast<std::uint64_t>(all.size(0))));
     }
     const at::Tensor other =
-        rotated(cut_out(all.index_select(0, at::tensor(which).to(all.device())), draws.cut),
+        rotated(cut_out(all.index_select(0, at::tensor(which).to(all.device())), draws.cut,
+                        all.is_same(train_) ? panels_of(at::tensor(which)) : at::Tensor()),
                 draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
     const double share = draws.contamination;
     // Channels have the power of the validation channels per entry, and two planes; noise that of 1/2 per plane.
@@ -379,15 +378,15 @@ class DenoisingObjective final : public Objective {
     };
     const ArrayRange& range = options_.arrays;
     Cut cut;
-    if (parts_.empty()) {
+    if (sizes_.empty()) {
       draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
     } else {
-      const std::vector<PanelShape>& octave = parts_[rng.index(parts_.size())];
-      cut.panel = octave[rng.index(octave.size())];
-      cut.panel_first = {rng.index(panel_.rows - cut.panel.rows + 1),
-                         rng.index(panel_.columns - cut.panel.columns + 1),
-                         rng.index(panel_.polarisations - cut.panel.polarisations + 1)};
-      cut.n_rows = static_cast<std::int64_t>(cut.panel.n());
+      const std::vector<arma::uword>& octave = sizes_[rng.index(sizes_.size())];
+      const arma::uword n = octave[rng.index(octave.size())];
+      cut.n_rows = static_cast<std::int64_t>(n);
+      std::vector<at::Tensor> rows;
+      for (const PanelShape& panel : panels_) rows.push_back(draw_rows(rng, panel, n));
+      cut.rows = at::stack(rows);
     }
     draw_side(range.least_tx, range.most_tx, validation_.size(3), cut.first, cut.n_columns);
     const double octaves = std::log2(static_cast<double>(range.most_rx * range.most_tx) /
@@ -396,12 +395,26 @@ class DenoisingObjective final : public Objective {
     return cut;
   }
 
+  /// n antennas of a panel that are one too, or neighbours in a line.
+  at::Tensor draw_rows(Rng& rng, const PanelShape& panel, arma::uword n) const {
+    if (panel.is_line()) {
+      const auto spare = static_cast<std::uint64_t>(validation_.size(2)) - n + 1;
+      return at::arange(static_cast<std::int64_t>(n)) + static_cast<std::int64_t>(rng.index(spare));
+    }
+    const std::vector<PanelShape> parts = parts_of(panel, n);
+    const PanelShape part = parts[rng.index(parts.size())];
+    const PanelShape first{rng.index(panel.rows - part.rows + 1),
+                           rng.index(panel.columns - part.columns + 1),
+                           rng.index(panel.polarisations - part.polarisations + 1)};
+    const std::vector<arma::uword> rows = antennas_of(panel, part, first);
+    return at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()));
+  }
+
   /// The angular planes of a cut.
-  at::Tensor cut_out(const at::Tensor& h, const Cut& cut) const {
+  /// @param panels  which one each channel has, int64 [n]; undefined: the first
+  at::Tensor cut_out(const at::Tensor& h, const Cut& cut, const at::Tensor& panels = {}) const {
     if (!options_.arrays.empty()) {
-      const at::Tensor rows = parts_.empty() ? h.narrow(2, cut.first_row, cut.n_rows)
-                                             : part_of_panel(h, panel_, cut.panel, cut.panel_first);
-      return to_angular(rows.narrow(3, cut.first, cut.n_columns).contiguous());
+      return to_angular(rows_of(h, cut, panels).narrow(3, cut.first, cut.n_columns).contiguous());
     }
     if (cut.step == 0) return h;
     at::Tensor columns =
@@ -413,6 +426,39 @@ class DenoisingObjective final : public Objective {
     }
     return to_delays(columns);
   }
+  at::Tensor rows_of(const at::Tensor& h, const Cut& cut, const at::Tensor& panels) const {
+    if (!cut.rows.defined()) return h.narrow(2, cut.first_row, cut.n_rows);
+    const at::Tensor rows = cut.rows.to(h.device());
+    if (!panels.defined()) return h.index_select(2, rows[0]);
+    return h.gather(
+        2,
+        rows.index_select(0, panels).view({-1, 1, cut.n_rows, 1}).expand({-1, 2, -1, h.size(3)}));
+  }
+
+  /// The arrays that channels are cut to, where they are more than one line.
+  void know_panels() {
+    std::vector<std::int64_t> of_channels(static_cast<std::size_t>(train_.size(0)), 0);
+    for (const auto& [first, panel] : options_.later_panels) {
+      const auto known = std::find(panels_.begin(), panels_.end(), panel);
+      const std::int64_t which = known - panels_.begin();
+      if (known == panels_.end()) panels_.push_back(panel);
+      std::fill(of_channels.begin() + static_cast<std::ptrdiff_t>(first), of_channels.end(), which);
+    }
+    if (panels_.size() == 1 && panels_.front().is_line()) return;
+    if (panels_.size() > 1) panel_of_channel_ = at::tensor(of_channels).to(train_.device());
+    std::map<int, std::vector<arma::uword>> octaves;
+    for (const arma::uword n : common_sizes(panels_, options_.arrays)) {
+      octaves[static_cast<int>(std::log2(static_cast<double>(n)))].push_back(n);
+    }
+    for (auto& [octave, sizes] : octaves) sizes_.push_back(std::move(sizes));
+  }
+
+  at::Tensor panels_of(const at::Tensor& which) const {
+    return panel_of_channel_.defined()
+               ? panel_of_channel_.index_select(0, which.to(panel_of_channel_.device()))
+               : at::Tensor();
+  }
+
   // In dB of NMSE, or the mean square itself.
   double loss_of(double error, const Level& level) const {
     if (options_.objective == FitObjective::prediction) return error;
@@ -493,8 +539,9 @@ class DenoisingObjective final : public Objective {
   const NoiseSchedule& schedule_;
   at::Tensor train_, validation_;
   LabelTensors train_labels_, validation_labels_;
-  PanelShape panel_;                            // of the channels, to be cut
-  std::vector<std::vector<PanelShape>> parts_;  // that arrays are cut to; empty: lines
+  std::vector<PanelShape> panels_;  // of the channels, to be cut; validation has the first
+  at::Tensor panel_of_channel_;     // int64 [n]; undefined: all have the first
+  std::vector<std::vector<arma::uword>> sizes_;  // by octave, of their parts; empty: any, of lines
   std::optional<SeenThrough> pilots_;
   double power_ = 0.0;  // of the validation channels, per entry
 };
@@ -573,18 +620,6 @@ at::Tensor antenna_planes(const SampleReader& samples) {
 at::Tensor angular_planes(const SampleReader& samples) { return transformed(samples, &to_angular); }
 
 at::Tensor angle_planes(const SampleReader& samples) { return transformed(samples, &to_angles); }
-
-at::Tensor part_of_panel(const at::Tensor& planes, const PanelShape& panel, const PanelShape& part,
-                         const PanelShape& first) {
-  const auto side = [](arma::uword n) { return static_cast<std::int64_t>(n); };
-  const std::int64_t n = planes.size(0), n_tx = planes.size(3);
-  return planes
-      .reshape({n, 2, side(panel.polarisations), side(panel.columns), side(panel.rows), n_tx})
-      .narrow(2, side(first.polarisations), side(part.polarisations))
-      .narrow(3, side(first.columns), side(part.columns))
-      .narrow(4, side(first.rows), side(part.rows))
-      .reshape({n, 2, side(part.n()), n_tx});
-}
 
 at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase) {
   const at::Tensor c = phase.cos(), s = phase.sin();
@@ -839,6 +874,9 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
   if (has_arrays && !train.rx_panel.is_line()) identity["panel"] = train.rx_panel.text();
+  for (const auto& [first_sample, panel] : options.later_panels) {
+    identity["panels"].push_back({first_sample, panel.is_line() ? "line" : panel.text()});
+  }
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
   if (!train_labels.classes.empty()) {
@@ -926,19 +964,30 @@ void check_labels(const NetworkConfig& network, const ChannelLabels& labels, arm
   }
 }
 
-/// Whether arrays of many sizes can be cut out of a panel.
-void check_panel(const SampleReader& train, const SampleReader& validation,
-                 const ArrayRange& arrays) {
-  const PanelShape& panel = train.rx_panel;
-  if (!(panel == validation.rx_panel)) {
-    throw Error(ErrorKind::invalid_argument,
-                "fit: the antennas of the fitting and of the validation channels are not the same "
-                "panel");
+/// Whether arrays of many sizes can be cut out of the panels of the channels.
+void check_panels(const SampleReader& train, const SampleReader& validation,
+                  const NetworkFitOptions& options) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ErrorKind::invalid_argument, "fit: arrays " + options.arrays.text() + ": " + why);
+  };
+  if (!(train.rx_panel == validation.rx_panel)) {
+    refuse("the fitting and the validation channels have not the same panel");
   }
-  if (panel.is_line() || nearest_part(panel, arrays.most_rx).n() == arrays.most_rx) return;
-  throw Error(ErrorKind::invalid_argument, "fit: arrays " + arrays.text() +
-                                               ": no part of the panel " + panel.text() + " has " +
-                                               std::to_string(arrays.most_rx) + " antennas");
+  std::vector<PanelShape> panels{train.rx_panel};
+  for (const auto& [first, panel] : options.later_panels) {
+    if (first >= train.n_samples) refuse("there is no channel " + std::to_string(first));
+    panels.push_back(panel);
+  }
+  for (const PanelShape& panel : panels) {
+    if (!panel.is_line() && panel.n() != train.n_rx) {
+      refuse("the panel " + panel.text() + " is not that of " + std::to_string(train.n_rx) +
+             " antennas");
+    }
+  }
+  const std::vector<arma::uword> sizes = common_sizes(panels, options.arrays);
+  if (sizes.empty() || sizes.back() != options.arrays.most_rx) {
+    refuse("no part of every panel has " + std::to_string(options.arrays.most_rx) + " antennas");
+  }
 }
 
 }  // namespace
@@ -966,7 +1015,11 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
                     std::to_string(train.n_rx) + "x" + std::to_string(train.n_tx) +
                     ", expected at least the largest of these");
   }
-  if (has_arrays) check_panel(train, validation, arrays);
+  if (has_arrays) {
+    check_panels(train, validation, options);
+  } else if (!options.later_panels.empty()) {
+    throw Error(ErrorKind::invalid_argument, "fit: several panels are for arrays of many sizes");
+  }
   at::Device device = nn::device_from_string(options.device, "fit");
   if (options.process.count > 1 && device.is_cuda() &&
       options.device.find(':') == std::string::npos) {

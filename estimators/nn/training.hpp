@@ -69,10 +69,6 @@ at::Tensor angular_planes(const SampleReader& samples);
 at::Tensor antenna_planes(const SampleReader& samples);
 /// The same of planes of grids: angles x subcarriers, transformed along the antennas alone.
 at::Tensor angle_planes(const SampleReader& samples);
-/// The receive antennas of a part of a panel, in the order of that part, from rows, columns and polarisations `first` on.
-/// @param planes  of the antenna domain, [n, 2, panel.n(), n_tx]
-at::Tensor part_of_panel(const at::Tensor& planes, const PanelShape& panel, const PanelShape& part,
-                         const PanelShape& first);
 /// Planes times exp(j phase).
 at::Tensor rotated(const at::Tensor& h, const at::Tensor& phase);
 /// @throws Error(invalid_argument) if one has no channels or their sizes differ

@@ -27,11 +27,17 @@ struct ArrayRange {
 /// @throws Error(invalid_argument) naming `what`
 ArrayRange parse_array_range(const std::string& text, const std::string& what);
 
-/// Parts of a panel with as many antennas as the receive side of a range, by octaves of their number.
-std::vector<std::vector<PanelShape>> parts_by_octave(const PanelShape& panel,
-                                                     const ArrayRange& range);
-/// The part of a panel whose number of antennas is nearest to n, in octaves; of several the one nearest to a square.
+/// Parts of a panel, some of its rows, columns and polarisations, that have n antennas.
+std::vector<PanelShape> parts_of(const PanelShape& panel, arma::uword n);
+/// The part whose number of antennas is nearest to n, in octaves; of several the one nearest to a square.
 PanelShape nearest_part(const PanelShape& panel, arma::uword n);
+/// The antennas of a part of a panel, in the order of that part, from row, column and polarisation `first` on.
+std::vector<arma::uword> antennas_of(const PanelShape& panel, const PanelShape& part,
+                                     const PanelShape& first = {0, 0, 0});
+/// Numbers of receive antennas of a range that every one of some arrays has a part of, ascending. A line, PanelShape{},
+/// has parts of any number.
+std::vector<arma::uword> common_sizes(const std::vector<PanelShape>& arrays,
+                                      const ArrayRange& range);
 
 /// Channels of the first n_rx and n_tx antennas of larger arrays; of a panel (rx_panel) those of nearest_part(), which
 /// is then rx_panel.
