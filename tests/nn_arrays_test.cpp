@@ -153,8 +153,15 @@ TEST(Arrays, AFitOnPanelsCutsTheirParts) {
   EXPECT_NE(of_both, of_panels);
   options.later_panels = {{100, {}}, {150, {4, 3, 1}}};
   EXPECT_NE(fitted(), of_both);
+  // The best epoch is the same, what says so is not.
+  const arma::vec loss = fit_network(train, held_out, options).validation_losses;
+  options.later_validation_panels = {{10, {}}};
+  EXPECT_NE(fit_network(train, held_out, options).validation_losses(0), loss(0));
   options.contamination = 0.5;
   fitted();
+  options.later_validation_panels = {{20, {}}};
+  EXPECT_TRUE(refused(fitted, "there is no channel 20"));
+  options.later_validation_panels.clear();
 
   options.later_panels = {{200, {}}};
   EXPECT_TRUE(refused(fitted, "there is no channel 200"));

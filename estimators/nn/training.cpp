@@ -75,6 +75,11 @@ struct Cut {
   std::size_t size_class = 0;
 };
 
+/// Entries of what may be undefined.
+at::Tensor some_of(const at::Tensor& values, const at::Tensor& which) {
+  return values.defined() ? values.index_select(0, which.to(values.device())) : values;
+}
+
 // Eight noise levels in a batch, or more.
 std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& planes) {
   const std::int64_t most =
@@ -166,7 +171,7 @@ class DenoisingObjective final : public Objective {
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      at::Tensor h = cut_out(part.h, draws.cut, panels_of(part.which));
+      at::Tensor h = cut_out(part.h, draws.cut, some_of(train_panels_, part.which));
       if (options_.augmentation != Augmentation::none) h = changed(h, draws);
       if (draws.turns.defined()) h = turned(h, draws.turns);
       if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
@@ -215,8 +220,8 @@ class DenoisingObjective final : public Objective {
       const std::int64_t begin = part * micro_batch();
       const Draws draws = draw(Purpose::validation, 0, begin, micro_batch());
       const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
-      const at::Tensor h =
-          cut_out(validation_.index_select(0, which.to(validation_.device())), draws.cut);
+      const at::Tensor h = cut_out(validation_.index_select(0, which.to(validation_.device())),
+                                   draws.cut, some_of(validation_panels_, which));
       errors[i] = errors_of(flat, h, draws, validation_, validation_level(part, n_levels).sigma2,
                             false, level_labels(validation_labels_, which, draws))
                       .squared.item<double>() /
@@ -275,10 +280,11 @@ class DenoisingObjective final : public Objective {
     for (const std::uint64_t number : draws.others) {
       which.push_back(static_cast<std::int64_t>(number % static_cast<std::uint64_t>(all.size(0))));
     }
-    const at::Tensor other =
-        rotated(cut_out(all.index_select(0, at::tensor(which).to(all.device())), draws.cut,
-                        all.is_same(train_) ? panels_of(at::tensor(which)) : at::Tensor()),
-                draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
+    const at::Tensor other = rotated(
+        cut_out(
+            all.index_select(0, at::tensor(which).to(all.device())), draws.cut,
+            some_of(all.is_same(train_) ? train_panels_ : validation_panels_, at::tensor(which))),
+        draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
     const double share = draws.contamination;
     // Channels have the power of the validation channels per entry, and two planes; noise that of 1/2 per plane.
     return draws.eps * std::sqrt(1.0 - share) + other * std::sqrt(share / (2.0 * power_));
@@ -411,7 +417,7 @@ class DenoisingObjective final : public Objective {
   }
 
   /// The angular planes of a cut.
-  /// @param panels  which one each channel has, int64 [n]; undefined: the first
+  /// @param panels  which each channel has, int64 [n]; undefined: the first
   at::Tensor cut_out(const at::Tensor& h, const Cut& cut, const at::Tensor& panels = {}) const {
     if (!options_.arrays.empty()) {
       return to_angular(rows_of(h, cut, panels).narrow(3, cut.first, cut.n_columns).contiguous());
@@ -437,26 +443,29 @@ class DenoisingObjective final : public Objective {
 
   /// The arrays that channels are cut to, where they are more than one line.
   void know_panels() {
-    std::vector<std::int64_t> of_channels(static_cast<std::size_t>(train_.size(0)), 0);
-    for (const auto& [first, panel] : options_.later_panels) {
+    const auto number = [&](const PanelShape& panel) {
       const auto known = std::find(panels_.begin(), panels_.end(), panel);
       const std::int64_t which = known - panels_.begin();
       if (known == panels_.end()) panels_.push_back(panel);
-      std::fill(of_channels.begin() + static_cast<std::ptrdiff_t>(first), of_channels.end(), which);
-    }
+      return which;
+    };
+    const auto numbers = [&](const at::Tensor& channels,
+                             const NetworkFitOptions::LaterPanels& later) {
+      at::Tensor out = at::zeros({channels.size(0)}, at::kLong);
+      for (const auto& [first, panel] : later) {
+        out.slice(0, static_cast<std::int64_t>(first)).fill_(number(panel));
+      }
+      return out.to(channels.device());
+    };
+    train_panels_ = numbers(train_, options_.later_panels);
+    validation_panels_ = numbers(validation_, options_.later_validation_panels);
+    if (panels_.size() == 1) train_panels_ = validation_panels_ = at::Tensor();
     if (panels_.size() == 1 && panels_.front().is_line()) return;
-    if (panels_.size() > 1) panel_of_channel_ = at::tensor(of_channels).to(train_.device());
     std::map<int, std::vector<arma::uword>> octaves;
     for (const arma::uword n : common_sizes(panels_, options_.arrays)) {
       octaves[static_cast<int>(std::log2(static_cast<double>(n)))].push_back(n);
     }
     for (auto& [octave, sizes] : octaves) sizes_.push_back(std::move(sizes));
-  }
-
-  at::Tensor panels_of(const at::Tensor& which) const {
-    return panel_of_channel_.defined()
-               ? panel_of_channel_.index_select(0, which.to(panel_of_channel_.device()))
-               : at::Tensor();
   }
 
   // In dB of NMSE, or the mean square itself.
@@ -539,8 +548,8 @@ class DenoisingObjective final : public Objective {
   const NoiseSchedule& schedule_;
   at::Tensor train_, validation_;
   LabelTensors train_labels_, validation_labels_;
-  std::vector<PanelShape> panels_;  // of the channels, to be cut; validation has the first
-  at::Tensor panel_of_channel_;     // int64 [n]; undefined: all have the first
+  std::vector<PanelShape> panels_;               // of the channels, to be cut
+  at::Tensor train_panels_, validation_panels_;  // which each channel has; undefined: all the first
   std::vector<std::vector<arma::uword>> sizes_;  // by octave, of their parts; empty: any, of lines
   std::optional<SeenThrough> pilots_;
   double power_ = 0.0;  // of the validation channels, per entry
@@ -874,8 +883,10 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
   if (has_arrays && !train.rx_panel.is_line()) identity["panel"] = train.rx_panel.text();
-  for (const auto& [first_sample, panel] : options.later_panels) {
-    identity["panels"].push_back({first_sample, panel.is_line() ? "line" : panel.text()});
+  for (const auto* later : {&options.later_panels, &options.later_validation_panels}) {
+    for (const auto& [first_sample, panel] : *later) {
+      identity["panels"].push_back({first_sample, panel.is_line() ? "line" : panel.text()});
+    }
   }
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
@@ -974,10 +985,14 @@ void check_panels(const SampleReader& train, const SampleReader& validation,
     refuse("the fitting and the validation channels have not the same panel");
   }
   std::vector<PanelShape> panels{train.rx_panel};
-  for (const auto& [first, panel] : options.later_panels) {
-    if (first >= train.n_samples) refuse("there is no channel " + std::to_string(first));
-    panels.push_back(panel);
-  }
+  const auto add = [&](const NetworkFitOptions::LaterPanels& later, arma::uword n_samples) {
+    for (const auto& [first, panel] : later) {
+      if (first >= n_samples) refuse("there is no channel " + std::to_string(first));
+      panels.push_back(panel);
+    }
+  };
+  add(options.later_panels, train.n_samples);
+  add(options.later_validation_panels, validation.n_samples);
   for (const PanelShape& panel : panels) {
     if (!panel.is_line() && panel.n() != train.n_rx) {
       refuse("the panel " + panel.text() + " is not that of " + std::to_string(train.n_rx) +
@@ -1017,7 +1032,7 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
   }
   if (has_arrays) {
     check_panels(train, validation, options);
-  } else if (!options.later_panels.empty()) {
+  } else if (!options.later_panels.empty() || !options.later_validation_panels.empty()) {
     throw Error(ErrorKind::invalid_argument, "fit: several panels are for arrays of many sizes");
   }
   at::Device device = nn::device_from_string(options.device, "fit");
