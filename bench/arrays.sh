@@ -12,8 +12,10 @@ mkdir -p "$1"
 cd "$1"
 if [ ! -e many.h5 ]; then
   chest generate scm --n-rx 128 --n-tx 32 --n-samples 5000 --seed 31 --out wide.h5
-  chest fit dmse --channels wide.h5 --samples 0:4800 --validation 4800:5000 --arrays 8-128x1-32 --minutes 13 --bfloat16 \
-    --out many.h5
+  chest generate scm --rx-panel 8x16x1 --n-tx 32 --n-samples 5000 --seed 32 --out panel.h5
+  fit="chest fit dmse --channels wide.h5 --samples 0:4800 --validation 4800:5000 --arrays 8-128x1-32 --bfloat16"
+  $fit --minutes 13 --out lines.h5
+  $fit --also panel.h5 --start lines.h5 --epochs 14 --out many.h5
 fi
 echo "n_rx,n_tx,snr_db,ls_db,lmmse_db,genie_db,one_for_all_db,one_per_size_db" > arrays.csv
 for size in 8x1 16x4 24x7 64x16 100x20 128x32; do

@@ -2,8 +2,8 @@
 # Panels of antennas, as matrices: what omp and sbl gain that know the panel, what a network gains where the angles of
 # rows and columns are laid out for it, and one prior for many arrays on panels.
 #   bench/panels.sh FOLDER [EPOCHS]                             (chest on PATH; python3 with numpy and h5py)
-# EPOCHS of the fits on one panel, 8 when left out. FOLDER/many.h5 goes on from models/scm_arrays.h5 on parts of panels of 8x16
-# antennas, six minutes, where it is not there. Writes FOLDER/panels_*.csv.
+# EPOCHS of the fits on one panel, 8 when left out. FOLDER/lines.h5, of lines, and FOLDER/panels.h5, which goes on from it on
+# parts of panels of 8x16 antennas, are made where they are not there, in twenty minutes. Writes FOLDER/panels_*.csv.
 set -euo pipefail
 models=$(realpath "$(dirname "$0")/../models")
 epochs=${2:-8}
@@ -30,11 +30,17 @@ EOF
 [ -e plain.h5 ] || chest fit dmse --channels fit.h5 --network chest:axial --epochs "$epochs" --bfloat16 --out plain.h5
 [ -e mixed.h5 ] || chest fit dmse --channels fit_mixed.npy --network chest:axial --epochs "$epochs" --bfloat16 --out mixed.h5
 [ -e lmmse.h5 ] || chest fit lmmse --channels fit.h5 --out lmmse.h5
-if [ ! -e many.h5 ]; then
-  chest generate scm --rx-panel 8x16x1 --n-tx 32 --n-samples 5000 --seed 32 --out wide.h5 --quiet --force
-  chest fit dmse --channels wide.h5 --samples 0:4800 --validation 4800:5000 --arrays 8-128x1-32 \
-    --start "$models/scm_arrays.h5" --epochs 16 --bfloat16 --out many.h5
+if [ ! -e lines.h5 ]; then
+  chest generate scm --n-rx 128 --n-tx 32 --n-samples 5000 --seed 31 --out wide_line.h5 --quiet --force
+  chest fit dmse --channels wide_line.h5 --samples 0:4800 --validation 4800:5000 --arrays 8-128x1-32 --minutes 13 --bfloat16 \
+    --out lines.h5
 fi
+if [ ! -e panels.h5 ]; then
+  chest generate scm --rx-panel 8x16x1 --n-tx 32 --n-samples 5000 --seed 32 --out wide_panel.h5 --quiet --force
+  chest fit dmse --channels wide_panel.h5 --samples 0:4800 --validation 4800:5000 --arrays 8-128x1-32 --start lines.h5 \
+    --epochs 16 --bfloat16 --out panels.h5
+fi
+many="dmse:steps=1@lines.h5,dmse:steps=1@panels.h5,dmse:steps=1@$models/scm_arrays.h5"
 sweep() {  # name, then flags
   local name=$1
   shift
@@ -44,7 +50,9 @@ sweep line --channels test_8x8x1.h5 --panel 1x64x1 --estimators omp,sbl
 sweep one --channels test_8x8x1.h5 --model lmmse.h5 --estimators lmmse,omp,sbl,dmse:steps=1@plain.h5
 sweep mixed --channels test_8x8x1_mixed.npy --estimators dmse:steps=1@mixed.h5
 for panel in 8x8x1 4x8x1 5x7x1 4x4x1 4x8x2 8x16x1; do
-  sweep "$panel" --channels "test_$panel.h5" --estimators "omp,dmse:steps=1@$models/scm_arrays.h5,dmse:steps=1@many.h5"
+  sweep "$panel" --channels "test_$panel.h5" --estimators "omp,$many"
 done
-chest generate scm --n-samples 300 --seed 12 --out test_line.h5 --force --quiet
-sweep ula --channels test_line.h5 --estimators "omp,dmse:steps=1@$models/scm_arrays.h5,dmse:steps=1@many.h5"
+for line in 16x4 64x16 128x32; do
+  chest generate scm --n-rx "${line%x*}" --n-tx "${line#*x}" --n-samples 200 --seed 22 --out "line_$line.h5" --force --quiet
+  sweep "line_$line" --channels "line_$line.h5" --estimators "$many"
+done
