@@ -27,6 +27,7 @@
 #include "calibration.hpp"
 #include "commands.hpp"
 #include "flags.hpp"
+#include "side.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
 
@@ -45,7 +46,7 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
-  std::string comb, arrays, size = "base", labels, numbers, pilots, start;
+  std::string comb, arrays, size = "base", labels, numbers, pilots, start, side;
 
   /// Subcarriers between pilots that a model of grids is for.
   std::vector<arma::uword> combs() const {
@@ -92,16 +93,18 @@ void check_arrays(const FitOptions& options, const DatasetInfo& info) {
   }
 }
 
-/// What --labels and --numbers say of the samples of a file.
+/// What --labels, --numbers and --side say of the samples of a file.
 struct AllLabels {
   std::vector<std::int64_t> classes;
   arma::mat numbers;  ///< [n_numbers, n_samples]
   std::int64_t n_classes = 0;
+  SampleReader side;
 
-  AllLabels(const FitOptions& options, const DatasetInfo& info) {
+  AllLabels(const FitOptions& options, const Dataset& dataset) {
+    const DatasetInfo& info = dataset.info();
     const auto read = [&](const std::string& text, const std::string& flag) {
-      const auto [file, dataset] = split_dataset_name(text);
-      arma::mat values = arma::real(read_matrix(file, dataset));
+      const auto [file, name] = split_dataset_name(text);
+      arma::mat values = arma::real(read_matrix(file, name));
       if (values.n_rows == 1) values = values.t();
       if (values.n_rows != info.n_samples) {
         refuse(flag + " " + text + ": of " + std::to_string(values.n_rows) +
@@ -124,6 +127,12 @@ struct AllLabels {
       if (n_classes < 2) refuse("--labels " + options.labels + ": there are no two classes");
     }
     if (!options.numbers.empty()) numbers = read(options.numbers, "--numbers").t();
+    if (options.side.empty()) return;
+    if (!info.bad.all.empty()) refuse("--side does not go with channels that are left out");
+    if (info.normalisation == Normalisation::sample) {
+      refuse("--side and --normalise sample: side matrices have one scale; give another");
+    }
+    side = open_side(options.side, dataset.samples(), info.scale);
   }
 
   ChannelLabels of(const SampleRange& range) const {
@@ -133,6 +142,7 @@ struct AllLabels {
                          classes.begin() + std::ptrdiff_t(range.end));
     }
     if (numbers.n_rows > 0) out.numbers = numbers.cols(range.first, range.end - 1);
+    if (side.n_samples > 0) out.side = subrange(side, range.first, range.size());
     return out;
   }
 };
@@ -286,7 +296,7 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
       refuse("--start " + options.start + ": the model has its layers and prediction already");
     }
     NetworkModel model = load_network_model(options.start);
-    if (!model.P.is_empty() || !model.grid.empty()) {
+    if (!model.P.is_empty() || !model.grid.empty() || model.network.side) {
       refuse("--start " + options.start + ": expected a prior of matrices");
     }
     fit.network = model.network;
@@ -294,6 +304,12 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     fit.start = std::move(model.weights);
   }
   if (!options.arrays.empty()) fit.arrays = parse_array_range(options.arrays, "--arrays");
+  if (!options.side.empty()) {
+    for (const char* other : {"start", "labels", "numbers"}) {
+      if (line.given(other)) refuse("--side and --" + std::string(other) + " exclude each other");
+    }
+    fit.network.side = true;
+  }
   if (fit.network.bias_free) fit.prediction = Prediction::epsilon;
   if (!options.pilots.empty()) fit.prediction = Prediction::sample;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
@@ -386,7 +402,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
-  const AllLabels labels(options, dataset.info());
+  const AllLabels labels(options, dataset);
   const NetworkConfig before = fit.network;
   fit.network.classes = static_cast<int>(labels.n_classes);
   fit.network.tells_class = labels.n_classes > 0 && !fit.network.told_class;
@@ -425,8 +441,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
 
   const TerminalControl terminal(context.quiet || !is_first);
-  NetworkModel model = fit_network(fitting, validating, fit, terminal.control(), labels.of(range),
-                                   labels.of(validation));
+  const ChannelLabels held_labels = labels.of(validation);
+  NetworkModel model =
+      fit_network(fitting, validating, fit, terminal.control(), labels.of(range), held_labels);
   if (!is_first) return 0;
   add_grid(options, samples, model);
   const arma::uword n_epochs = model.validation_losses.n_elem;
@@ -442,8 +459,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
   calibrate_model(model,
                   fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
-                  calibration);
-  if (!samples.grid.is_grid() && fit.arrays.empty() && fit.P.is_empty()) {
+                  calibration, held_labels.side);
+  if (!samples.grid.is_grid() && fit.arrays.empty() && fit.P.is_empty() && !fit.network.side) {
     model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
   }
   model.channel_scale = dataset.info().scale;
@@ -521,6 +538,8 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
             "numbers of each channel that it tells, as a delay spread");
+  line.flag("side", &options.side, "FILE[:DATASET]",
+            "another matrix of each channel that it is told, as of the slot before");
   line.flag(
       "network", &options.layers, "NAME",
       "chest:hidden=32-58-41-22,kernel=3,embedding=16 (axial, modulated=0-1-2, index, "
@@ -585,7 +604,7 @@ int fit(const Args& args, Context& context) {
       {"vae", fit_vae_model}};
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
-  for (const char* flag : {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers"}) {
+  for (const char* flag : {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }

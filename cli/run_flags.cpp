@@ -15,6 +15,7 @@
 #include <chest/spec.hpp>
 #include <chest/text.hpp>
 
+#include "side.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
 
@@ -222,6 +223,8 @@ void RunFlags::add(CommandLine& line) {
   line.flag("estimators", &estimators, "ESTIMATORS",
             "as in ls,dmse:steps=1,dmse@other.h5; chest estimators lists them");
   line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
+  line.flag("side", &side, "FILE[:DATASET]",
+            "what else is known of each channel, for networks fitted with --side");
   line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
   line.flag(
       "pilots", &pilots, "PILOTS",
@@ -260,6 +263,17 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   const std::vector<NamedOptions> estimators = context.catalog.parse(flags.estimators);
   options.inputs = describe_inputs(dataset, all_models(flags.models, estimators), estimators,
                                    context.catalog, known);
+  if (!flags.side.empty()) {
+    if (dataset.info().normalisation == Normalisation::sample) {
+      refuse("--side and --normalise sample: side matrices have one scale; give another");
+    }
+    const std::vector<std::string> models = all_models(flags.models, estimators);
+    check_takes_side(models, *known.models);
+    options.side = open_side(flags.side, dataset.samples(), dataset.info().scale);
+    nlohmann::ordered_json inputs = nlohmann::ordered_json::parse(options.inputs);
+    inputs["side"] = describe_side(flags.side);
+    options.inputs = inputs.dump();
+  }
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {
