@@ -291,6 +291,12 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     }
     fit.network.hidden = hidden_of_size(options.size);
   }
+  if (!options.side.empty()) {
+    for (const char* other : {"start", "labels", "numbers"}) {
+      if (line.given(other)) refuse("--side and --" + std::string(other) + " exclude each other");
+    }
+    fit.network.side = true;
+  }
   if (!options.start.empty()) {
     if (line.given("network") || line.given("size") || line.given("prediction")) {
       refuse("--start " + options.start + ": the model has its layers and prediction already");
@@ -304,12 +310,6 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     fit.start = std::move(model.weights);
   }
   if (!options.arrays.empty()) fit.arrays = parse_array_range(options.arrays, "--arrays");
-  if (!options.side.empty()) {
-    for (const char* other : {"start", "labels", "numbers"}) {
-      if (line.given(other)) refuse("--side and --" + std::string(other) + " exclude each other");
-    }
-    fit.network.side = true;
-  }
   if (fit.network.bias_free) fit.prediction = Prediction::epsilon;
   if (!options.pilots.empty()) fit.prediction = Prediction::sample;
   if (line.given("prediction")) fit.prediction = prediction_from_string(options.prediction);
@@ -577,11 +577,10 @@ void declare(CommandLine& line, FitOptions& options) {
             "any (default dft)");
   declare_mixture(line, options.mixture);
   declare_training(line, options.network);
-  declare_network(line, options);
-  line.section("vae");
-  line.flag("latent", &options.vae.latent, "N", "entries of the latent vector");
+  line.flag("latent", &options.vae.latent, "N", "vae: entries of the latent vector");
   line.flag("zero-mean", &options.vae.zero_mean,
-            "the latent vector gives the spectrum alone, and no mean");
+            "vae: the latent vector gives the spectrum alone, and no mean");
+  declare_network(line, options);
   options.common.add(line, "of weights, batches and noise, and of where gmm starts",
                      CommonFlags::Networks::fits);
   line.positional("kind", 1);
@@ -604,7 +603,8 @@ int fit(const Args& args, Context& context) {
       {"vae", fit_vae_model}};
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
-  for (const char* flag : {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
+  for (const char* flag :
+       {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }
