@@ -80,5 +80,6 @@ def estimate(
     models: List[str],
     engine: str,
     seed: int,
+    side: Optional[np.ndarray[Any, np.dtype[Any]]],
 ) -> Tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]: ...
 def estimators() -> Sequence[Tuple[str, str]]: ...
