@@ -129,10 +129,7 @@ struct AllLabels {
     if (!options.numbers.empty()) numbers = read(options.numbers, "--numbers").t();
     if (options.side.empty()) return;
     if (!info.bad.all.empty()) refuse("--side does not go with channels that are left out");
-    if (info.normalisation == Normalisation::sample) {
-      refuse("--side and --normalise sample: side matrices have one scale; give another");
-    }
-    side = open_side(options.side, dataset.samples(), info.scale);
+    side = open_side(options.side, dataset);
   }
 
   ChannelLabels of(const SampleRange& range) const {

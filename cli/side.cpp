@@ -2,10 +2,11 @@
 
 #include <memory>
 
-#include <chest/channels/dataset.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
 #include <chest/file.hpp>
+
+#include "flags.hpp"
 
 namespace chest {
 inline namespace v0 {
@@ -19,17 +20,25 @@ SampleReader open_side(const std::string& text, const SampleReader& channels, do
   options.normalisation = Normalisation::factor;
   options.factor = scale;
   const auto dataset = std::make_shared<const Dataset>(file, options);
+  tell_doubts(dataset->info());
   SampleReader side = dataset->samples();
   check_side("--side " + text, side, channels);
   side.read = [dataset](arma::uword first, arma::uword count) {
     const DatasetInfo& info = dataset->info();
-    arma::cx_mat out(info.n_h(), count);
+    arma::cx_mat out(info.n_h(), count, arma::fill::zeros);
     for (const SampleRange& good : info.bad.all.outside({first, first + count})) {
       out.cols(good.first - first, good.end - first - 1) = dataset->read(good.first, good.size());
     }
     return out;
   };
   return side;
+}
+
+SampleReader open_side(const std::string& text, const Dataset& channels) {
+  if (channels.info().normalisation == Normalisation::sample) {
+    refuse("--side and --normalise sample: side matrices have one scale; give another");
+  }
+  return open_side(text, channels.samples(), channels.info().scale);
 }
 
 nlohmann::ordered_json describe_side(const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <chest/channels/dataset.hpp>
 #include <chest/estimators/catalog/model_store.hpp>
 #include <chest/samples.hpp>
 
@@ -18,6 +19,8 @@ namespace cli {
 /// @return  matrices, 0 where the stored one is zero or not finite: nothing is known
 /// @throws Error(invalid_argument) if there are not as many as channels, of their size; Error as Dataset
 SampleReader open_side(const std::string& text, const SampleReader& channels, double scale);
+/// The same of the channels of a file; not with Normalisation::sample.
+SampleReader open_side(const std::string& text, const Dataset& channels);
 
 /// What results depend on.
 nlohmann::ordered_json describe_side(const std::string& text);

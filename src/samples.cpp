@@ -125,9 +125,10 @@ void check_side(const std::string& who, const SampleReader& side, const SampleRe
   const auto text = [](const SampleReader& each) {
     return std::to_string(each.n_samples) + " of " + size_text(each.n_rx, each.n_tx, each.grid);
   };
-  throw Error(ErrorKind::invalid_argument,
-              who + ": there are " + text(side) + " side matrices; the channels, which have to be "
-                    "matrices too, are " + text(samples));
+  throw Error(ErrorKind::invalid_argument, who + ": there are " + text(side) +
+                                               " side matrices; the channels, which have to be "
+                                               "matrices too, are " +
+                                               text(samples));
 }
 
 arma::cx_mat sample_covariance(const SampleReader& samples) {

@@ -282,9 +282,9 @@ NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> whi
 void check_is_prior(const NetworkModel& model, const std::string& who) {
   if (model.P.is_empty() && !model.network.side) return;
   throw Error(ErrorKind::invalid_argument,
-              who + (model.network.side
-                         ? ": is told a side matrix of each channel and is no prior"
-                         : ": is the estimator of its own pilots and no prior") +
+              who +
+                  (model.network.side ? ": is told a side matrix of each channel and is no prior"
+                                      : ": is the estimator of its own pilots and no prior") +
                   "; it serves dmse alone");
 }
 

@@ -242,10 +242,10 @@ class DenoisingObjective final : public Objective {
     unsigned mirrors = 0;  ///< bits: rx reversed, tx reversed, conjugate
     Cut cut;
     at::Tensor eps;
-    at::Tensor gain;                    ///< of each channel, [n]; undefined: 1
-    at::Tensor turns;                   ///< of each channel, angular bins, [n, 2]; undefined: 0
-    std::vector<char> untold;           ///< whether the class or side matrix of a channel is left out
-    double contamination = 0.0;         ///< part of the noise power
+    at::Tensor gain;             ///< of each channel, [n]; undefined: 1
+    at::Tensor turns;            ///< of each channel, angular bins, [n, 2]; undefined: 0
+    std::vector<char> untold;    ///< whether the class or side matrix of a channel is left out
+    double contamination = 0.0;  ///< part of the noise power
     std::vector<std::uint64_t> others;  ///< numbers that choose the channels of which it is
     at::Tensor other_phase;             ///< radians, [n]
   };

@@ -75,7 +75,7 @@ struct NetworkConfig {
 
   /// The magnitude plane is of the size of the others with this.
   static constexpr double magnitude_scale = 0.3;
-  /// The noise of a side matrix is not known: its magnitude plane is linear up to 20 dB below the mean power of channels.
+  /// The noise of a side matrix is not known: magnitudes differ down to 20 dB below the mean power of channels.
   static constexpr double side_power_gain = 100.0;
   /// Less is not taken for the logarithm of a deviation.
   static constexpr double least_log_deviation = -15.0;
