@@ -3,12 +3,15 @@
 # station send 38 pilots (alpha 0.6) to 16, 30 ns, 40 GHz; beside the figures of RC-Flow's Fig. 2c, read off to +-0.3 dB.
 #   bench/rc_flow.sh FOLDER [MINUTES] [N_CHANNELS]                          (chest on PATH)
 # Needs h5copy (Debian: hdf5-tools). MINUTES: of the fit, 60 when left out; N_CHANNELS: of the table, 100. THREADS: 0
-# (all) when left out; METHODS: tuned within our budget beside dmse, pigdm,score when left out.
+# (all) when left out; METHODS: tuned within our budget beside dmse, pigdm,score when left out. BFLOAT16= : estimates in
+# float32, which is faster on a processor without AMX.
 set -euo pipefail
 minutes=${2:-60}
 n=${3:-100}
 threads=${THREADS:-0}
 methods=${METHODS-pigdm,score}
+flag=${BFLOAT16---bfloat16}
+option=${flag:+bfloat16}
 mkdir -p "$1"
 cd "$1"
 # The generator's base station receives; gains with the sides exchanged are the downlink.
@@ -29,16 +32,16 @@ pilots=qpsk:38
 snr=-10:5:30
 [ -e lmmse.h5 ] || chest fit lmmse --channels fit.downlink.h5 $as --samples 0:9000 --out lmmse.h5
 if [ ! -e dmse.h5 ]; then
-  [ -e fitted.h5 ] || chest fit dmse --channels fit.downlink.h5 $as --samples 0:9000 --validation 9000:9400 --network chest:gate --batch 16 --bfloat16 \
+  [ -e fitted.h5 ] || chest fit dmse --channels fit.downlink.h5 $as --samples 0:9000 --validation 9000:9400 --network chest:axial --batch 16 --bfloat16 \
     --minutes "$minutes" --threads "$threads" --out fitted.h5
-  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 16 --bfloat16 \
+  chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 --n-channels 16 $flag \
     --threads "$threads"
   [ -z "$methods" ] || chest calibrate fitted.h5 --channels fit.downlink.h5 $as --samples 9400:10000 --pilots $pilots --snr=-10:10:30 \
-    --n-channels 8 --bfloat16 --threads "$threads" --method "$methods" --budget ours
+    --n-channels 8 $flag --threads "$threads" --method "$methods" --budget ours
   mv fitted.h5 dmse.h5
 fi
-estimators=ls,lmmse,dmse:bfloat16,diffpir:bfloat16,score:bfloat16
-[ -z "$methods" ] || estimators+=,$(tr ',' '\n' <<< "$methods" | sed 's/$/:tuned=ours,bfloat16/' | paste -sd,)
+estimators=ls,lmmse,dmse${option:+:$option},diffpir${option:+:$option},score${option:+:$option}
+[ -z "$methods" ] || estimators+=,$(tr ',' '\n' <<< "$methods" | sed "s/\$/:tuned=ours${option:+,$option}/" | paste -sd,)
 [ -e rc_flow.csv ] || chest sweep --channels test.downlink.h5 $as --samples "0:$n" --snr=$snr --pilots $pilots --block 4 --threads "$threads" \
   --model lmmse.h5 --model dmse.h5 \
   --estimators "$estimators" \

@@ -143,10 +143,65 @@ class Scm final : public ChannelGenerator {
   ScmSide rx_, tx_;
 };
 
+class ScmOfPanel final : public ChannelGenerator {
+ public:
+  explicit ScmOfPanel(const ScmOptions& options)
+      : options_(options),
+        rows_(options.rx_panel.rows, options.spread_rx_deg),
+        columns_(options.rx_panel.columns, options.spread_rx_deg),
+        tx_(options.n_tx, options.spread_tx_deg) {}
+
+  arma::uword n_rx() const override { return options_.n_rx; }
+  arma::uword n_tx() const override { return options_.n_tx; }
+  PanelShape rx_panel() const override { return options_.rx_panel; }
+  std::string describe() const override {
+    auto json = nlohmann::json::parse(Scm(options_).describe());
+    json["rx_panel"] = options_.rx_panel.text();
+    return json.dump();
+  }
+
+  ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const override {
+    const PanelShape& panel = options_.rx_panel;
+    const arma::uword n_each = panel.rows * panel.columns, n_paths = options_.n_paths;
+    ChannelBlock block;
+    block.h.set_size(n_rx() * n_tx(), count);
+    arma::vec gains(n_paths), along_rows(n_paths), along_columns(n_paths), angles_tx(n_paths);
+    for (arma::uword k = 0; k < count; ++k) {
+      Rng rng(seed, {Purpose::channel, 0, first + k});
+      gains.imbue([&] { return rng.uniform(); });
+      gains /= arma::accu(gains);
+      for (arma::vec* angles : {&along_rows, &along_columns, &angles_tx}) {
+        angles->imbue([&] { return 180.0 * rng.uniform() - 90.0; });
+      }
+      arma::cx_mat C(n_each, n_each, arma::fill::zeros);
+      const arma::vec whole(1, arma::fill::ones);
+      for (arma::uword p = 0; p < n_paths; ++p) {
+        C += gains(p) * arma::kron(toeplitz(columns_.covariance(whole, along_columns.subvec(p, p))),
+                                   toeplitz(rows_.covariance(whole, along_rows.subvec(p, p))));
+      }
+      const arma::cx_mat L_rx = covariance_factor(C);
+      const arma::cx_mat L_tx = toeplitz_factor(tx_.covariance(gains, angles_tx));
+      arma::cx_mat H(block.h.colptr(k), n_rx(), n_tx(), false, true);
+      for (arma::uword p = 0; p < panel.polarisations; ++p) {
+        H.rows(p * n_each, (p + 1) * n_each - 1) = draw_kronecker(rng, L_rx, L_tx);
+      }
+    }
+    return block;
+  }
+
+ private:
+  ScmOptions options_;
+  ScmSide rows_, columns_, tx_;
+};
+
 }  // namespace
 
 std::string ScmOptions::why_invalid() const {
   if (n_rx == 0 || n_tx == 0) return "n_rx and n_tx must be at least 1";
+  if (!rx_panel.is_line() && rx_panel.n() != n_rx) {
+    return "the panel " + rx_panel.text() + " has " + std::to_string(rx_panel.n()) +
+           " antennas, n_rx is " + std::to_string(n_rx);
+  }
   if (n_paths == 0) return "n_paths is 0, it must be at least 1";
   if (const std::string why = why_bad_spread("spread_rx_deg", spread_rx_deg); !why.empty())
     return why;
@@ -156,6 +211,7 @@ std::string ScmOptions::why_invalid() const {
 std::unique_ptr<ChannelGenerator> make_scm(const ScmOptions& options) {
   if (const std::string why = options.why_invalid(); !why.empty())
     throw Error(ErrorKind::invalid_argument, "scm: " + why);
+  if (!options.rx_panel.is_line()) return std::make_unique<ScmOfPanel>(options);
   return std::make_unique<Scm>(options);
 }
 

@@ -46,10 +46,12 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
   for (const arma::uword n_rx : sides(model.arrays.least_rx, model.arrays.most_rx)) {
     for (const arma::uword n_tx : sides(model.arrays.least_tx, model.arrays.most_tx)) {
       if (n_rx == model.n_rx && n_tx == model.n_tx) continue;  // model.calibration
-      const auto denoiser = make_network_denoiser(for_array(model, n_rx, n_tx), run.networks);
       const SampleReader part = spread(first_antennas(held_out, n_rx, n_tx), most_channels);
+      if (!model.arrays.holds(part.n_rx, n_tx)) continue;
+      const auto denoiser = make_network_denoiser(for_array(model, part.n_rx, n_tx), run.networks);
       model.sizes.push_back(
-          {n_rx, n_tx, calibrate(*denoiser, part, run.seed, run.n_threads, choices, run.control)});
+          {part.n_rx, n_tx,
+           calibrate(*denoiser, part, run.seed, run.n_threads, choices, run.control)});
     }
   }
 }

@@ -83,6 +83,9 @@ void declare(CommandLine& line, EstimateOptions& o) {
   line.flag("pilot-power", &o.pilot_power, "X", "||p||^2 per pilot slot");
   line.flag("n-tx", &o.n_tx, "N",
             "transmit antennas; left out: as many as pilots, or those of the model; on a grid 1");
+  line.flag("panel", &o.observations.rx_panel, "RxCxP",
+            "receive antennas: rows x columns x polarisations, rows first; left out: a line, on a "
+            "grid the model's");
   line.section("estimator");
   line.flag("estimator", &o.estimator, "ESTIMATOR",
             "which, with options; chest estimators lists them");
@@ -146,6 +149,7 @@ EstimatorContext knowledge(const EstimateOptions& options, const DatasetInfo& ob
                                          ? observations.n_tx
                                          : models.front().n_tx);
   options.common.choose_networks(known);
+  known.rx_panel = observations.rx_panel;
   known.A = sim::make_observation(sent_pilots(options, known.n_tx, observations.n_tx), known.n_rx);
   return known;
 }

@@ -46,6 +46,7 @@ struct FitOptions {
   CommonFlags common;
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
+  std::vector<std::string> also;
   std::string comb, arrays, size = "base", labels, numbers, pilots, start, side;
 
   /// Subcarriers between pilots that a model of grids is for.
@@ -65,12 +66,15 @@ struct FitOptions {
 };
 
 /// What a model was fitted on, as JSON. `validation` is empty where there was none.
+/// @param also  further files, a list
 std::string training_data(const DatasetInfo& info, const SampleRange& range,
-                          const SampleRange& validation = {}) {
+                          const SampleRange& validation = {},
+                          const nlohmann::json& also = nlohmann::json::array()) {
   nlohmann::json json = channel_record(info, range, hash_file(info.file));
   json["axes"] = info.axes;
   json["left_out"] = info.bad.all.size();
   if (validation.size() > 0) json["validation"] = validation.text();
+  if (!also.empty()) json["also"] = also;
   return json.dump();
 }
 
@@ -332,20 +336,64 @@ struct Split {
   SampleRange fitting, validation;
 };
 
-Split split_samples(const FitOptions& options, const Dataset& dataset) {
-  Split split{options.channels.range(dataset), {}};
-  SampleRange& range = split.fitting;
-  if (!options.validation.empty()) {
-    split.validation = validation_range(options, dataset, range);
-    return split;
-  }
+/// The last 5 % to validate with.
+Split last_part(const SampleRange& range) {
   // The end of the range, not a random choice: neighbours in a file are often correlated.
   const arma::uword n = std::max<arma::uword>(range.size() / 20, 1);
-  split.validation = {range.end - n, range.end};
-  range.end -= n;
-  if (range.size() == 0) refuse("one sample cannot be split into fitting and validation samples");
-  return split;
+  if (range.size() < 2) refuse("one sample cannot be split into fitting and validation samples");
+  return {{range.first, range.end - n}, {range.end - n, range.end}};
 }
+
+Split split_samples(const FitOptions& options, const Dataset& dataset) {
+  const SampleRange range = options.channels.range(dataset);
+  if (options.validation.empty()) return last_part(range);
+  return {range, validation_range(options, dataset, range)};
+}
+
+/// The channels of --also, read as those of --channels: the last 5 % of each file validate, all others are fitted on.
+struct FurtherChannels {
+  std::vector<Dataset> datasets;
+  std::vector<SampleReader> fitted, held_out;
+
+  explicit FurtherChannels(const FitOptions& options) {
+    for (const std::string& file : options.also) {
+      ChannelFlags flags = options.channels;
+      flags.channels = file;
+      flags.samples = ":";
+      flags.rx_panel.clear();  // each file says its own
+      datasets.push_back(flags.open());
+      const auto [fitting, validation] = last_part(flags.range(datasets.back()));
+      fitted.push_back(flags.samples_of(datasets.back(), fitting));
+      held_out.push_back(flags.samples_of(datasets.back(), validation));
+    }
+  }
+
+  /// Samples with some of these after them.
+  static SampleReader after(const SampleReader& samples, const std::vector<SampleReader>& further) {
+    std::vector<SampleReader> all{samples};
+    all.insert(all.end(), further.begin(), further.end());
+    return joined(all);
+  }
+  /// What their antennas are, for a fit of many arrays.
+  static NetworkFitOptions::LaterPanels panels(arma::uword first,
+                                               const std::vector<SampleReader>& further) {
+    NetworkFitOptions::LaterPanels out;
+    for (const SampleReader& reader : further) {
+      out.emplace_back(first, reader.rx_panel);
+      first += reader.n_samples;
+    }
+    return out;
+  }
+  /// JSON: a list of channel_record().
+  nlohmann::json record() const {
+    nlohmann::json out = nlohmann::json::array();
+    for (const Dataset& dataset : datasets) {
+      const DatasetInfo& info = dataset.info();
+      out.push_back(channel_record(info, {0, info.n_samples}, hash_file(info.file)));
+    }
+    return out;
+  }
+};
 
 /// What a fit of epochs reached, for people.
 std::string epochs_text(const arma::vec& validation_losses) {
@@ -399,6 +447,11 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
+  for (const char* other : {"labels", "numbers", "side"}) {
+    if (line.given(other) && !options.also.empty()) {
+      refuse("--also and --" + std::string(other) + " exclude each other");
+    }
+  }
   const AllLabels labels(options, dataset);
   const NetworkConfig before = fit.network;
   fit.network.classes = static_cast<int>(labels.n_classes);
@@ -424,16 +477,23 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     fit.P = sim::make_pilots(spec, info.n_tx, options.common.seed).P;
   }
   if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
-  const SampleReader samples = options.channels.samples_of(dataset, range);
+  const FurtherChannels further(options);
+  const SampleReader own = options.channels.samples_of(dataset, range);
+  const SampleReader samples = further.after(own, further.fitted);
   const SampleReader held_samples = options.channels.samples_of(dataset, validation);
+  const SampleReader all_held = further.after(held_samples, further.held_out);
+  if (!fit.arrays.empty()) {
+    fit.later_panels = further.panels(own.n_samples, further.fitted);
+    fit.later_validation_panels = further.panels(held_samples.n_samples, further.held_out);
+  }
   const SampleReader held_out = to_fit(options, held_samples);
-  SampleReader fitting = samples, validating = held_out;
+  SampleReader fitting = samples, validating = to_fit(options, all_held);
   if (samples.grid.is_grid()) {
     fit.cuts.steps = options.combs();
     fit.network.circle =
         static_cast<int>(*std::min_element(fit.cuts.steps.begin(), fit.cuts.steps.end()));
     fitting = plane_samples(samples, 1);
-    validating = plane_samples(held_samples, 1);
+    validating = plane_samples(all_held, 1);
     if (const std::string reason = fit.why_invalid(); !reason.empty()) refuse(reason);
   }
 
@@ -461,7 +521,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
     model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
   }
   model.channel_scale = dataset.info().scale;
-  model.training_data = training_data(dataset.info(), range, validation);
+  model.training_data = training_data(dataset.info(), range, validation, further.record());
   model.provenance = line.provenance(fit.seed);
   save(options.out, model);
   if (samples.grid.is_grid()) {
@@ -526,6 +586,7 @@ void declare_network(CommandLine& line, FitOptions& options) {
   line.flag("size", &options.size, "tiny|base|large", "7, 54 or 152 thousand parameters");
   line.flag("arrays", &options.arrays, "RXxTX",
             "one model of all their parts with so many antennas, as in 8-128x1-32");
+  line.flag("also", &options.also, "FILE[:DATASET]", "further channels to fit on; may be repeated");
   line.flag("pilots", &options.pilots, "PILOTS",
             "an estimator of these alone, fewer than antennas, in place of a prior");
   line.flag("start", &options.start, "MODEL", "a fitted prior whose weights it begins with");
@@ -601,7 +662,7 @@ int fit(const Args& args, Context& context) {
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
   for (const char* flag :
-       {"arrays", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
+       {"arrays", "also", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }

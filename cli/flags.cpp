@@ -78,16 +78,16 @@ SampleRange parse_samples(const std::string& text, arma::uword n_samples, const 
   return {first, end};
 }
 
-PanelShape parse_panel(const std::string& text) {
+PanelShape parse_panel(const std::string& text, const std::string& flag) {
   if (text.empty()) return {};
   const std::optional<PanelShape> panel = panel_from_text(text);
   if (!panel) {
-    refuse("--panel: '" + text + "' is not ROWSxCOLUMNSxPOLARISATIONS, for example 2x4x2");
+    refuse(flag + ": '" + text + "' is not ROWSxCOLUMNSxPOLARISATIONS, for example 2x4x2");
   }
   constexpr arma::uword most = 4096;
   for (const arma::uword n : {panel->rows, panel->columns, panel->polarisations}) {
     if (n == 0 || n > most) {
-      refuse("--panel: '" + text + "' holds " + std::to_string(n) + ", expected 1 .. " +
+      refuse(flag + ": '" + text + "' holds " + std::to_string(n) + ", expected 1 .. " +
              std::to_string(most));
     }
   }
@@ -113,7 +113,7 @@ void ChannelFlags::add(CommandLine& line, const std::string& what) {
             "F subcarriers, S symbols of gains with delays, or the first of a grid");
   line.flag("n-rx", &n_rx, "N", "receive antennas, for channels stored as vec(H)");
   line.flag("panel", &rx_panel, "RxCxP",
-            "grids: receive rows x columns x polarisations, rows first");
+            "receive antennas: rows x columns x polarisations, rows first");
 }
 
 Dataset ChannelFlags::open_file() const {

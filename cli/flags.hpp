@@ -26,7 +26,7 @@ std::vector<double> parse_range(const std::string& text, const std::string& what
 SampleRange parse_samples(const std::string& text, arma::uword n_samples, const std::string& what);
 
 /// "2x4x2"; empty text: one line of antennas.  @throws Error(invalid_argument) otherwise
-PanelShape parse_panel(const std::string& text);
+PanelShape parse_panel(const std::string& text, const std::string& flag = "--panel");
 
 /// The flags that say which channels: --channels, --samples, --skip-bad, --normalise, --scale,
 /// --axes, --grid, --panel, --n-rx.

@@ -117,7 +117,9 @@ std::unique_ptr<ChannelGenerator> make_cdl_generator(GenerateOptions& o) {
 
 std::unique_ptr<ChannelGenerator> make_generator(GenerateOptions& o) {
   if (o.kind == "scm") {
-    return make_scm({o.n_rx, o.n_tx, o.n_paths, o.spread_rx_deg, o.spread_tx_deg});
+    const PanelShape panel = parse_panel(o.rx_panel, "--rx-panel");
+    if (!panel.is_line()) o.n_rx = panel.n();
+    return make_scm({o.n_rx, o.n_tx, o.n_paths, o.spread_rx_deg, o.spread_tx_deg, panel});
   }
   if (o.kind == "rayleigh") return make_rayleigh(o.n_rx, o.n_tx);
   if (o.kind == "tdl") return make_tdl_generator(o);
@@ -167,8 +169,9 @@ void declare(CommandLine& line, GenerateOptions& o) {
             "cdl: the terminal moves straight away, or in a direction drawn for each channel");
   line.flag("correlation", &o.correlation, "low|medium|high",
             "tdl: of neighbouring antennas, by TS 38.101-4");
-  line.flag("rx-panel", &o.rx_panel, "RxCxP",
-            "cdl: rows, columns and polarisations; left out: a row of --n-rx, vertical");
+  line.flag(
+      "rx-panel", &o.rx_panel, "RxCxP",
+      "scm, cdl: rows, columns and polarisations; left out: a row of --n-rx, of cdl vertical");
   line.flag("tx-panel", &o.tx_panel, "RxCxP",
             "cdl: the same of the terminal, with omnidirectional elements (docs/grid.md)");
   line.flag("slots", &o.n_slots, "N", "consecutive samples that continue one channel in time")
@@ -196,7 +199,8 @@ void check_meaning(const CommandLine& line, const GenerateOptions& o) {
            {"profile", "grid", "delay-spread", "doppler", "speed", "carrier", "slots"});
   only_for(o.kind == "power-law" || o.kind == "regions", "power-law and regions", {"alpha"});
   only_for(is_tdl, "tdl", {"correlation"});
-  only_for(is_cdl, "cdl", {"rx-panel", "tx-panel", "direction"});
+  only_for(is_cdl, "cdl", {"tx-panel", "direction"});
+  only_for(is_cdl || o.kind == "scm", "scm and cdl", {"rx-panel"});
   const std::vector<std::string> profiles = split(o.profile, ',');
   const bool is_scaled = std::any_of(profiles.begin(), profiles.end(),
                                      [](const std::string& name) { return name.size() == 1; });
@@ -254,9 +258,9 @@ int generate(const Args& args, Context& context) {
   file.prior = generator->prior();
   file.optimum = generator->optimum();
   file.with_covariances = !one.covariances.empty();
+  file.rx_panel = generator->rx_panel();
   if (!one.paths.empty()) {
     file.grid = generator->grid();
-    file.rx_panel = generator->rx_panel();
     file.n_paths = one.paths[0].gains.n_cols;
     file.n_path_symbols = one.paths[0].gains.n_slices;
     file.grid_covariance = generator->grid_covariance();

@@ -46,14 +46,18 @@ std::vector<Seen> seen_by(const std::filesystem::path& model, const DatasetInfo&
       all.push_back(
           {model, tuned, {std::max(saw.first, range.first), std::min(saw.end, range.end)}});
   };
+  const auto add_fit = [&](const Json& fit) {
+    add(fit, "samples", false);
+    add(fit, "validation", true);
+    if (!fit.is_object()) return;
+    for (const Json& record : fit.value("also", Json::array())) add(record, "samples", false);
+  };
   const Json fitted = parsed(archive.text_attribute("/", "training_data").value_or(""));
-  add(fitted, "samples", false);
-  add(fitted, "validation", true);
+  add_fit(fitted);
   // A model that was adapted saw what it was before.
   for (Json before = fitted; before.is_object() && before.contains("adapted");) {
     before = Json(before["adapted"].value("fitted_on", Json()));
-    add(before, "samples", false);
-    add(before, "validation", true);
+    add_fit(before);
   }
   const Json tuned = parsed(archive.text_attribute("/", "tuning_data").value_or(""));
   if (tuned.is_array()) {

@@ -26,13 +26,16 @@ arma::cx_mat steering_vectors(arma::uword n, arma::uword oversampling) {
   return std::sqrt(static_cast<double>(oversampling)) * arma::conj(F.head_rows(n));
 }
 
+static void check_panel(const PanelShape& panel, arma::uword n) {
+  if (panel.n() == n) return;
+  throw Error(ErrorKind::invalid_argument, "the panel " + panel.text() + " has " +
+                                               std::to_string(panel.n()) + " antennas, expected " +
+                                               std::to_string(n));
+}
+
 arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n) {
   if (panel.is_line()) return arma::cx_mat(n, n, arma::fill::eye);
-  if (panel.n() != n) {
-    throw Error(ErrorKind::invalid_argument, "the panel " + panel.text() + " has " +
-                                                 std::to_string(panel.n()) +
-                                                 " antennas, expected " + std::to_string(n));
-  }
+  check_panel(panel, n);
   const arma::cx_mat polarisations(panel.polarisations, panel.polarisations, arma::fill::eye);
   const arma::cx_mat transform =
       arma::kron(polarisations, arma::kron(dft_matrix(panel.columns), dft_matrix(panel.rows)));
@@ -48,15 +51,15 @@ arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n) {
   return dft_matrix(n).t() * transform.rows(order);
 }
 
-arma::cx_mat mixed_steering_vectors(const PanelShape& panel, arma::uword n,
+arma::cx_mat panel_steering_vectors(const PanelShape& panel, arma::uword n,
                                     arma::uword oversampling) {
   if (panel.is_line()) return steering_vectors(n, oversampling);
+  check_panel(panel, n);
   const auto along = [&](arma::uword length) {
     return steering_vectors(length, length == 1 ? 1 : oversampling);
   };
   const arma::cx_mat polarisations(panel.polarisations, panel.polarisations, arma::fill::eye);
-  return panel_mix(panel, n) *
-         arma::kron(polarisations, arma::kron(along(panel.columns), along(panel.rows)));
+  return arma::kron(polarisations, arma::kron(along(panel.columns), along(panel.rows)));
 }
 
 AngularTransform::AngularTransform(arma::uword n_rx, arma::uword n_tx) {

@@ -76,6 +76,34 @@ SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uwor
   return out;
 }
 
+SampleReader joined(const std::vector<SampleReader>& parts) {
+  const auto size = [](const SampleReader& part) {
+    return size_text(part.n_rx, part.n_tx, part.grid);
+  };
+  if (parts.empty()) throw Error(ErrorKind::invalid_argument, "joined samples: there are none");
+  SampleReader out = parts.front();
+  std::vector<arma::uword> firsts{0};
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    if (size(parts[i]) != size(out)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "joined samples: some are " + size(out) + ", others " + size(parts[i]));
+    }
+    firsts.push_back(out.n_samples);
+    out.n_samples += parts[i].n_samples;
+  }
+  out.read = [parts, firsts, n_h = out.n_h()](arma::uword first, arma::uword count) {
+    arma::cx_mat h(n_h, count);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const arma::uword begin = std::max(first, firsts[i]);
+      const arma::uword end = std::min(first + count, firsts[i] + parts[i].n_samples);
+      if (begin >= end) continue;
+      h.cols(begin - first, end - first - 1) = parts[i].read(begin - firsts[i], end - begin);
+    }
+    return h;
+  };
+  return out;
+}
+
 SampleReader without(const SampleReader& samples, const SampleSet& left_out) {
   if (left_out.empty()) return samples;
   SampleReader out = samples;

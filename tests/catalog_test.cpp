@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <chest/angular.hpp>
 #include <chest/archive.hpp>
 #include <chest/error.hpp>
 #include <chest/estimators/catalog/catalog.hpp>
 #include <chest/estimators/linear/lmmse.hpp>
 #include <chest/estimators/mixture/gmm.hpp>
 #include <chest/file.hpp>
+#include <chest/metrics.hpp>
 #include <chest/spec.hpp>
 
 #include "tests/support/network.hpp"
@@ -76,6 +78,31 @@ TEST_F(CatalogTest, SuggestsTheNearestNameOrOption) {
   says("m,1.h5", "a comma separates estimators");
   EXPECT_EQ(error_of("ls:steps=3"),
             "ls:steps=3: option 'steps' of ls is unknown; did you mean taps?");
+}
+
+TEST_F(CatalogTest, SparseEstimatorsKnowThePanelOfMatrices) {
+  // One path off every angle of a line of 16 antennas, on one of the panel's.
+  const arma::cx_mat side = steering_vectors(4, 2);
+  const arma::cx_mat h =
+      8.0 * arma::kron(steering_vectors(n_tx, 2).col(1), arma::kron(side.col(3), side.col(6)));
+  context.n_rx = 16;
+  context.A = make_identity_observation(16, n_tx);
+  Rng rng = test_rng(7);
+  Observation observation;
+  observation.sigma2 = 0.5;
+  observation.y = h + std::sqrt(observation.sigma2) * rng.cx_normal(h.n_rows, 1);
+  const auto error = [&](const std::string& spec, const PanelShape& panel) {
+    context.rx_panel = panel;
+    return squared_norm(make(spec)->estimate(observation).h - h);
+  };
+  EXPECT_LT(error("omp", {4, 4, 1}), 0.5 * error("omp", {}));
+  // Where none is asked for: 4 on a line, 2 along the sides of a panel.
+  EXPECT_NE(error("sbl:oversampling=2", {4, 4, 1}), error("sbl:oversampling=2", {}));
+  EXPECT_EQ(error("sbl", {4, 4, 1}), error("sbl:oversampling=2", {4, 4, 1}));
+  EXPECT_EQ(error("sbl", {}), error("sbl:oversampling=4", {}));
+  EXPECT_EQ(error("sbl", {1, 16, 1}), error("sbl", {}));
+  context.rx_panel = {4, 3, 1};
+  EXPECT_EQ(error_of("omp"), "the panel 4x3x1 has 12 antennas, expected 16");
 }
 
 TEST_F(CatalogTest, RefusesOptionValuesThatMakeNoSense) {

@@ -107,6 +107,33 @@ TEST(Scm, CovariancesEqualThoseOfThePublishedData) {
   }
 }
 
+TEST(Scm, APanelHasTheMeanCovarianceOfItsSides) {
+  // Angles along rows and columns are independent, so that the mean over clusters is a product.
+  ScmOptions options;
+  options.n_rx = 12;
+  options.n_tx = 2;
+  options.spread_rx_deg = 20.0;
+  options.rx_panel = {2, 3, 2};
+  const auto panel = make_scm(options);
+  EXPECT_EQ(panel->rx_panel().text(), "2x3x2");
+  const ChannelBlock block = panel->generate(4, 0, 20'000);
+  EXPECT_TRUE(block.covariances.empty());
+  const auto mean_of_line = [](arma::uword n, double spread_deg) {
+    arma::cx_vec sum(n, arma::fill::zeros);
+    constexpr int n_angles = 3600;
+    for (int i = 0; i < n_angles; ++i) {
+      sum += scm_covariance({1.0}, {180.0 * (i + 0.5) / n_angles - 90.0}, spread_deg, n);
+    }
+    return arma::cx_mat(toeplitz(arma::cx_vec(sum / double(n_angles))));
+  };
+  const arma::cx_mat C_rx = arma::kron(arma::eye<arma::cx_mat>(2, 2),
+                                       arma::kron(mean_of_line(3, 20.0), mean_of_line(2, 20.0)));
+  expect_covariance(block.h, arma::kron(mean_of_line(2, options.spread_tx_deg), C_rx),
+                    panel->describe());
+  options.n_rx = 13;
+  EXPECT_EQ(options.why_invalid(), "the panel 2x3x2 has 12 antennas, n_rx is 13");
+}
+
 TEST(Generators, WhitenedByTheirCovariancesSamplesAreWhite) {
   for (const auto& generator : small_generators()) {
     const ChannelBlock block = generator->generate(1, 0, 20'000);

@@ -154,6 +154,25 @@ TEST(Metrics, NmseIsTotalErrorOverTotalPower) {
   EXPECT_DOUBLE_EQ(from_db(to_db(0.25)), 0.25);
 }
 
+TEST(Samples, JoinedReadersFollowEachOther) {
+  Rng rng(1, {Purpose::test});
+  const arma::cx_mat a = rng.cx_normal(6, 3), b = rng.cx_normal(6, 1), c = rng.cx_normal(6, 4);
+  const SampleReader all =
+      joined({samples_in_memory(a, 3, 2), samples_in_memory(b, 3, 2), samples_in_memory(c, 3, 2)});
+  const arma::cx_mat expected = arma::join_rows(a, b, c);
+  EXPECT_EQ(all.n_samples, 8U);
+  for (arma::uword first = 0; first < 8; ++first) {
+    for (arma::uword n = 0; n <= 8 - first; ++n) {
+      const arma::cx_mat found = all.read(first, n);
+      ASSERT_EQ(found.n_cols, n);
+      if (n == 0) continue;
+      EXPECT_EQ(arma::abs(found - expected.cols(first, first + n - 1)).max(), 0.0);
+    }
+  }
+  EXPECT_THROW(joined({}), Error);
+  EXPECT_THROW(joined({samples_in_memory(a, 3, 2), samples_in_memory(b, 2, 3)}), Error);
+}
+
 TEST(Samples, CovarianceAndSubrange) {
   const arma::cx_mat h = random_matrix(4, 1300);
   const SampleReader samples = samples_in_memory(h, 2, 2);

@@ -82,5 +82,54 @@ TEST(Labels, InTheProgram) {
             std::string::npos);
 }
 
+TEST(FurtherFiles, AreFittedOnAndRemembered) {
+  const TemporaryFolder folder;
+  const auto path = [&](const char* name) { return (folder / name).string(); };
+  const auto draw = [&](const char* name, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"generate",    "scm", "--n-tx", "4",
+                                   "--n-samples", "60",  "--out",  path(name)};
+    words.insert(words.end(), more.begin(), more.end());
+    answer_of(words);
+  };
+  draw("a.h5", {"--n-rx", "8"});
+  draw("b.h5", {"--n-rx", "8", "--seed", "2"});
+  draw("panel.h5", {"--rx-panel", "2x4x1"});
+  draw("large.h5", {"--n-rx", "16"});
+  const auto fit = [&](const char* name, std::vector<std::string> words) {
+    words.insert(words.begin(), {"fit", "dmse", "--channels", path("a.h5"), "--epochs", "1",
+                                 "--network", "chest:hidden=6-6", "--quiet", "--out", path(name)});
+    return answer_of(words);
+  };
+  const std::string first = fit("alone.h5", {});
+  if (first.find("without LibTorch") != std::string::npos) GTEST_SKIP() << first;
+  fit("both.h5", {"--also", path("b.h5")});
+  const auto weights = [&](const char* name) {
+    return ArchiveReader(path(name)).read_all<float>("/weights/conv0.weight");
+  };
+  EXPECT_NE(weights("both.h5"), weights("alone.h5"));
+  const auto sweep = [&](const char* name) {
+    return answer_of({"sweep", "--channels", path("b.h5"), "--samples", "50:60", "--snr", "0",
+                      "--model", path(name), "--estimators", "dmse", "--quiet"});
+  };
+  EXPECT_NE(sweep("both.h5").find("fitted on samples 50:60 of these channels"), std::string::npos);
+  EXPECT_EQ(sweep("alone.h5").find("fitted on"), std::string::npos);
+
+  // A line and a panel of as many antennas, in one model of their parts.
+  fit("many.h5", {"--arrays", "4-8x2-4", "--also", path("panel.h5")});
+  EXPECT_NE(answer_of({"info", path("many.h5")}).find("arrays 4-8x2-4"), std::string::npos);
+  fit("lines.h5", {"--arrays", "4-8x2-4", "--also", path("b.h5")});
+  EXPECT_NE(weights("many.h5"), weights("lines.h5"));
+
+  EXPECT_NE(fit("no.h5", {"--also", path("large.h5")}).find("some are 8x4, others 16x4"),
+            std::string::npos);
+  EXPECT_NE(fit("no.h5", {"--also", path("b.h5"), "--labels", "l.npy"})
+                .find("--also and --labels exclude each other"),
+            std::string::npos);
+  EXPECT_NE(answer_of({"fit", "gmm", "--channels", path("a.h5"), "--also", path("b.h5"), "--out",
+                       path("no.h5")})
+                .find("--also is for dmse, not for gmm"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace chest

@@ -17,6 +17,7 @@
 #include <chest/spec.hpp>
 
 #include "tests/support/program.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace chest {
 namespace {
@@ -49,7 +50,8 @@ NetworkFitOptions small_fit() {
   return options;
 }
 
-double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, double snr_db) {
+double nmse_db(const NetworkModel& model, const SampleReader& channels, double snr_db) {
+  const arma::uword n_rx = channels.n_rx, n_tx = channels.n_tx;
   const std::filesystem::path file =
       std::filesystem::temp_directory_path() /
       ("chest_arrays_" + std::to_string(n_rx) + "x" + std::to_string(n_tx) + ".h5");
@@ -60,7 +62,7 @@ double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, do
   context.A = make_identity_observation(n_rx, n_tx);
   context.models = std::make_shared<ModelStore>(std::vector<std::filesystem::path>{file});
   const auto dmse = make_estimator(parse_named_options("dmse:steps=1"), context);
-  const arma::cx_mat h = one_path(n_rx, n_tx, 200, 9).read(0, 200);
+  const arma::cx_mat h = channels.read(0, channels.n_samples);
   Observation observation;
   observation.sigma2 = from_db(-snr_db);
   observation.y = h + std::sqrt(observation.sigma2) *
@@ -68,6 +70,10 @@ double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, do
   const double error = arma::accu(arma::square(arma::abs(dmse->estimate(observation).h - h)));
   std::filesystem::remove(file);
   return to_db(error / arma::accu(arma::square(arma::abs(h))));
+}
+
+double nmse_db(const NetworkModel& model, arma::uword n_rx, arma::uword n_tx, double snr_db) {
+  return nmse_db(model, one_path(n_rx, n_tx, 200, 9), snr_db);
 }
 
 TEST(Arrays, OneFitServesSizesThatItSawAndDidNotSee) {
@@ -111,6 +117,73 @@ TEST(Arrays, TheNearestCalibrationIsTaken) {
   EXPECT_TRUE(for_array(model, 60, 16).solvers.choices.empty());
   EXPECT_EQ(for_array(model, 64, 16).solvers.choices.size(), 1U);
   EXPECT_THROW(for_array(model, 65, 16), Error);
+}
+
+TEST(Arrays, PartsOfAPanelArePanels) {
+  // Polarisation 1 begins at 12, column 1 of it at 16, row 1 at 17.
+  EXPECT_EQ(antennas_of({4, 3, 2}, {2, 2, 1}, {1, 1, 1}),
+            (std::vector<arma::uword>{17, 18, 21, 22}));
+  EXPECT_EQ(parts_of({4, 4, 2}, 8).size(), 5U);  // 2x4, 4x2, 1x4x2, 4x1x2, 2x2x2
+  EXPECT_EQ(nearest_part({4, 4, 2}, 8).text(), "2x2x2");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 16).text(), "4x4x1");
+  EXPECT_EQ(nearest_part({8, 8, 1}, 1000).text(), "8x8x1");
+  EXPECT_EQ(common_sizes({{4, 3, 1}}, {4, 12, 1, 1}), (std::vector<arma::uword>{4, 6, 8, 9, 12}));
+  EXPECT_EQ(common_sizes({{4, 3, 1}, {}}, {4, 12, 1, 1}).size(), 5U);
+  EXPECT_EQ(common_sizes({{4, 3, 1}, {2, 6, 1}}, {4, 12, 1, 1}),
+            (std::vector<arma::uword>{4, 6, 8, 12}));
+}
+
+TEST(Arrays, AFitOnPanelsCutsTheirParts) {
+  SampleReader train = one_path(12, 4, 200, 1), held_out = one_path(12, 4, 20, 2);
+  NetworkFitOptions options = small_fit();
+  options.arrays = {4, 12, 2, 4};
+  options.max_epochs = 1;
+  const auto fitted = [&] { return fit_network(train, held_out, options).weights.back().values; };
+  const std::vector<float> of_lines = fitted();
+  train.rx_panel = {4, 3, 1};
+  EXPECT_TRUE(refused(fitted, "have not the same panel"));
+  held_out.rx_panel = train.rx_panel;
+  const std::vector<float> of_panels = fitted();
+  EXPECT_NE(of_panels, of_lines);
+  // The same panel said twice is one; another one is cut in its own way.
+  options.later_panels = {{100, {4, 3, 1}}};
+  EXPECT_EQ(fitted(), of_panels);
+  options.later_panels = {{100, {}}};
+  const std::vector<float> of_both = fitted();
+  EXPECT_NE(of_both, of_panels);
+  options.later_panels = {{100, {}}, {150, {4, 3, 1}}};
+  EXPECT_NE(fitted(), of_both);
+  // The best epoch is the same, what says so is not.
+  const arma::vec loss = fit_network(train, held_out, options).validation_losses;
+  options.later_validation_panels = {{10, {}}};
+  EXPECT_NE(fit_network(train, held_out, options).validation_losses(0), loss(0));
+  options.contamination = 0.5;
+  fitted();
+  options.later_validation_panels = {{20, {}}};
+  EXPECT_TRUE(refused(fitted, "there is no channel 20"));
+  options.later_validation_panels.clear();
+
+  options.later_panels = {{200, {}}};
+  EXPECT_TRUE(refused(fitted, "there is no channel 200"));
+  options.later_panels = {{100, {3, 3, 1}}};
+  EXPECT_TRUE(refused(fitted, "the panel 3x3x1 is not that of 12 antennas"));
+  options.later_panels.clear();
+  options.arrays.most_rx = 11;
+  EXPECT_TRUE(refused(fitted, "no part of every panel has 11 antennas"));
+  options.arrays = {};
+  options.later_panels = {{100, {}}};
+  EXPECT_TRUE(refused(fitted, "several panels are for arrays of many sizes"));
+}
+
+TEST(Arrays, TheFirstAntennasOfAPanelAreAPanel) {
+  arma::cx_mat h(2 * 12, 1);
+  for (arma::uword i = 0; i < h.n_elem; ++i) h(i) = double(i);
+  SampleReader all = samples_in_memory(h, 12, 2);
+  all.rx_panel = {4, 3, 1};
+  const SampleReader part = first_antennas(all, 4, 2);
+  EXPECT_EQ(part.rx_panel.text(), "2x2x1");
+  const arma::vec found = arma::real(part.read(0, 1).col(0));
+  EXPECT_EQ(arma::max(arma::abs(found - arma::vec{0, 1, 4, 5, 12, 13, 16, 17})), 0.0);
 }
 
 TEST(Arrays, RangesAreRead) {

@@ -244,7 +244,7 @@ TEST(Tdl, FilesSayWhatTheyHoldAndServeTheGenie) {
     EXPECT_EQ(program.err(), "chest generate: " + sentence + "\n");
   };
   refused_words({"scm", "--grid", "12@30"}, "--grid is for tdl and cdl, not for scm");
-  refused_words({"tdl", "--rx-panel", "1x2x1"}, "--rx-panel is for cdl, not for tdl");
+  refused_words({"tdl", "--rx-panel", "1x2x1"}, "--rx-panel is for scm and cdl, not for tdl");
   refused_words({"tdl", "--profile", "TDLA30", "--delay-spread", "30"},
                 "--delay-spread is for the profiles A to E, TDLA30 has its own delays");
   refused_words({"tdl", "--speed", "3", "--doppler", "10"},

@@ -458,6 +458,18 @@ chest::EstimatorContext context_of(arma::uword n_rx, arma::uword n_tx,
   return context;
 }
 
+/// "2x4x2"; "": a line.
+chest::PanelShape panel_of(const std::string& text, arma::uword n_rx) {
+  if (text.empty()) return {};
+  const auto shape = chest::panel_from_text(text);
+  if (shape && shape->n() == n_rx) return *shape;
+  throw Error(ErrorKind::invalid_argument,
+              "panel is '" + text +
+                  "'; expected rows x columns x polarisations of the receive antennas, as in "
+                  "2x4x2, with the product n_rx = " +
+                  std::to_string(n_rx));
+}
+
 /// Progress to Python and Ctrl-C from it. Called by workers, one at a time.
 chest::RunControl control_of(const py::object& on_progress, bool& interrupted) {
   chest::RunControl control;
@@ -565,8 +577,8 @@ py::list rows_of(const chest::sim::Results& results) {
 py::tuple estimate(const std::string& estimator,
                    const py::array_t<std::complex<double>, py::array::forcecast>& y,
                    double noise_var, const py::object& pilots,
-                   const std::vector<std::string>& models, const std::string& engine,
-                   std::uint64_t seed, const py::object& side) {
+                   const std::vector<std::string>& models, const std::string& panel,
+                   const std::string& engine, std::uint64_t seed, const py::object& side) {
   if (y.ndim() != 3) {
     throw Error(ErrorKind::invalid_argument,
                 "y has " + std::to_string(y.ndim()) + " axes; expected [n, n_rx, n_pilots]");
@@ -594,6 +606,7 @@ py::tuple estimate(const std::string& estimator,
   }
   chest::EstimatorContext context = context_of(n_rx, P.n_rows, models, engine);
   context.A = chest::make_kronecker_observation(P, n_rx);
+  context.rx_panel = panel_of(panel, n_rx);
   chest::NamedOptions spec = chest::parse_named_options(estimator);
   if (std::isnan(noise_var)) spec.options.emplace("snr", "unknown");
   chest::Observation observation;
@@ -676,17 +689,7 @@ class GridEstimator {
         context_(context_of(n_rx, n_tx, models, engine)),
         seed_(seed) {
     context_.grid = grid_axes(grid);
-    if (!panel.empty()) {
-      const auto shape = chest::panel_from_text(panel);
-      if (!shape || shape->n() != n_rx) {
-        throw Error(ErrorKind::invalid_argument,
-                    "panel is '" + panel +
-                        "'; expected rows x columns x polarisations of the receive antennas, "
-                        "as in 2x4x2, with the product n_rx = " +
-                        std::to_string(n_rx));
-      }
-      context_.rx_panel = *shape;
-    }
+    context_.rx_panel = panel_of(panel, n_rx);
     if (py::isinstance<py::str>(pilots)) {
       const chest::sim::PilotSpec spec = chest::sim::parse_pilots(pilots.cast<std::string>());
       pattern_ =

@@ -119,7 +119,8 @@ std::shared_ptr<const Estimator> with_sparse(std::shared_ptr<const Estimator> es
   SblOptions options;
   // Best of 0.1 to 1 on links of UMi and a comb of 4, from -10 to 20 dB.
   options.penalty = 0.2;
-  options.rx_panel = planes.mixed_panel();
+  options.rx_panel = planes.rx_panel;
+  options.is_mixed = true;
   return make_weighted_mean(std::move(estimator),
                             make_sbl(planes.A, planes.n_rx, planes.n_tx, options),
                             std::move(weight));

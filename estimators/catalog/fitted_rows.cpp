@@ -147,14 +147,21 @@ void add_fitted_rows(Catalog& catalog) {
   catalog.add(row("omp", "orthogonal matching pursuit over angles, without a fitted model",
                   omp_options, [](const Maker& maker, OmpOptions options) {
                     const EstimatorContext& context = maker.context();
-                    options.rx_panel = context.mixed_panel();
+                    options.rx_panel = context.rx_panel;
+                    options.is_mixed = context.plane_step > 0.0;
                     return make_omp(context.A, context.n_rx, context.n_tx, options);
                   }));
   catalog.add(with_snr(
       row("sbl", "sparse Bayesian learning of the power over angles, without a fitted model",
           sbl_options, [](const Maker& maker, SblOptions options) {
             const EstimatorContext& context = maker.context();
-            options.rx_panel = context.mixed_panel();
+            options.rx_panel = context.rx_panel;
+            options.is_mixed = context.plane_step > 0.0;
+            const PanelShape& panel = options.rx_panel;
+            const bool is_panel = panel.rows > 1 && panel.columns > 1 && !options.is_mixed;
+            if (is_panel && !maker.spec().has("oversampling")) {
+              options.oversampling = SblOptions::panel_oversampling;
+            }
             return make_sbl(context.A, context.n_rx, context.n_tx, options);
           })));
   catalog.add(with_snr(row(

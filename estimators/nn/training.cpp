@@ -68,10 +68,17 @@ constexpr std::size_t n_array_classes = 12;
 /// subcarriers, and the phase from one subcarrier to the next that a timing offset gives them, in radians.
 struct Cut {
   std::int64_t first_row = 0, n_rows = 0;
+  at::Tensor rows =
+      {};  ///< int64 [n_panels, n_rows], in place of first_row: the antennas of each panel
   std::int64_t first = 0, n_columns = 0, step = 0;
   double ramp = 0.0;
   std::size_t size_class = 0;
 };
+
+/// Entries of what may be undefined.
+at::Tensor some_of(const at::Tensor& values, const at::Tensor& which) {
+  return values.defined() ? values.index_select(0, which.to(values.device())) : values;
+}
 
 // Eight noise levels in a batch, or more.
 std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& planes) {
@@ -130,7 +137,7 @@ class DenoisingObjective final : public Objective {
   DenoisingObjective(const NetworkFitOptions& options, const NoiseSchedule& schedule,
                      const at::Tensor& train, at::Tensor validation,
                      std::shared_ptr<const Processes> processes, LabelTensors train_labels,
-                     LabelTensors validation_labels)
+                     LabelTensors validation_labels, const PanelShape& panel)
       : Objective(train, {.size = static_cast<std::int64_t>(options.batch),
                           .micro_batch = micro_batch_of(options, train),
                           .seed = options.seed,
@@ -141,7 +148,9 @@ class DenoisingObjective final : public Objective {
         train_(train),
         validation_(std::move(validation)),
         train_labels_(std::move(train_labels)),
-        validation_labels_(std::move(validation_labels)) {
+        validation_labels_(std::move(validation_labels)),
+        panels_{panel} {
+    if (!options_.arrays.empty()) know_panels();
     if (!options_.P.is_empty()) pilots_ = seen_through(options_.P, train.device());
     for (std::int64_t first = 0; first < validation_.size(0); first += micro_batch()) {
       power_ += validation_.narrow(0, first, std::min(micro_batch(), validation_.size(0) - first))
@@ -163,7 +172,8 @@ class DenoisingObjective final : public Objective {
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      const at::Tensor h = augmented(cut_out(part.h, draws.cut), draws);
+      const at::Tensor h =
+          augmented(cut_out(part.h, draws.cut, some_of(train_panels_, part.which)), draws);
       LevelLabels labels = level_labels(train_labels_, part.which, draws);
       if (labels.side.defined()) labels.side = augmented(labels.side, draws);
       const LevelErrors found =
@@ -210,8 +220,8 @@ class DenoisingObjective final : public Objective {
       const std::int64_t begin = part * micro_batch();
       const Draws draws = draw(Purpose::validation, 0, begin, micro_batch());
       const at::Tensor which = at::arange(begin, begin + micro_batch()).remainder(n);
-      const at::Tensor h =
-          cut_out(validation_.index_select(0, which.to(validation_.device())), draws.cut);
+      const at::Tensor h = cut_out(validation_.index_select(0, which.to(validation_.device())),
+                                   draws.cut, some_of(validation_panels_, which));
       errors[i] = errors_of(flat, h, draws, validation_, validation_level(part, n_levels).sigma2,
                             false, level_labels(validation_labels_, which, draws))
                       .squared.item<double>() /
@@ -270,9 +280,11 @@ class DenoisingObjective final : public Objective {
     for (const std::uint64_t number : draws.others) {
       which.push_back(static_cast<std::int64_t>(number % static_cast<std::uint64_t>(all.size(0))));
     }
-    const at::Tensor other =
-        rotated(cut_out(all.index_select(0, at::tensor(which).to(all.device())), draws.cut),
-                draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
+    const at::Tensor other = rotated(
+        cut_out(
+            all.index_select(0, at::tensor(which).to(all.device())), draws.cut,
+            some_of(all.is_same(train_) ? train_panels_ : validation_panels_, at::tensor(which))),
+        draws.other_phase.to(all.device()).view({-1, 1, 1, 1}));
     const double share = draws.contamination;
     // Channels have the power of the validation channels per entry, and two planes; noise that of 1/2 per plane.
     return draws.eps * std::sqrt(1.0 - share) + other * std::sqrt(share / (2.0 * power_));
@@ -378,7 +390,16 @@ class DenoisingObjective final : public Objective {
     };
     const ArrayRange& range = options_.arrays;
     Cut cut;
-    draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
+    if (sizes_.empty()) {
+      draw_side(range.least_rx, range.most_rx, validation_.size(2), cut.first_row, cut.n_rows);
+    } else {
+      const std::vector<arma::uword>& octave = sizes_[rng.index(sizes_.size())];
+      const arma::uword n = octave[rng.index(octave.size())];
+      cut.n_rows = static_cast<std::int64_t>(n);
+      std::vector<at::Tensor> rows;
+      for (const PanelShape& panel : panels_) rows.push_back(draw_rows(rng, panel, n));
+      cut.rows = at::stack(rows);
+    }
     draw_side(range.least_tx, range.most_tx, validation_.size(3), cut.first, cut.n_columns);
     const double octaves = std::log2(static_cast<double>(range.most_rx * range.most_tx) /
                                      static_cast<double>(cut.n_rows * cut.n_columns));
@@ -386,11 +407,26 @@ class DenoisingObjective final : public Objective {
     return cut;
   }
 
+  /// n antennas of a panel that are one too, or neighbours in a line.
+  at::Tensor draw_rows(Rng& rng, const PanelShape& panel, arma::uword n) const {
+    if (panel.is_line()) {
+      const auto spare = static_cast<std::uint64_t>(validation_.size(2)) - n + 1;
+      return at::arange(static_cast<std::int64_t>(n)) + static_cast<std::int64_t>(rng.index(spare));
+    }
+    const std::vector<PanelShape> parts = parts_of(panel, n);
+    const PanelShape part = parts[rng.index(parts.size())];
+    const PanelShape first{rng.index(panel.rows - part.rows + 1),
+                           rng.index(panel.columns - part.columns + 1),
+                           rng.index(panel.polarisations - part.polarisations + 1)};
+    const std::vector<arma::uword> rows = antennas_of(panel, part, first);
+    return at::tensor(std::vector<std::int64_t>(rows.begin(), rows.end()));
+  }
+
   /// The angular planes of a cut.
-  at::Tensor cut_out(const at::Tensor& h, const Cut& cut) const {
+  /// @param panels  which each channel has, int64 [n]; undefined: the first
+  at::Tensor cut_out(const at::Tensor& h, const Cut& cut, const at::Tensor& panels = {}) const {
     if (!options_.arrays.empty()) {
-      return to_angular(
-          h.narrow(2, cut.first_row, cut.n_rows).narrow(3, cut.first, cut.n_columns).contiguous());
+      return to_angular(rows_of(h, cut, panels).narrow(3, cut.first, cut.n_columns).contiguous());
     }
     if (cut.step == 0) return h;
     at::Tensor columns =
@@ -402,6 +438,42 @@ class DenoisingObjective final : public Objective {
     }
     return to_delays(columns);
   }
+  at::Tensor rows_of(const at::Tensor& h, const Cut& cut, const at::Tensor& panels) const {
+    if (!cut.rows.defined()) return h.narrow(2, cut.first_row, cut.n_rows);
+    const at::Tensor rows = cut.rows.to(h.device());
+    if (!panels.defined()) return h.index_select(2, rows[0]);
+    return h.gather(
+        2,
+        rows.index_select(0, panels).view({-1, 1, cut.n_rows, 1}).expand({-1, 2, -1, h.size(3)}));
+  }
+
+  /// The arrays that channels are cut to, where they are more than one line.
+  void know_panels() {
+    const auto number = [&](const PanelShape& panel) {
+      const auto known = std::find(panels_.begin(), panels_.end(), panel);
+      const std::int64_t which = known - panels_.begin();
+      if (known == panels_.end()) panels_.push_back(panel);
+      return which;
+    };
+    const auto numbers = [&](const at::Tensor& channels,
+                             const NetworkFitOptions::LaterPanels& later) {
+      at::Tensor out = at::zeros({channels.size(0)}, at::kLong);
+      for (const auto& [first, panel] : later) {
+        out.slice(0, static_cast<std::int64_t>(first)).fill_(number(panel));
+      }
+      return out.to(channels.device());
+    };
+    train_panels_ = numbers(train_, options_.later_panels);
+    validation_panels_ = numbers(validation_, options_.later_validation_panels);
+    if (panels_.size() == 1) train_panels_ = validation_panels_ = at::Tensor();
+    if (panels_.size() == 1 && panels_.front().is_line()) return;
+    std::map<int, std::vector<arma::uword>> octaves;
+    for (const arma::uword n : common_sizes(panels_, options_.arrays)) {
+      octaves[static_cast<int>(std::log2(static_cast<double>(n)))].push_back(n);
+    }
+    for (auto& [octave, sizes] : octaves) sizes_.push_back(std::move(sizes));
+  }
+
   // In dB of NMSE, or the mean square itself.
   double loss_of(double error, const Level& level) const {
     if (options_.objective == FitObjective::prediction) return error;
@@ -487,6 +559,9 @@ class DenoisingObjective final : public Objective {
   const NoiseSchedule& schedule_;
   at::Tensor train_, validation_;
   LabelTensors train_labels_, validation_labels_;
+  std::vector<PanelShape> panels_;               // of the channels, to be cut
+  at::Tensor train_panels_, validation_panels_;  // which each channel has; undefined: all the first
+  std::vector<std::vector<arma::uword>> sizes_;  // by octave, of their parts; empty: any, of lines
   std::optional<SeenThrough> pilots_;
   double power_ = 0.0;  // of the validation channels, per entry
 };
@@ -819,6 +894,12 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
                                                : angular_planes;
   const at::Tensor train_planes = planes(train), validation_planes = planes(validation);
   Json identity = identity_of(options);
+  if (has_arrays && !train.rx_panel.is_line()) identity["panel"] = train.rx_panel.text();
+  for (const auto* later : {&options.later_panels, &options.later_validation_panels}) {
+    for (const auto& [first_sample, panel] : *later) {
+      identity["panels"].push_back({first_sample, panel.is_line() ? "line" : panel.text()});
+    }
+  }
   identity["fitting channels"] = hash_of(train_planes);
   identity["validation channels"] = hash_of(validation_planes);
   if (!train_labels.classes.empty()) {
@@ -863,7 +944,7 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   } else {
     objective = std::make_unique<DenoisingObjective>(options, model.schedule, fitting, validating,
                                                      processes, std::move(fitting_labels),
-                                                     std::move(validating_labels));
+                                                     std::move(validating_labels), train.rx_panel);
   }
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
@@ -918,6 +999,36 @@ void check_labels(const NetworkConfig& network, const ChannelLabels& labels,
   }
 }
 
+/// Whether arrays of many sizes can be cut out of the panels of the channels.
+void check_panels(const SampleReader& train, const SampleReader& validation,
+                  const NetworkFitOptions& options) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ErrorKind::invalid_argument, "fit: arrays " + options.arrays.text() + ": " + why);
+  };
+  if (!(train.rx_panel == validation.rx_panel)) {
+    refuse("the fitting and the validation channels have not the same panel");
+  }
+  std::vector<PanelShape> panels{train.rx_panel};
+  const auto add = [&](const NetworkFitOptions::LaterPanels& later, arma::uword n_samples) {
+    for (const auto& [first, panel] : later) {
+      if (first >= n_samples) refuse("there is no channel " + std::to_string(first));
+      panels.push_back(panel);
+    }
+  };
+  add(options.later_panels, train.n_samples);
+  add(options.later_validation_panels, validation.n_samples);
+  for (const PanelShape& panel : panels) {
+    if (!panel.is_line() && panel.n() != train.n_rx) {
+      refuse("the panel " + panel.text() + " is not that of " + std::to_string(train.n_rx) +
+             " antennas");
+    }
+  }
+  const std::vector<arma::uword> sizes = common_sizes(panels, options.arrays);
+  if (sizes.empty() || sizes.back() != options.arrays.most_rx) {
+    refuse("no part of every panel has " + std::to_string(options.arrays.most_rx) + " antennas");
+  }
+}
+
 }  // namespace
 
 NetworkModel fit_network(const SampleReader& train, const SampleReader& validation,
@@ -942,6 +1053,11 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
                 "fit: arrays " + arrays.text() + ": the channels are " +
                     std::to_string(train.n_rx) + "x" + std::to_string(train.n_tx) +
                     ", expected at least the largest of these");
+  }
+  if (has_arrays) {
+    check_panels(train, validation, options);
+  } else if (!options.later_panels.empty() || !options.later_validation_panels.empty()) {
+    throw Error(ErrorKind::invalid_argument, "fit: several panels are for arrays of many sizes");
   }
   at::Device device = nn::device_from_string(options.device, "fit");
   if (options.process.count > 1 && device.is_cuda() &&

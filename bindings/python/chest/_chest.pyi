@@ -78,6 +78,7 @@ def estimate(
     noise_var: float,
     pilots: Optional[np.ndarray[Any, np.dtype[Any]]],
     models: List[str],
+    panel: str,
     engine: str,
     seed: int,
     side: Optional[np.ndarray[Any, np.dtype[Any]]],

@@ -104,6 +104,18 @@ def test_is_told_what_else_is_known(tmp_path, h, y):
         chest.Model(model)
 
 
+def test_sparse_estimators_know_the_panel():
+    def side(n, k):
+        return np.exp(2j * np.pi * k * np.arange(n) / (2 * n))
+
+    h = np.einsum("c,r,t->crt", side(4, 3), side(4, 6), side(3, 1)).reshape(1, 16, 3)  # off the angles of a line
+    noise = np.random.default_rng(1).normal(size=(1, 16, 3, 2)) @ [1, 1j]
+    error = [np.sum(abs(chest.estimate("omp", h + 0.3 * noise, 0.18, panel=p)[0] - h) ** 2) for p in ("4x4x1", "")]
+    assert error[0] < 0.5 * error[1]
+    with pytest.raises(chest.ArgumentError, match="panel is '4x4x2'"):
+        chest.estimate("omp", h, 0.1, panel="4x4x2")
+
+
 def test_takes_views_of_either_precision_without_changing_bits(y):
     model = chest.Model(MODEL)
     expected, errors = model.estimate(y, 0.1)

@@ -42,10 +42,11 @@ arma::cx_mat dft_matrix(arma::uword n);
 /// @throws Error(invalid_argument) if the panel does not have n antennas
 arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n);
 
-/// W times the responses of a panel on a grid of angles, [n, oversampled rows x columns x
-/// polarisations], unit columns, W = panel_mix(); a path of one polarisation is a column. For a line
-/// steering_vectors(n, oversampling). A panel of one row or column is not oversampled along it.
-arma::cx_mat mixed_steering_vectors(const PanelShape& panel, arma::uword n,
+/// Responses of a panel on a grid of angles, [n, oversampled rows x columns x polarisations], unit
+/// columns; a path of one polarisation is a column. For a line steering_vectors(n, oversampling). A
+/// panel of one row or column is not oversampled along it.
+/// @throws Error(invalid_argument) if the panel does not have n antennas
+arma::cx_mat panel_steering_vectors(const PanelShape& panel, arma::uword n,
                                     arma::uword oversampling);
 
 /// Responses of a uniform linear array on a grid of angles, [n, oversampling n], unit columns:

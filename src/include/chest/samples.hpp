@@ -63,6 +63,10 @@ SampleReader samples_in_memory(arma::cx_mat h, arma::uword n_rx, arma::uword n_t
 /// Part of a reader.  @throws Error(invalid_argument) if it reaches beyond the end
 SampleReader subrange(const SampleReader& samples, arma::uword first, arma::uword count);
 
+/// One reader after another; what their antennas are is said of the first alone.
+/// @throws Error(invalid_argument) if there are none, or their sizes differ
+SampleReader joined(const std::vector<SampleReader>& parts);
+
 /// A reader without some samples; those after them move up.
 /// @param left_out  counted as in `samples`
 SampleReader without(const SampleReader& samples, const SampleSet& left_out);

@@ -46,10 +46,13 @@ struct ScmOptions {
   arma::uword n_paths = 3;
   double spread_rx_deg = 2.0;   ///< standard deviation of the Laplacian, base station
   double spread_tx_deg = 35.0;  ///< mobile station
+  /// The base station's antennas where they are a panel, of n_rx in all: each cluster has an angle along its rows and
+  /// one along its columns, spread_rx_deg wide either way; polarisations fade apart.
+  PanelShape rx_panel = {};
   std::string why_invalid() const;
 };
 /// h ~ CN(0, C_tx kron C_rx) with C per channel from the cluster angles and gains; the covariances
-/// come with the channels.
+/// come with the channels, but for those of a panel, which are not Toeplitz.
 /// Source: [3GPP25996]; [Neumann2018]; the grid and normalisation of the DMSE letter's data
 std::unique_ptr<ChannelGenerator> make_scm(const ScmOptions& options);
 

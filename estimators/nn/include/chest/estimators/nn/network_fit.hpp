@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -105,8 +106,12 @@ struct NetworkFitOptions {
   double untold = 0.1;
   GridCuts cuts;
   /// Every micro-batch sees another part of the arrays, of any of these sizes, so that one network serves all;
-  /// empty: the arrays as they are. For uniform linear arrays.
+  /// empty: the arrays as they are. Parts of lines are lines; those of a panel (SampleReader::rx_panel) are panels.
   ArrayRange arrays;
+  /// Where the channels are joined() from several arrays: from which on they have another panel, ascending, and
+  /// that one, PanelShape{} for a line. All then see parts of as many antennas. With `arrays` alone.
+  using LaterPanels = std::vector<std::pair<arma::uword, PanelShape>>;
+  LaterPanels later_panels = {}, later_validation_panels = {};
   arma::uword batch = 16;        ///< > 0
   double ema_decay = 0.998;      ///< averaging of the weights per step, 0 (off) .. < 1
   arma::uword max_epochs = 100;  ///< >= 1

@@ -20,9 +20,10 @@ struct OmpOptions {
   /// Part of the atoms taken that may be noise, where sparsity is 0; also the probability that
   /// noise alone yields an atom.
   double false_discovery = 0.05;
-  /// The receive antennas where they are a panel, y and h being mixed by panel_mix(). Not an option of
-  /// the table: it belongs to the channels.
+  /// The receive antennas where they are a panel, and whether y and h are mixed by its panel_mix(). Not options of
+  /// the table: they belong to the channels.
   PanelShape rx_panel = {};
+  bool is_mixed = false;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };

@@ -17,11 +17,14 @@ struct SblOptions {
   arma::uword iterations = 10;
   /// Angles per antenna at which there may be power, on each side.
   arma::uword oversampling = 4;
+  /// That of matrices of a panel where none is asked for: along rows and columns it is four angles per antenna too.
+  static constexpr arma::uword panel_oversampling = 2;
   /// c of the prior p(v) ~ 1 / v^c of every variance; 0 is maximum likelihood.
   double penalty = 0.5;
-  /// The receive antennas where they are a panel, y and h being mixed by panel_mix(). Not an option of
-  /// the table: it belongs to the channels.
+  /// The receive antennas where they are a panel, and whether y and h are mixed by its panel_mix(). Not options of
+  /// the table: they belong to the channels.
   PanelShape rx_panel = {};
+  bool is_mixed = false;
   /// Empty when usable; otherwise one sentence naming the field, its value and its range.
   std::string why_invalid() const;
 };
@@ -30,7 +33,8 @@ inline constexpr auto sbl_options = options_of<SblOptions>(
     option("iterations", &SblOptions::iterations, within(0, 100'000),
            "updates of the variances, from the periodogram on"),
     option("oversampling", &SblOptions::oversampling, within(1, 64),
-           "angles per antenna at which there may be power, on each side"),
+           "angles per antenna at which there may be power, on each side")
+        .default_is("4; 2 along the sides of a panel, of matrices"),
     option("penalty", &SblOptions::penalty, at_least(0),
            "how sparse: c of the prior 1 / v^c of every variance, 0 is maximum likelihood"));
 
