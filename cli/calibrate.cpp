@@ -313,6 +313,9 @@ int calibrate(const Args& args, Context& context) {
     check_output(o.to, o.force);
   }
   NetworkModel model = load_network_model(o.file);
+  if (model.network.side) {
+    refuse(o.file + ": is told a side matrix of each channel; its fit has measured its error");
+  }
   if (!model.P.is_empty() &&
       (o.full || o.precision_only || o.solvers_only || !o.methods.empty() || !o.pilots.empty())) {
     refuse(o.file +
@@ -399,7 +402,7 @@ int calibrate(const Args& args, Context& context) {
     return 0;
   }
   if (!o.solvers_only) model.precision = {};  // what follows is measured in float32
-  if (!o.precision_only && !o.solvers_only) calibrate_model(model, held_out, run, o.full);
+  if (!o.precision_only && !o.solvers_only) calibrate_model(model, held_out, run, {}, o.full);
   // Those of the channels of the fit are of more channels.
   if (!o.precision_only && !is_grid && !is_for_many && model.second_moments.empty()) {
     model.second_moments = fit_structured_covariance(held_out, CovarianceKind::kronecker);

@@ -59,11 +59,12 @@ void calibrate_sizes(NetworkModel& model, const SampleReader& held_out, const Ca
 }  // namespace
 
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run,
-                     bool full) {
-  if (!model.P.is_empty()) {
+                     const SampleReader& side, bool full) {
+  if (!model.P.is_empty() || model.network.side) {
     const auto network = make_network_denoiser(model, run.networks);
-    const auto A = make_kronecker_observation(model.P, model.n_rx);
-    model.calibration = calibrate_few_pilots(*network, *A, held_out, run.seed, run.n_threads);
+    const arma::cx_mat identity(model.n_tx, model.n_tx, arma::fill::eye);
+    const auto A = make_kronecker_observation(model.network.side ? identity : model.P, model.n_rx);
+    model.calibration = calibrate_few_pilots(*network, *A, held_out, run.seed, run.n_threads, side);
     return;
   }
   if (!model.arrays.empty()) calibrate_sizes(model, held_out, run);

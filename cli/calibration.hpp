@@ -33,9 +33,10 @@ struct CalibrationRun {
 
 /// Fills what a model knows of itself from channels that it was not fitted on: calls per SNR, and
 /// the errors of one call.
+/// @param side  of these channels, for a network that is told it
 /// @param full  also the covariances of these errors, of as many channels as they need
 void calibrate_model(NetworkModel& model, const SampleReader& held_out, const CalibrationRun& run,
-                     bool full = false);
+                     const SampleReader& side = {}, bool full = false);
 
 /// Channels of the same links over parts of the band, beginning with the first subcarrier, ascending: 2, 4
 /// and 13 PRB, what `samples` have, and 273 PRB where the file has gains and delays.

@@ -19,6 +19,8 @@
 
 #include "commands.hpp"
 #include "flags.hpp"
+#include "run_flags.hpp"
+#include "side.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
 
@@ -29,7 +31,7 @@ namespace {
 
 struct EstimateOptions {
   ChannelFlags observations;
-  std::string snr, out, estimator = "dmse", pilots = "identity", grid, track;
+  std::string snr, out, estimator = "dmse", pilots = "identity", grid, track, side;
   std::vector<std::string> models;
   double pilot_power = 1.0;
   std::optional<arma::uword> n_tx, n_slots;
@@ -88,6 +90,9 @@ void declare(CommandLine& line, EstimateOptions& o) {
   line.flag("estimator", &o.estimator, "ESTIMATOR",
             "which, with options; chest estimators lists them");
   line.flag("model", &o.models, "FILE", "model file; may be repeated");
+  line.flag("side", &o.side, "FILE[:DATASET]",
+            "what else is known of each channel, [n, n_rx, n_tx] at the scale of the observations, "
+            "for a network fitted with --side");
   line.flag(
       "track", &o.track, "auto|R",
       "the observations are slots of one channel in time order, and each is estimated from those "
@@ -162,6 +167,15 @@ std::shared_ptr<const Estimator> estimator_of(const EstimateOptions& options,
   return estimator;
 }
 
+/// --side, for observations of so many samples.
+SampleReader side_of(const EstimateOptions& options, arma::uword n_samples,
+                     const EstimatorContext& known) {
+  if (options.side.empty()) return {};
+  check_takes_side(all_models(options.models, {parse_named_options(options.estimator)}),
+                   *known.models);
+  return open_side(options.side, {known.n_rx, known.n_tx, n_samples, {}, known.grid}, 1.0);
+}
+
 /// --track and --slots.
 struct Tracking {
   static constexpr arma::uword n_lags = 16;
@@ -177,6 +191,7 @@ struct Tracking {
     on = true;
     if (o.n_slots) n_slots = *o.n_slots;
     if (n_slots < 2) refuse("--slots is " + std::to_string(n_slots) + ", expected at least 2");
+    if (!o.side.empty()) refuse("--track and --side both bring other slots; give one");
     if (o.blind()) refuse("--track needs an SNR that is known; give --snr DB");
     if (o.observations.normalise == "sample") {
       refuse(
@@ -199,8 +214,14 @@ double signal_power(const ObservationOperator& A) {
 /// The observations that are used, and what their estimator is told of them.
 class Received {
  public:
-  Received(const EstimateOptions& options, Dataset& dataset, const Estimator& estimator)
-      : options_(options), dataset_(dataset), estimator_(estimator), tracking_(options) {
+  /// @param side  of all observations; without samples: of none
+  Received(const EstimateOptions& options, Dataset& dataset, const Estimator& estimator,
+           SampleReader side)
+      : options_(options),
+        dataset_(dataset),
+        estimator_(estimator),
+        side_(std::move(side)),
+        tracking_(options) {
     SampleChoice choice = options.observations.choice(dataset);
     const double signal = signal_power(estimator.A());
     choice.expected_power = signal + (options.blind() ? 0.0 : options.sigma2());
@@ -270,6 +291,7 @@ class Received {
                                 {"samples", info.asked.text()},
                                 {"normalisation", to_string(info.normalisation)}};
     if (info.normalisation != Normalisation::sample) json["scale"] = info.scale * boost_;
+    if (!options_.side.empty()) json["side"] = describe_side(options_.side);
     if (!info.bad.all.empty())
       json["left_out"] = {{"n", info.bad.all.size()}, {"samples", info.bad.all.text()}};
     if (tracking_.on) {
@@ -372,17 +394,24 @@ class Received {
                                samples_.begin() + std::ptrdiff_t(i + n));
     observation.y.set_size(estimator_.A().n_obs(), n);
     scales.set_size(n);
+    if (side_.n_samples > 0) observation.side.set_size(side_.n_h(), n);
     for (std::size_t k = 0; k < n;) {
       std::size_t end = k + 1;
       while (end < n && observation.samples[end] == observation.samples[end - 1] + 1) ++end;
       arma::vec part;
       observation.y.cols(k, end - 1) = dataset_.read(observation.samples[k], end - k, part);
       scales.subvec(k, end - 1) = part;
+      if (side_.n_samples > 0) {
+        observation.side.cols(k, end - 1) = side_.read(observation.samples[k], end - k);
+      }
       k = end;
     }
     if (boost_ != 1.0) {
       observation.y *= boost_;
       scales *= boost_;
+    }
+    if (side_.n_samples > 0) {
+      observation.side.each_row() %= arma::conv_to<arma::cx_rowvec>::from(scales.t());
     }
     observation.sigma2 = options_.sigma2();
     observation.seed = options_.common.seed;
@@ -416,6 +445,7 @@ class Received {
   const EstimateOptions& options_;
   Dataset& dataset_;
   const Estimator& estimator_;
+  SampleReader side_;
   Tracking tracking_;
   std::vector<std::uint64_t> samples_;
   std::vector<std::size_t> links_;  ///< where each starts in samples_, and their end
@@ -570,7 +600,8 @@ int estimate(const Args& args, Context& context) {
   tell_doubts(dataset.info());
   const EstimatorContext known = knowledge(options, dataset.info());
   const auto estimator = estimator_of(options, known, context.catalog);
-  const Received received(options, dataset, *estimator);
+  const Received received(options, dataset, *estimator,
+                          side_of(options, dataset.info().n_samples, known));
   const std::vector<std::uint64_t>& samples = received.samples();
   std::unique_ptr<EstimateWriter> writer;
   const TerminalControl terminal(context.quiet);

@@ -27,6 +27,7 @@
 #include "calibration.hpp"
 #include "commands.hpp"
 #include "flags.hpp"
+#include "side.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
 
@@ -46,7 +47,7 @@ struct FitOptions {
   std::string augmentation = "phase";
   bool constant_rate = false, force = false;
   std::vector<std::string> also;
-  std::string comb, arrays, size = "base", labels, numbers, pilots, start;
+  std::string comb, arrays, size = "base", labels, numbers, pilots, start, side;
 
   /// Subcarriers between pilots that a model of grids is for.
   std::vector<arma::uword> combs() const {
@@ -96,16 +97,18 @@ void check_arrays(const FitOptions& options, const DatasetInfo& info) {
   }
 }
 
-/// What --labels and --numbers say of the samples of a file.
+/// What --labels, --numbers and --side say of the samples of a file.
 struct AllLabels {
   std::vector<std::int64_t> classes;
   arma::mat numbers;  ///< [n_numbers, n_samples]
   std::int64_t n_classes = 0;
+  SampleReader side;
 
-  AllLabels(const FitOptions& options, const DatasetInfo& info) {
+  AllLabels(const FitOptions& options, const Dataset& dataset) {
+    const DatasetInfo& info = dataset.info();
     const auto read = [&](const std::string& text, const std::string& flag) {
-      const auto [file, dataset] = split_dataset_name(text);
-      arma::mat values = arma::real(read_matrix(file, dataset));
+      const auto [file, name] = split_dataset_name(text);
+      arma::mat values = arma::real(read_matrix(file, name));
       if (values.n_rows == 1) values = values.t();
       if (values.n_rows != info.n_samples) {
         refuse(flag + " " + text + ": of " + std::to_string(values.n_rows) +
@@ -128,6 +131,9 @@ struct AllLabels {
       if (n_classes < 2) refuse("--labels " + options.labels + ": there are no two classes");
     }
     if (!options.numbers.empty()) numbers = read(options.numbers, "--numbers").t();
+    if (options.side.empty()) return;
+    if (!info.bad.all.empty()) refuse("--side does not go with channels that are left out");
+    side = open_side(options.side, dataset);
   }
 
   ChannelLabels of(const SampleRange& range) const {
@@ -137,6 +143,7 @@ struct AllLabels {
                          classes.begin() + std::ptrdiff_t(range.end));
     }
     if (numbers.n_rows > 0) out.numbers = numbers.cols(range.first, range.end - 1);
+    if (side.n_samples > 0) out.side = subrange(side, range.first, range.size());
     return out;
   }
 };
@@ -285,12 +292,18 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     }
     fit.network.hidden = hidden_of_size(options.size);
   }
+  if (!options.side.empty()) {
+    for (const char* other : {"start", "labels", "numbers"}) {
+      if (line.given(other)) refuse("--side and --" + std::string(other) + " exclude each other");
+    }
+    fit.network.side = true;
+  }
   if (!options.start.empty()) {
     if (line.given("network") || line.given("size") || line.given("prediction")) {
       refuse("--start " + options.start + ": the model has its layers and prediction already");
     }
     NetworkModel model = load_network_model(options.start);
-    if (!model.P.is_empty() || !model.grid.empty()) {
+    if (!model.P.is_empty() || !model.grid.empty() || model.network.side) {
       refuse("--start " + options.start + ": expected a prior of matrices");
     }
     fit.network = model.network;
@@ -434,12 +447,12 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
-  for (const char* other : {"labels", "numbers"}) {
+  for (const char* other : {"labels", "numbers", "side"}) {
     if (line.given(other) && !options.also.empty()) {
       refuse("--also and --" + std::string(other) + " exclude each other");
     }
   }
-  const AllLabels labels(options, dataset.info());
+  const AllLabels labels(options, dataset);
   const NetworkConfig before = fit.network;
   fit.network.classes = static_cast<int>(labels.n_classes);
   fit.network.tells_class = labels.n_classes > 0 && !fit.network.told_class;
@@ -485,8 +498,9 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
 
   const TerminalControl terminal(context.quiet || !is_first);
-  NetworkModel model = fit_network(fitting, validating, fit, terminal.control(), labels.of(range),
-                                   labels.of(validation));
+  const ChannelLabels held_labels = labels.of(validation);
+  NetworkModel model =
+      fit_network(fitting, validating, fit, terminal.control(), labels.of(range), held_labels);
   if (!is_first) return 0;
   add_grid(options, samples, model);
   const arma::uword n_epochs = model.validation_losses.n_elem;
@@ -502,8 +516,8 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   }
   calibrate_model(model,
                   fit.arrays.empty() ? held_out : first_antennas(held_out, model.n_rx, model.n_tx),
-                  calibration);
-  if (!samples.grid.is_grid() && fit.arrays.empty() && fit.P.is_empty()) {
+                  calibration, held_labels.side);
+  if (!samples.grid.is_grid() && fit.arrays.empty() && fit.P.is_empty() && !fit.network.side) {
     model.second_moments = fit_structured_covariance(samples, CovarianceKind::kronecker);
   }
   model.channel_scale = dataset.info().scale;
@@ -582,6 +596,8 @@ void declare_network(CommandLine& line, FitOptions& options) {
             "class of each channel, 0 .., that it tells or is told");
   line.flag("numbers", &options.numbers, "FILE[:DATASET]",
             "numbers of each channel that it tells, as a delay spread");
+  line.flag("side", &options.side, "FILE[:DATASET]",
+            "another matrix of each channel that it is told, as of the slot before");
   line.flag(
       "network", &options.layers, "NAME",
       "chest:hidden=32-58-41-22,kernel=3,embedding=16 (axial, modulated=0-1-2, index, "
@@ -619,11 +635,10 @@ void declare(CommandLine& line, FitOptions& options) {
             "any (default dft)");
   declare_mixture(line, options.mixture);
   declare_training(line, options.network);
-  declare_network(line, options);
-  line.section("vae");
-  line.flag("latent", &options.vae.latent, "N", "entries of the latent vector");
+  line.flag("latent", &options.vae.latent, "N", "vae: entries of the latent vector");
   line.flag("zero-mean", &options.vae.zero_mean,
-            "the latent vector gives the spectrum alone, and no mean");
+            "vae: the latent vector gives the spectrum alone, and no mean");
+  declare_network(line, options);
   options.common.add(line, "of weights, batches and noise, and of where gmm starts",
                      CommonFlags::Networks::fits);
   line.positional("kind", 1);
@@ -647,7 +662,7 @@ int fit(const Args& args, Context& context) {
   line.require("channels", "the channels to fit on");
   line.require("out", "the model file to write");
   for (const char* flag :
-       {"arrays", "also", "size", "start", "unroll", "pilots", "labels", "numbers"}) {
+       {"arrays", "also", "size", "start", "unroll", "pilots", "labels", "numbers", "side"}) {
     if (line.given(flag) && options.kind != "dmse") {
       refuse("--" + std::string(flag) + " is for dmse, not for " + options.kind);
     }

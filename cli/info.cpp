@@ -139,6 +139,7 @@ void print_model(const std::filesystem::path& file, const std::string& kind, std
       if (model.network.numbers > 0) out << model.network.numbers << " numbers";
       out << ", beside the channel\n";
     }
+    if (model.network.side) out << "  side      told another matrix of each channel: --side FILE\n";
     if (!model.P.is_empty()) {
       out << "  pilots    the estimator of " << model.P.n_cols << " pilots of its own\n";
     }

@@ -15,6 +15,7 @@
 #include <chest/spec.hpp>
 #include <chest/text.hpp>
 
+#include "side.hpp"
 #include "terminal.hpp"
 #include "trust.hpp"
 
@@ -72,7 +73,8 @@ nlohmann::ordered_json fitted_on(const DatasetInfo& info, const std::string& has
 }
 
 /// What the numbers come from, by content: names may change, hashes do not.
-std::string describe_inputs(const Dataset& dataset, const std::vector<std::string>& models,
+std::string describe_inputs(const Dataset& dataset, const std::string& side,
+                            const std::vector<std::string>& models,
                             const std::vector<NamedOptions>& estimators, const Catalog& catalog,
                             const EstimatorContext& known) {
   const DatasetInfo& info = dataset.info();
@@ -87,6 +89,7 @@ std::string describe_inputs(const Dataset& dataset, const std::vector<std::strin
     json["channels"]["grid"] = {{"n_subcarriers", info.grid.n_subcarriers},
                                 {"n_symbols", info.grid.n_symbols},
                                 {"spacing_hz", info.grid.spacing_hz}};
+  if (!side.empty()) json["side"] = describe_side(side);
   describe_estimators(models, estimators, catalog, known, json);
   const auto seen = fitted_on(info, hash, models, estimators, catalog, *known.models);
   if (!seen.empty()) json["fitted_on"] = seen;
@@ -222,6 +225,8 @@ void RunFlags::add(CommandLine& line) {
   line.flag("estimators", &estimators, "ESTIMATORS",
             "as in ls,dmse:steps=1,dmse@other.h5; chest estimators lists them");
   line.flag("model", &models, "FILE", "model file of an estimator; may be repeated");
+  line.flag("side", &side, "FILE[:DATASET]",
+            "what else is known of each channel, for networks fitted with --side");
   line.flag("snr", &snr, "RANGE", "in dB: first:step:last, or a list");
   line.flag(
       "pilots", &pilots, "PILOTS",
@@ -258,8 +263,12 @@ int execute(const CommandLine& line, RunFlags& flags, Context& context,
   options.left_out = dataset.info().bad.all;
   const EstimatorContext known = knowledge(flags, dataset);
   const std::vector<NamedOptions> estimators = context.catalog.parse(flags.estimators);
-  options.inputs = describe_inputs(dataset, all_models(flags.models, estimators), estimators,
-                                   context.catalog, known);
+  const std::vector<std::string> models = all_models(flags.models, estimators);
+  if (!flags.side.empty()) {
+    check_takes_side(models, *known.models);
+    options.side = open_side(flags.side, dataset);
+  }
+  options.inputs = describe_inputs(dataset, flags.side, models, estimators, context.catalog, known);
   sim::CovarianceReader covariances;
   if (dataset.info().has_covariances)
     covariances = [&](arma::uword first, arma::uword count) {

@@ -51,7 +51,7 @@ struct RunFlags {
   ChannelFlags channels;
   std::vector<std::string> models;
   RunOutputs outputs;
-  std::string snr = "-10:5:20", pilots = "identity", estimators = "ls", shard = "1/1";
+  std::string snr = "-10:5:20", pilots = "identity", estimators = "ls", shard = "1/1", side;
   arma::uword block = 0;
   CommonFlags common;
   sim::SweepOptions options;      ///< defaults, and the flags that fill it directly

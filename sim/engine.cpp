@@ -49,6 +49,7 @@ struct ChannelBlockData {
   std::vector<std::uint64_t> samples;  // of each column; empty: they follow each other
   arma::vec p;                         // ||h||^2
   ToeplitzKroneckerCovariances genie;
+  arma::cx_mat side;  // Observation::side
 };
 
 /// Reads blocks of the range; keeps them all when they are few.
@@ -58,10 +59,12 @@ class ChannelSource {
                 const Results& results, const SweepOptions& options)
       : samples_(samples),
         covariances_(covariances),
+        side_(options.side),
         results_(results),
         left_out_(options.left_out) {
-    const double bytes =
-        double(results.end - results.first) * double(samples.n_h()) * sizeof(std::complex<double>);
+    const double bytes = double(results.end - results.first) *
+                         double(samples.n_h() + (has_side() ? side_.n_h() : 0)) *
+                         sizeof(std::complex<double>);
     if (bytes > double(options.cache_bytes)) return;
     for (arma::uword i = 0; i < results.n_blocks(); ++i)
       kept_.push_back(results.in_shard(i) ? read(i) : ChannelBlockData{});
@@ -74,6 +77,8 @@ class ChannelSource {
   }
 
  private:
+  bool has_side() const { return side_.n_samples > 0; }
+
   ChannelBlockData read(arma::uword i_block) const {
     const arma::uword first = results_.first + i_block * results_.block;
     const arma::uword count = std::min(results_.block, results_.end - first);
@@ -81,12 +86,14 @@ class ChannelSource {
     if (parts.size() == 1 && parts.front().size() == count) return read_part(parts.front());
     ChannelBlockData data;
     data.h.set_size(samples_.n_h(), 0);
+    if (has_side()) data.side.set_size(samples_.n_h(), 0);
     for (const SampleRange& range : parts) {
       const ChannelBlockData part = read_part(range);
       data.h.insert_cols(data.h.n_cols, part.h);
       data.p.insert_rows(data.p.n_elem, part.p);
       data.genie.t_rx.insert_cols(data.genie.t_rx.n_cols, part.genie.t_rx);
       data.genie.t_tx.insert_cols(data.genie.t_tx.n_cols, part.genie.t_tx);
+      if (has_side()) data.side.insert_cols(data.side.n_cols, part.side);
       for (arma::uword k = range.first; k < range.end; ++k) data.samples.push_back(k);
     }
     return data;
@@ -110,11 +117,13 @@ class ChannelSource {
                         (data.p(k) == 0.0 ? " is all zero" : " holds values that are not finite") +
                         "; leave it out of the sample range");
     if (covariances_) data.genie = covariances_(range.first, count);
+    if (has_side()) data.side = side_.read(range.first, count);
     return data;
   }
 
   const SampleReader& samples_;
   const CovarianceReader& covariances_;
+  const SampleReader& side_;
   const Results& results_;
   const SampleSet& left_out_;
   std::vector<ChannelBlockData> kept_;
@@ -213,6 +222,7 @@ class Run {
     observation.first_sample = first;
     observation.samples = channels.samples;
     observation.genie = channels.genie;
+    observation.side = channels.side;
     observation.per_element = experiment_.per_element;
     observations_[i_pilots]->apply(h, observation.y);
     const double signal = arma::accu(squared_norms(observation.y));
@@ -326,6 +336,7 @@ Results run_experiment(const SampleReader& samples, const CovarianceReader& cova
     throw Error(ErrorKind::invalid_argument, "sweep: " + why);
   if (options.stop_errors > 0 && !experiment.n_errors)
     refuse("sweep: stop_errors is for links of transport blocks, stop_rel for all");
+  if (options.side.n_samples > 0) check_side("sweep", options.side, samples);
   const OneBlasThread one_blas_thread;
 
   Results results;

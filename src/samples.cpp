@@ -145,6 +145,20 @@ SampleReader spread(const SampleReader& samples, arma::uword n) {
   return out;
 }
 
+void check_side(const std::string& who, const SampleReader& side, const SampleReader& samples) {
+  if (!samples.grid.is_grid() && !side.grid.is_grid() && side.n_rx == samples.n_rx &&
+      side.n_tx == samples.n_tx && side.n_samples == samples.n_samples) {
+    return;
+  }
+  const auto text = [](const SampleReader& each) {
+    return std::to_string(each.n_samples) + " of " + size_text(each.n_rx, each.n_tx, each.grid);
+  };
+  throw Error(ErrorKind::invalid_argument, who + ": there are " + text(side) +
+                                               " side matrices; the channels, which have to be "
+                                               "matrices too, are " +
+                                               text(samples));
+}
+
 arma::cx_mat sample_covariance(const SampleReader& samples) {
   if (samples.n_samples == 0) {
     throw Error(ErrorKind::invalid_argument, "sample_covariance: there are no samples");

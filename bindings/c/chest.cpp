@@ -214,6 +214,12 @@ std::shared_ptr<Loaded> load(const std::string& name, const chest::NetworkRunOpt
   if (info.kind == "dmse") {
     chest::NetworkModel network =
         chest::for_array(chest::load_network_model(path), info.n_rx, info.n_tx);
+    if (network.network.side) {
+      throw chest::Error(chest::ErrorKind::invalid_argument,
+                         path +
+                             ": is told a side matrix of each channel, which this interface "
+                             "does not take; use the program, Python or C++");
+    }
     if (one_call) network.calibration = network.calibration.of_one_call();
     loaded->one_call = one_call;
     loaded->network = std::make_shared<const chest::NetworkModel>(std::move(network));

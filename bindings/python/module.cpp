@@ -578,7 +578,7 @@ py::tuple estimate(const std::string& estimator,
                    const py::array_t<std::complex<double>, py::array::forcecast>& y,
                    double noise_var, const py::object& pilots,
                    const std::vector<std::string>& models, const std::string& panel,
-                   const std::string& engine, std::uint64_t seed) {
+                   const std::string& engine, std::uint64_t seed, const py::object& side) {
   if (y.ndim() != 3) {
     throw Error(ErrorKind::invalid_argument,
                 "y has " + std::to_string(y.ndim()) + " axes; expected [n, n_rx, n_pilots]");
@@ -613,6 +613,18 @@ py::tuple estimate(const std::string& estimator,
   observation.y = columns_of(y, n_rx, n_pilots);
   observation.sigma2 = std::isnan(noise_var) ? 1.0 : noise_var;
   observation.seed = seed;
+  if (!side.is_none()) {
+    const auto given = py::array_t<std::complex<double>, py::array::forcecast>::ensure(side);
+    if (!given || given.ndim() != 3 || given.shape(0) != y.shape(0) ||
+        static_cast<arma::uword>(given.shape(1)) != n_rx ||
+        static_cast<arma::uword>(given.shape(2)) != P.n_rows) {
+      PyErr_Clear();
+      throw Error(ErrorKind::invalid_argument,
+                  "side: expected complex matrices [n, n_rx, n_tx], " + std::to_string(y.shape(0)) +
+                      " of " + std::to_string(n_rx) + "x" + std::to_string(P.n_rows));
+    }
+    observation.side = columns_of(given, n_rx, P.n_rows);
+  }
   chest::Estimate found;
   {
     const py::gil_scoped_release release;

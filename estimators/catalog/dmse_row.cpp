@@ -36,15 +36,20 @@ constexpr auto few_pilots_options = options_of<FewPilotsOptions>(
            "of a network that was fitted for its pilots: how far the estimate goes to what was "
            "received"));
 
+/// @param which  of which network the spec speaks: "was fitted .."
+void refuse_options_of_chains(const NamedOptions& spec, const std::string& which) {
+  for (const OptionInfo& option : dmse_options.describe()) {
+    if (spec.has(option.name)) {
+      refuse(spec.text + ": " + option.name + " has no effect here, a network that " + which +
+             " makes one call");
+    }
+  }
+}
+
 /// The estimator of a network that was fitted for its pilots.
 std::unique_ptr<Estimator> make_few_pilots_from(const Maker& maker, const PriorInUse& prior) {
   const NamedOptions& spec = maker.spec();
-  for (const OptionInfo& option : dmse_options.describe()) {
-    if (spec.has(option.name)) {
-      refuse(spec.text + ": " + option.name +
-             " has no effect here, a network that was fitted for its pilots makes one call");
-    }
-  }
+  refuse_options_of_chains(spec, "was fitted for its pilots");
   const arma::cx_mat* P = maker.context().A->pilots();
   if (!P || !same_pilots(prior.model->P, *P)) {
     refuse(spec.text + ": the network was fitted for " + std::to_string(prior.model->P.n_cols) +
@@ -79,6 +84,10 @@ std::unique_ptr<Estimator> make_dmse_from(const Maker& maker) {
     refuse(spec.text +
            ": consistency is for a network that was fitted for its pilots, see 'chest "
            "fit dmse --pilots PILOTS'");
+  }
+  if (prior.model && prior.model->network.side) {
+    refuse_options_of_chains(spec, "is told a side matrix");
+    return make_side_informed(maker.context().A, prior.denoiser, prior.model->calibration);
   }
   if (!A.gram_scale()) return make_chosen_solver(maker, prior);
   options.turns_rx = maker.context().mixed_panel().is_line();

@@ -17,6 +17,7 @@ Observation Observation::columns(const arma::uvec& which) const {
   out.per_element = per_element;
   out.samples.reserve(which.n_elem);
   for (const arma::uword k : which) out.samples.push_back(sample(k));
+  if (!side.is_empty()) out.side = side.cols(which);
   if (!genie.empty()) out.genie = {genie.t_rx.cols(which), genie.t_tx.cols(which)};
   return out;
 }
@@ -34,6 +35,11 @@ void Estimator::estimate(const Observation& observation, Estimate& out) const {
   if (!observation.samples.empty() && observation.samples.size() != n_samples) {
     refuse(name() + ": " + std::to_string(observation.samples.size()) +
            " sample numbers were given for " + std::to_string(n_samples) + " columns of y");
+  }
+  const arma::cx_mat& side = observation.side;
+  if (!side.is_empty() && (side.n_rows != n_h || side.n_cols != n_samples)) {
+    refuse(name() + ": side is " + std::to_string(side.n_rows) + "x" + std::to_string(side.n_cols) +
+           ", expected " + std::to_string(n_h) + "x" + std::to_string(n_samples));
   }
   out.h.set_size(n_h, n_samples);
   if (predicts_mse(observation.sigma2)) {

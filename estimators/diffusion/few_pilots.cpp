@@ -65,6 +65,54 @@ class FewPilots final : public Estimator {
   DataConsistency consistency_;
 };
 
+/// D with its error, and with side matrices where there are any.
+void denoise(const Denoiser& D, const arma::cx_mat& z, const arma::cx_mat& side, double sigma2,
+             arma::cx_mat& out, DenoiserError& error) {
+  if (side.is_empty()) {
+    D.denoise_with_error(z, sigma2, out, error);
+  } else {
+    D.denoise_beside(z, side, sigma2, out, error);
+  }
+}
+
+class SideInformed final : public Estimator {
+ public:
+  SideInformed(std::shared_ptr<const ObservationOperator> A,
+               std::shared_ptr<const Denoiser> denoiser, Calibration calibration)
+      : gain_(decorrelation_gain("side information", A.get())),
+        A_(std::move(A)),
+        denoiser_(std::move(denoiser)),
+        calibration_(std::move(calibration)) {}
+
+  std::string name() const override { return "dmse"; }
+  const ObservationOperator& A() const override { return *A_; }
+  bool predicts_mse(double) const override { return denoiser_->predicts_error(); }
+  std::string method(double) const override { return "1 call"; }
+  std::string warning(double sigma2) const override {
+    const auto range = denoiser_->sigma2_range();
+    if (!range) return {};
+    return outside_fitted_range(sigma2 / gain_, range->first, range->second);
+  }
+
+ private:
+  void do_estimate(const Observation& observation, Estimate& out) const override {
+    const double level = observation.sigma2 / gain_;
+    DenoiserError error;
+    error.per_angle = observation.per_angle;
+    denoise(*denoiser_, A_->pseudo_inverse(observation.y), observation.side, level, out.h, error);
+    out.nfe = 1;
+    if (!denoiser_->predicts_error()) return;
+    const double ratio = calibration_.mse_ratio_at(level);
+    out.mse = error.mse * ratio;
+    if (observation.per_angle) out.angular_mse = error.angular * ratio;
+  }
+
+  double gain_;
+  std::shared_ptr<const ObservationOperator> A_;
+  std::shared_ptr<const Denoiser> denoiser_;
+  Calibration calibration_;
+};
+
 }  // namespace
 
 bool same_pilots(const arma::cx_mat& P, const arma::cx_mat& other) {
@@ -84,9 +132,19 @@ std::unique_ptr<Estimator> make_few_pilots(std::shared_ptr<const ObservationOper
   return std::make_unique<FewPilots>(std::move(A), std::move(D), calibration, consistency);
 }
 
+std::unique_ptr<Estimator> make_side_informed(std::shared_ptr<const ObservationOperator> A,
+                                              std::shared_ptr<const Denoiser> D,
+                                              const Calibration& calibration) {
+  check_solver("side information", A.get(), D.get());
+  if (!D->takes_side()) {
+    refuse("side information: the " + D->name() + " takes no side matrices");
+  }
+  return std::make_unique<SideInformed>(std::move(A), std::move(D), calibration);
+}
+
 Calibration calibrate_few_pilots(const Denoiser& denoiser, const ObservationOperator& A,
                                  const SampleReader& validation, std::uint64_t seed,
-                                 unsigned n_threads) {
+                                 unsigned n_threads, const SampleReader& side) {
   if (validation.n_samples == 0 || validation.n_h() != denoiser.n_h() ||
       A.n_h() != denoiser.n_h()) {
     throw Error(ErrorKind::invalid_argument,
@@ -95,10 +153,13 @@ Calibration calibrate_few_pilots(const Denoiser& denoiser, const ObservationOper
                     std::to_string(A.n_h()) + ", the denoiser is made for " +
                     std::to_string(denoiser.n_h()));
   }
+  if (side.n_samples > 0) check_side("calibrate", side, validation);
   const arma::vec snr_db = arma::regspace(-15.0, 5.0, 40.0);
   constexpr arma::uword most_channels = 256;
   const SampleReader channels = spread(validation, most_channels);
   const arma::cx_mat h = channels.read(0, channels.n_samples);
+  arma::cx_mat known;
+  if (side.n_samples > 0) known = spread(side, most_channels).read(0, channels.n_samples);
   const auto per_entry = 1.0 / static_cast<double>(h.n_elem);
   Calibration out{
       snr_db, arma::uvec(snr_db.n_elem, arma::fill::ones), arma::vec(snr_db.n_elem), {}};
@@ -110,7 +171,7 @@ Calibration calibrate_few_pilots(const Denoiser& denoiser, const ObservationOper
     y += rng.cx_normal(y.n_rows, y.n_cols, sigma2);
     arma::cx_mat D;
     DenoiserError error;
-    denoiser.denoise_with_error(A.pseudo_inverse(y), sigma2, D, error);
+    denoise(denoiser, A.pseudo_inverse(y), known, sigma2, D, error);
     out.mse(i) = per_entry * arma::accu(squared_errors(D, h));
     if (denoiser.predicts_error()) predicted(i) = per_entry * arma::accu(error.mse);
   });

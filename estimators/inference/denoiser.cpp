@@ -75,10 +75,9 @@ class EngineDenoiser final : public NetworkDenoiserBase {
     return derivatives_->linearise(z, sigma2);
   }
 
-  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
-           DenoiserError* error = nullptr) const override {
-    for (const ReverseStep& step : steps) check_input(z, step.sigma2);
-    if (steps.empty()) return;
+ private:
+  void run_beside(const std::vector<ReverseStep>& steps, const arma::cx_mat* side, arma::cx_mat& z,
+                  DenoiserError* error) const override {
     const WorkspacePool::Lease lease(pool_);
     Workspace& workspace = *lease;
     std::vector<Level> levels;
@@ -96,6 +95,7 @@ class EngineDenoiser final : public NetworkDenoiserBase {
       const Planes planes{workspace.z_re.data(), workspace.z_im.data()};
       const Planes scratch{workspace.re.data(), workspace.im.data()};
       network_.put_channel(z.colptr(k), workspace);
+      if (config().side) network_.put_side(side ? side->colptr(k) : nullptr, workspace);
       for (std::size_t i = 0; i < levels.size(); ++i) {
         const double sum = network_.step(levels[i], with_error && i == 0, workspace);
         if (!with_error || i > 0) continue;
@@ -116,7 +116,6 @@ class EngineDenoiser final : public NetworkDenoiserBase {
     if (with_error) odds_to_probabilities(error->heads);
   }
 
- private:
   PlaneNetwork network_;
   mutable WorkspacePool pool_;
   std::function<std::unique_ptr<Denoiser>()> make_derivatives_;

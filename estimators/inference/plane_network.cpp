@@ -50,7 +50,11 @@ PlaneNetwork::PlaneNetwork(const NetworkModel& model, arma::uword n_rx, arma::uw
   const std::vector<NamedTensor> weights = arranged_weights(network_layout(config_), model.weights,
                                                             ErrorKind::invalid_argument, "network");
   plan(n_rx, n_tx);
-  const int n_plain = 2 + (config_.magnitude ? 1 : 0);
+  if (config_.side && precision != NetworkPrecision::float32) {
+    throw Error(ErrorKind::invalid_argument,
+                "network: one that is told a side matrix runs in float32 on chest's own engine");
+  }
+  const int n_plain = (config_.side ? 2 : 1) * config_.n_matrix_inputs();
   std::vector<int> first_film(config_.hidden.size() + 1, -1);
   int n_film = 0;
   for (const int i : config_.modulated) {
@@ -248,6 +252,9 @@ Workspace PlaneNetwork::make_workspace() const {
   for (Buffer* plane : {&out.z_re, &out.z_im, &out.re, &out.im, &out.error}) {
     *plane = Buffer(transform_.plane());
   }
+  if (config_.side) {
+    out.side = Buffer(static_cast<std::size_t>(config_.n_matrix_inputs()) * transform_.plane());
+  }
   out.embedding = Buffer(static_cast<std::size_t>(config_.embedding));
   out.film = Buffer(modulation_bias_.size());
   out.heads.resize(static_cast<std::size_t>(config_.n_heads()));
@@ -357,13 +364,31 @@ void PlaneNetwork::fill_edges(float* planes, int n_planes, const EdgeReach& reac
   }
 }
 
-void PlaneNetwork::put_channel(const std::complex<double>* h, Workspace& workspace) const {
-  float *re = workspace.z_re.data(), *im = workspace.z_im.data();
+void PlaneNetwork::put_angular(const std::complex<double>* h, const Planes& to,
+                               Workspace& workspace) const {
   for_entries([&](std::size_t at, arma::uword entry) {
-    re[at] = static_cast<float>(h[entry].real());
-    im[at] = static_cast<float>(h[entry].imag());
+    to.re[at] = static_cast<float>(h[entry].real());
+    to.im[at] = static_cast<float>(h[entry].imag());
   });
-  transform_.forward({re, im}, {workspace.re.data(), workspace.im.data()});
+  transform_.forward(to, {workspace.re.data(), workspace.im.data()});
+}
+
+void PlaneNetwork::put_channel(const std::complex<double>* h, Workspace& workspace) const {
+  put_angular(h, {workspace.z_re.data(), workspace.z_im.data()}, workspace);
+}
+
+void PlaneNetwork::put_side(const std::complex<double>* side, Workspace& workspace) const {
+  const std::size_t plane = transform_.plane();
+  float* planes = workspace.side.data();
+  if (!side) {
+    std::fill_n(planes, static_cast<std::size_t>(config_.n_matrix_inputs()) * plane, 0.0F);
+    return;
+  }
+  put_angular(side, {planes, planes + plane}, workspace);
+  if (!config_.magnitude) return;
+  kernels().log_magnitude(planes, planes + plane,
+                          static_cast<float>(NetworkConfig::side_power_gain), magnitude_scale,
+                          plane, planes + 2 * plane);
 }
 
 const float* PlaneNetwork::magnitude_of(const Level& level, Workspace& workspace) const {
@@ -388,6 +413,15 @@ void PlaneNetwork::put_input(const Level& level, Workspace& workspace) const {
     for (std::size_t k = 0; k < shape_.n_fast; ++k) second[k] = x * z_im[from + k];
     if (magnitude) {
       std::memcpy(second + shape_.plane, magnitude + from, shape_.n_fast * sizeof(float));
+    }
+  }
+  if (!config_.side) return;
+  const auto n = static_cast<std::size_t>(config_.n_matrix_inputs());
+  for (std::size_t p = 0; p < n; ++p) {
+    const float* from = workspace.side.data() + p * transform_.plane();
+    float* to = planes + (n + p) * shape_.plane;
+    for (std::size_t s = 0; s < shape_.n_slow; ++s) {
+      std::memcpy(to + s * shape_.row, from + s * width, shape_.n_fast * sizeof(float));
     }
   }
 }

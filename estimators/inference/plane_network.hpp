@@ -36,6 +36,7 @@ struct Workspace {
   Buffer layers[2];   ///< planes of a layer, and of the one after it
   Buffer z_re, z_im;  ///< angular planes of one channel
   Buffer re, im;      ///< scratch of the transform
+  Buffer side;        ///< of a network that takes it: input planes of the side matrix, as z
   Buffer error;       ///< predicted error of each angular entry, as z
   Buffer embedding, film;
   std::vector<double> heads;  ///< means of the planes that tell of the channel
@@ -79,6 +80,8 @@ class PlaneNetwork {
   void set_level(const ReverseStep& step, Workspace& workspace, Level& level) const;
   /// A channel of n_rx n_tx entries becomes the angular planes in workspace.z.
   void put_channel(const std::complex<double>* h, Workspace& workspace) const;
+  /// The same of the side matrix of a network that takes it, in workspace.side; null: not known.
+  void put_side(const std::complex<double>* side, Workspace& workspace) const;
   /// One step on the angular planes in workspace.z.
   /// @param error  also fills workspace.error: the variance that the network predicts of each entry, and
   ///               workspace.heads
@@ -109,6 +112,7 @@ class PlaneNetwork {
   void plan(arma::uword n_rx, arma::uword n_tx);
   Taps taps_of(const KernelSize& kernel) const;
   static Buffer packed(const NamedTensor& weight, int first_in, int n_in, const Taps& taps);
+  void put_angular(const std::complex<double>* h, const Planes& to, Workspace& workspace) const;
   void make_position_map(const NamedTensor& weight, double turns);
   void fill_edges(float* planes, int n_planes, const EdgeReach& reach) const;
   double put_reverse_variance(const Level& level, const float* out, Workspace& workspace) const;

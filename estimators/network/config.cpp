@@ -77,6 +77,9 @@ std::string NetworkConfig::why_invalid() const {
     return "network: what tells a class or numbers goes with the variance";
   }
   if (told_class && bias_free) return "network: bias_free goes with no class that it is told";
+  if (side && (classes > 0 || numbers > 0 || circle > 0 || bias_free)) {
+    return "network: side goes with no classes, numbers, circle and bias_free";
+  }
   if (kernel < 1 || kernel > 31 || kernel % 2 == 0) {
     return "network: kernel is " + std::to_string(kernel) + "; expected an odd number, 1 to 31";
   }

@@ -23,8 +23,8 @@ inline namespace v0 {
 namespace {
 
 // Version 1 held the network of [Fesl2024a] alone, under the names of the authors' code; version 3 is that of networks
-// with classes, numbers, pilots of their own, variances of the step back or axial layers, which a program that knows
-// version 2 would misread or refuse for its shapes.
+// with classes, numbers, side matrices, pilots of their own, variances of the step back or axial layers, which a program
+// that knows version 2 would misread or refuse for its shapes.
 constexpr int plain_model_version = 2, newest_model_version = 3;
 
 DenoiserErrors read_errors(const ArchiveReader& archive, arma::uword n_h) {
@@ -280,9 +280,12 @@ NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> whi
 }
 
 void check_is_prior(const NetworkModel& model, const std::string& who) {
-  if (model.P.is_empty()) return;
+  if (model.P.is_empty() && !model.network.side) return;
   throw Error(ErrorKind::invalid_argument,
-              who + ": is the estimator of its own pilots and no prior; it serves dmse alone");
+              who +
+                  (model.network.side ? ": is told a side matrix of each channel and is no prior"
+                                      : ": is the estimator of its own pilots and no prior") +
+                  "; it serves dmse alone");
 }
 
 void save(const std::filesystem::path& file, const NetworkModel& model) {
@@ -292,7 +295,7 @@ void save(const std::filesystem::path& file, const NetworkModel& model) {
   ArchiveWriter archive(file);
   const NetworkConfig& network = model.network;
   const bool is_plain = network.classes == 0 && network.numbers == 0 && model.P.is_empty() &&
-                        !network.reverse_variance && !network.axial;
+                        !network.reverse_variance && !network.axial && !network.side;
   write_model_header(archive, "dmse", is_plain ? plain_model_version : newest_model_version,
                      header_of(model));
   archive.attribute("/", "network", to_json(model.network));

@@ -63,6 +63,7 @@ std::string to_json(const NetworkConfig& config) {
   }
   if (config.numbers != 0) json["numbers"] = config.numbers;
   if (config.reverse_variance) json["reverse_variance"] = true;
+  if (config.side) json["side"] = true;
   return json.dump();
 }
 
@@ -90,6 +91,7 @@ NetworkConfig read_config(const std::filesystem::path& file, const Settings& net
   if (network.has("reverse_variance")) {
     config.reverse_variance = network.get<bool>("reverse_variance");
   }
+  if (network.has("side")) config.side = network.get<bool>("side");
   if (const std::string why = config.why_invalid(); !why.empty()) throw_format(file, why);
   return config;
 }

@@ -110,15 +110,13 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
     return made;
   }
 
-  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
-           DenoiserError* error = nullptr) const override {
-    for (const ReverseStep& step : steps) check_input(z, step.sigma2);
-    if (steps.empty()) return;
-    with_torch("network denoiser", chain_.device(), [&] { run_checked(steps, z, error); });
+ private:
+  void run_beside(const std::vector<ReverseStep>& steps, const arma::cx_mat* side, arma::cx_mat& z,
+                  DenoiserError* error) const override {
+    with_torch("network denoiser", chain_.device(), [&] { run_checked(steps, side, z, error); });
   }
 
- private:
-  void run_checked(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+  void run_checked(const std::vector<ReverseStep>& steps, const arma::cx_mat* side, arma::cx_mat& z,
                    DenoiserError* error) const {
     const c10::InferenceMode no_gradients;
     std::vector<PreparedStep> prepared;
@@ -135,8 +133,13 @@ class NetworkDenoiser final : public NetworkDenoiserBase {
       arma::cx_mat columns(z.colptr(first), z.n_rows, count, /*copy_aux_mem=*/false,
                            /*strict=*/true);
       at::Tensor z_ang = to_angular(planes_from_columns(columns, n_rx_, n_tx_, chain_.device()));
+      at::Tensor side_ang;
+      if (side) {
+        side_ang = to_angular(planes_from_columns(side->cols(first, first + count - 1), n_rx_,
+                                                  n_tx_, chain_.device()));
+      }
       for (const PreparedStep& step : prepared) {
-        const NetworkOutput output = TorchChain::advance(step, z_ang);
+        const NetworkOutput output = TorchChain::advance(step, z_ang, side_ang);
         if (error && config().variance && &step == &prepared.front()) {
           keep_error(output.deviation.square().mul_(step.prior_variance), first, *error);
           if (output.heads.defined()) {

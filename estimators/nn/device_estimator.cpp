@@ -228,7 +228,8 @@ std::unique_ptr<DeviceEstimator> make_device_dmse(const arma::cx_mat& P, arma::u
                                                   const NetworkModel& model,
                                                   const DeviceOptions& options) {
   const double gain = decorrelation_gain(nn::who, make_kronecker_observation(P, n_rx).get());
-  if (model.n_rx != n_rx || model.n_tx != P.n_rows || !model.grid.empty() || !model.P.is_empty()) {
+  check_is_prior(model, nn::who);
+  if (model.n_rx != n_rx || model.n_tx != P.n_rows || !model.grid.empty()) {
     refuse(std::string(nn::who) + ": the model is not for matrices " + std::to_string(n_rx) + "x" +
            std::to_string(P.n_rows) + " and any pilots");
   }

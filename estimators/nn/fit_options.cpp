@@ -166,8 +166,13 @@ std::string NetworkFitOptions::why_invalid() const {
       (!cuts.steps.empty() || !P.is_empty() || objective == FitObjective::prediction)) {
     return "fit: several calls are unrolled for priors of matrices, on their NMSE";
   }
+  if (network.side && (!cuts.steps.empty() || !arrays.empty() || !P.is_empty() || unroll > 1 ||
+                       objective == FitObjective::discrepancy)) {
+    return "fit: side matrices are for one call of matrices of one size, without pilots of their "
+           "own and the objective discrepancy";
+  }
   if (!(untold >= 0.0 && untold <= 1.0)) {
-    return "fit: the class is left out for " + number_text(untold) +
+    return "fit: what is told is left out for " + number_text(untold) +
            " of the channels; expected 0 to 1";
   }
   if (!P.is_empty()) {

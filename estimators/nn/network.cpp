@@ -162,6 +162,13 @@ at::Tensor position_planes(const at::Tensor& like, double turns) {
   return at::cat(planes, 1);
 }
 
+/// Planes with log(1 + gain |x|^2), scaled, as one more; as they are where gain is 0.
+at::Tensor with_magnitude(const at::Tensor& x, double gain) {
+  if (gain == 0.0) return x;
+  const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
+  return at::cat({x, power.mul_(gain).log1p_().mul_(NetworkConfig::magnitude_scale)}, 1);
+}
+
 }  // namespace
 
 at::Tensor flat_weights(const std::vector<NamedTensor>& layout,
@@ -280,6 +287,7 @@ LevelNetwork::LevelNetwork(const NetworkConfig& config, const Network& network,
       gate_(config.gate),
       position_(config.position),
       variance_(config.variance),
+      side_(config.side),
       n_heads_(config.n_heads()),
       precision_(precision),
       turns_(config.circle > 0 && step > 0.0 ? static_cast<double>(config.circle) / step : 1.0),
@@ -330,7 +338,7 @@ void LevelNetwork::modulate(const NetworkConfig& config, const Network& network,
   }
 }
 
-NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
+NetworkOutput LevelNetwork::forward(const at::Tensor& input, const at::Tensor& side) const {
   const at::Tensor& kernel = layers_.front().weight;
   const bool goes_around_again =
       circular_ && (kernel.size(2) / 2 > input.size(2) || kernel.size(3) / 2 > input.size(3));
@@ -338,12 +346,12 @@ NetworkOutput LevelNetwork::forward(const at::Tensor& input) const {
     LevelNetwork by_torch = *this;
     by_torch.fits_on_tiles_ = false;
     by_torch.convert();
-    return by_torch.forward(input);
+    return by_torch.forward(input, side);
   }
-  at::Tensor x = input;
-  if (magnitude_gain_ > 0.0) {
-    const at::Tensor power = x.square().sum(1, /*keepdim=*/true);
-    x = at::cat({x, power.mul_(magnitude_gain_).log1p_().mul_(NetworkConfig::magnitude_scale)}, 1);
+  at::Tensor x = with_magnitude(input, magnitude_gain_);
+  if (side_) {
+    const double gain = magnitude_gain_ > 0.0 ? NetworkConfig::side_power_gain : 0.0;
+    x = at::cat({x, side.defined() ? with_magnitude(side, gain) : at::zeros_like(x)}, 1);
   }
   if (position_) x = at::cat({x, position_planes(x, turns_)}, 1);
   x = fits_on_tiles_ ? convolved_on_tiles(x) : convolved(x);

@@ -71,7 +71,8 @@ class LevelNetwork {
                double sigma2, at::ScalarType precision, double step,
                const std::optional<VarianceRange>& range = {}, std::int64_t which = -1);
   /// @param x  planes z / sqrt(1 + sigma2), [n, 2, n_rx, n_tx], channels last
-  NetworkOutput forward(const at::Tensor& x) const;
+  /// @param side  planes of the side matrices, as x, of a network that is told them; undefined: not known
+  NetworkOutput forward(const at::Tensor& x, const at::Tensor& side = {}) const;
 
  private:
   void modulate(const NetworkConfig& config, const Network& network, const at::Tensor& embedding,
@@ -81,7 +82,7 @@ class LevelNetwork {
   at::Tensor convolved(at::Tensor x) const;
   at::Tensor convolved_on_tiles(const at::Tensor& x) const;
 
-  bool circular_, is_grid_, gate_, position_, variance_;
+  bool circular_, is_grid_, gate_, position_, variance_, side_;
   std::int64_t n_heads_;
   bool fits_on_tiles_ = false;
   at::ScalarType precision_;

@@ -48,8 +48,9 @@ PreparedStep TorchChain::prepare(const ReverseStep& step) const {
           (1.0 - step.keep) * gains.o_gain, of_pilots_ ? 1.0 : step.sigma2 / (1.0 + step.sigma2)};
 }
 
-NetworkOutput TorchChain::advance(const PreparedStep& step, at::Tensor& z_ang) {
-  NetworkOutput output = step.network->forward(z_ang * step.x_gain);
+NetworkOutput TorchChain::advance(const PreparedStep& step, at::Tensor& z_ang,
+                                  const at::Tensor& side) {
+  NetworkOutput output = step.network->forward(z_ang * step.x_gain, side);
   z_ang.mul_(step.z_gain).add_(output.o, step.o_gain);
   return output;
 }

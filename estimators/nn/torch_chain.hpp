@@ -31,7 +31,9 @@ class TorchChain {
 
   PreparedStep prepare(const ReverseStep& step) const;
   /// One step of angular planes [n, 2, n_rx, n_tx], in place; what the network gave.
-  static NetworkOutput advance(const PreparedStep& step, at::Tensor& z_ang);
+  /// @param side  as LevelNetwork::forward()
+  static NetworkOutput advance(const PreparedStep& step, at::Tensor& z_ang,
+                               const at::Tensor& side = {});
 
   const at::Device& device() const { return device_; }
 

@@ -91,6 +91,7 @@ std::int64_t micro_batch_of(const NetworkFitOptions& options, const at::Tensor& 
 struct LabelTensors {
   at::Tensor classes;  ///< int64 [n]
   at::Tensor numbers;  ///< float32 [n, n_numbers], standardised
+  at::Tensor side;     ///< angular planes on the device of the fit
 };
 
 /// Mean and deviation of each number over the channels of the fit.
@@ -171,13 +172,12 @@ class DenoisingObjective final : public Objective {
       const std::int64_t n_channels = part.h.size(0);
       const Draws draws = draw(Purpose::training, state.epoch, part.begin, n_channels);
       levels[i] = level((static_cast<double>(i) + draws.level) / static_cast<double>(n_parts));
-      at::Tensor h = cut_out(part.h, draws.cut, some_of(train_panels_, part.which));
-      if (options_.augmentation != Augmentation::none) h = changed(h, draws);
-      if (draws.turns.defined()) h = turned(h, draws.turns);
-      if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
+      const at::Tensor h =
+          augmented(cut_out(part.h, draws.cut, some_of(train_panels_, part.which)), draws);
+      LevelLabels labels = level_labels(train_labels_, part.which, draws);
+      if (labels.side.defined()) labels.side = augmented(labels.side, draws);
       const LevelErrors found =
-          errors_of(weights, h, draws, train_, levels[i].sigma2, options_.bfloat16,
-                    level_labels(train_labels_, part.which, draws));
+          errors_of(weights, h, draws, train_, levels[i].sigma2, options_.bfloat16, labels);
       const double n_entries = entries(draws.cut);
       errors[i] = found.squared.item<double>() / (static_cast<double>(n_channels) * n_entries);
       means[i] = mean_of(levels[i], draws.cut);
@@ -252,10 +252,10 @@ class DenoisingObjective final : public Objective {
     unsigned mirrors = 0;  ///< bits: rx reversed, tx reversed, conjugate
     Cut cut;
     at::Tensor eps;
-    at::Tensor gain;                    ///< of each channel, [n]; undefined: 1
-    at::Tensor turns;                   ///< of each channel, angular bins, [n, 2]; undefined: 0
-    std::vector<char> untold;           ///< whether the class of a channel is left out
-    double contamination = 0.0;         ///< part of the noise power
+    at::Tensor gain;             ///< of each channel, [n]; undefined: 1
+    at::Tensor turns;            ///< of each channel, angular bins, [n, 2]; undefined: 0
+    std::vector<char> untold;    ///< whether the class or side matrix of a channel is left out
+    double contamination = 0.0;  ///< part of the noise power
     std::vector<std::uint64_t> others;  ///< numbers that choose the channels of which it is
     at::Tensor other_phase;             ///< radians, [n]
   };
@@ -305,6 +305,12 @@ class DenoisingObjective final : public Objective {
     }
     if (options_.network.numbers > 0) {
       out.numbers = labels.numbers.index_select(0, which).to(validation_.device());
+    }
+    if (options_.network.side) {
+      const std::vector<float> kept(draws.untold.begin(), draws.untold.end());
+      const at::Device device = validation_.device();
+      out.side = labels.side.index_select(0, which.to(device)) *
+                 (1.0 - at::tensor(kept).to(device).view({-1, 1, 1, 1}));
     }
     return out;
   }
@@ -475,11 +481,14 @@ class DenoisingObjective final : public Objective {
     return to_db(gain * gain * error / power_);
   }
 
-  at::Tensor changed(const at::Tensor& channels, const Draws& draws) const {
-    const at::Tensor phase = draws.phase.to(channels.device()).view({-1, 1, 1, 1});
-    return rotated(options_.augmentation == Augmentation::mirror ? mirrored(channels, draws.mirrors)
-                                                                 : channels,
-                   phase);
+  at::Tensor augmented(at::Tensor h, const Draws& draws) const {
+    if (options_.augmentation == Augmentation::mirror) h = mirrored(h, draws.mirrors);
+    if (options_.augmentation != Augmentation::none) {
+      h = rotated(h, draws.phase.to(h.device()).view({-1, 1, 1, 1}));
+    }
+    if (draws.turns.defined()) h = turned(h, draws.turns);
+    if (draws.gain.defined()) h = h * draws.gain.to(h.device()).view({-1, 1, 1, 1});
+    return h;
   }
 
   // Level, phases and noise of positions begin .. begin + count - 1 of an epoch, each from its own
@@ -538,7 +547,9 @@ class DenoisingObjective final : public Objective {
       draws.others.push_back(rng());
       other_phases.push_back(static_cast<float>(2.0 * M_PI * rng.uniform()));
     }
-    if (options_.network.told_class) draws.untold.push_back(rng.uniform() < options_.untold);
+    if (options_.network.told_class || options_.network.side) {
+      draws.untold.push_back(rng.uniform() < options_.untold);
+    }
     for (int side = 0; side < 2 && options_.turn_bins > 0.0; ++side) {
       turns.push_back(static_cast<float>(options_.turn_bins * (2.0 * rng.uniform() - 1.0)));
     }
@@ -576,7 +587,7 @@ Json identity_of(const NetworkFitOptions& options) {
   if (options.gain_db > 0.0) json["gain_db"] = options.gain_db;
   if (options.contamination > 0.0) json["contamination"] = options.contamination;
   if (options.turn_bins > 0.0) json["turn_bins"] = options.turn_bins;
-  if (options.network.told_class) json["untold"] = options.untold;
+  if (options.network.told_class || options.network.side) json["untold"] = options.untold;
   if (options.unroll > 1) json["unroll"] = options.unroll;
   if (!options.P.is_empty()) {
     json["pilots"] =
@@ -684,9 +695,10 @@ namespace {
 
 /// The output for channels of several classes, each by the network of its class.
 NetworkOutput outputs(const std::function<LevelNetwork(std::int64_t)>& network_of_class,
-                      const std::vector<std::int64_t>& told, const at::Tensor& x) {
+                      const std::vector<std::int64_t>& told, const at::Tensor& x,
+                      const at::Tensor& side = {}) {
   std::set<std::int64_t> all(told.begin(), told.end());
-  if (all.size() < 2) return network_of_class(told.empty() ? -1 : told.front()).forward(x);
+  if (all.size() < 2) return network_of_class(told.empty() ? -1 : told.front()).forward(x, side);
   std::vector<at::Tensor> o, deviation, order;
   for (const std::int64_t which : all) {
     std::vector<std::int64_t> members;
@@ -814,7 +826,7 @@ LevelErrors level_errors(const NetworkConfig& config, Prediction prediction,
                             bfloat16 ? at::kBFloat16 : flat.scalar_type(), step,
                             range_of(config, schedule, sigma2), which);
       },
-      labels.told, x);
+      labels.told, x, labels.side);
   const at::Tensor squares = (output.o - target).square();
   LevelErrors errors;
   errors.squared = squares.sum();
@@ -899,6 +911,15 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
         hash_bytes(train_labels.numbers.memptr(), train_labels.numbers.n_elem * sizeof(double));
   }
   const NumberScale scale = scale_of(train_labels.numbers);
+  LabelTensors fitting_labels = label_tensors(train_labels, scale);
+  LabelTensors validating_labels = label_tensors(validation_labels, scale);
+  if (options.network.side) {
+    fitting_labels.side = angular_planes(train_labels.side);
+    validating_labels.side = angular_planes(validation_labels.side);
+    identity["side matrices"] = hash_of(fitting_labels.side);
+    fitting_labels.side = fitting_labels.side.to(device);
+    validating_labels.side = validating_labels.side.to(device);
+  }
   const std::vector<NamedTensor> layout = network_layout(options.network);
   const at::Tensor first = options.start.empty() ? initial_weights(layout, options.seed)
                                                  : flat_weights(layout, options.start);
@@ -921,9 +942,9 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
   if (options.objective == FitObjective::discrepancy) {
     objective = make_drawing_objective(options, model, fitting, validating, processes);
   } else {
-    objective = std::make_unique<DenoisingObjective>(
-        options, model.schedule, fitting, validating, processes, label_tensors(train_labels, scale),
-        label_tensors(validation_labels, scale), train.rx_panel);
+    objective = std::make_unique<DenoisingObjective>(options, model.schedule, fitting, validating,
+                                                     processes, std::move(fitting_labels),
+                                                     std::move(validating_labels), train.rx_panel);
   }
   FitLoop loop{.learning_rate = options.learning_rate,
                .anneal = options.anneal,
@@ -952,7 +973,10 @@ static NetworkModel fit_checked(const SampleReader& train, const SampleReader& v
 
 namespace {
 
-void check_labels(const NetworkConfig& network, const ChannelLabels& labels, arma::uword n) {
+void check_labels(const NetworkConfig& network, const ChannelLabels& labels,
+                  const SampleReader& samples) {
+  const arma::uword n = samples.n_samples;
+  if (network.side) check_side("fit", labels.side, samples);
   const auto n_classes = static_cast<std::int64_t>(network.classes);
   const bool fits = labels.classes.size() == (n_classes > 0 ? n : 0) &&
                     labels.numbers.n_rows == static_cast<arma::uword>(network.numbers) &&
@@ -1015,8 +1039,8 @@ NetworkModel fit_network(const SampleReader& train, const SampleReader& validati
     throw Error(ErrorKind::invalid_argument, why);
   }
   nn::check_samples(train, validation);
-  check_labels(options.network, train_labels, train.n_samples);
-  check_labels(options.network, validation_labels, validation.n_samples);
+  check_labels(options.network, train_labels, train);
+  check_labels(options.network, validation_labels, validation);
   if (!options.P.is_empty() && options.P.n_rows != train.n_tx) {
     throw Error(ErrorKind::invalid_argument,
                 "fit: the pilots are for " + std::to_string(options.P.n_rows) +

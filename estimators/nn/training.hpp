@@ -25,6 +25,7 @@ struct LevelLabels {
   std::vector<std::int64_t> told;  ///< the class of each, -1: not told; empty: of none
   at::Tensor classes;              ///< int64 [n], -1: not known; undefined without
   at::Tensor numbers;              ///< [n, n_numbers], NaN: not known; undefined without
+  at::Tensor side;                 ///< angular planes of the side matrices; undefined without
 };
 
 /// What the channels are seen through, for the estimator of given pilots: z = H P P^+ + N P^+.

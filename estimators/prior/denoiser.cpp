@@ -20,6 +20,12 @@ void Denoiser::denoise_blind(const arma::cx_mat&, arma::cx_mat&) const {
               name() + " must be told the noise level; use a network fitted with bias-free");
 }
 
+void Denoiser::denoise_beside(const arma::cx_mat&, const arma::cx_mat&, double, arma::cx_mat&,
+                              DenoiserError&) const {
+  throw Error(ErrorKind::invalid_argument,
+              name() + " takes no side matrices; use a network fitted with --side");
+}
+
 void Denoiser::denoise_with_error(const arma::cx_mat& z, double sigma2, arma::cx_mat& out,
                                   DenoiserError& error) const {
   denoise(z, sigma2, out);

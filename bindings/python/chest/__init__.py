@@ -201,16 +201,18 @@ def estimate(
     panel: str = "",
     engine: str = "auto",
     seed: int = 1,
+    side: Optional[np.ndarray] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Any estimator by its name and options, "omp", "dmse:steps=1", "sbl" (`estimators()`), as `chest estimate` runs it.
 
     y is [n, n_rx, n_pilots]; noise_var None: unknown; panel: rows x columns x polarisations of the receive antennas,
-    "2x4x2" ("": a line). Returns h_hat [n, n_rx, n_tx] and err_var [n]. In double
-    precision, with the set-up of the estimator in every call: for speed use Model.estimate.
+    "2x4x2" ("": a line); side [n, n_rx, n_tx]: what else is known of each channel, for networks fitted with --side. Returns
+    h_hat [n, n_rx, n_tx] and err_var [n]. In double precision, with the set-up of the estimator in every call: for speed
+    use Model.estimate.
     """
     found = float("nan") if noise_var is None else float(noise_var)
     return _chest.estimate(
-        estimator, np.asarray(y), found, pilots, [os.fspath(m) for m in models], panel, engine, seed
+        estimator, np.asarray(y), found, pilots, [os.fspath(m) for m in models], panel, engine, seed, side
     )
 
 

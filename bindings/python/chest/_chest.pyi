@@ -81,5 +81,6 @@ def estimate(
     panel: str,
     engine: str,
     seed: int,
+    side: Optional[np.ndarray[Any, np.dtype[Any]]],
 ) -> Tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[Any]]]: ...
 def estimators() -> Sequence[Tuple[str, str]]: ...

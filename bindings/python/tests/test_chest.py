@@ -81,6 +81,29 @@ def test_estimates_as_the_program_does(tmp_path, h, y):
     assert chest.nmse_db(fast, h_hat) < -35
 
 
+def test_is_told_what_else_is_known(tmp_path, h, y):
+    side = (h + chest.noise(h.shape, 0.2, seed=3)).astype(np.complex64)
+    for name, values in (("h", h), ("y", y), ("side", side)):
+        np.save(tmp_path / f"{name}.npy", values)
+    model = tmp_path / "side.h5"
+    fit = ["fit", "dmse", "--channels", tmp_path / "h.npy", "--side", tmp_path / "side.npy", "--network", "chest:hidden=6-6",
+           "--epochs", "1", "--quiet", "--out", model]
+    found = subprocess.run([PROGRAM, *map(str, fit)], capture_output=True, text=True)
+    if "without LibTorch" in found.stderr:
+        pytest.skip(found.stderr)
+    run("estimate", "--observations", tmp_path / "y.npy", "--snr", 10, "--model", model, "--side", tmp_path / "side.npy",
+        "--out", tmp_path / "e.h5", "--quiet")
+    expected = np.asarray(chest.read_channels(tmp_path / "e.h5", normalise=1.0))
+    told, _ = chest.estimate("dmse", y, 0.1, models=[model], side=side)
+    untold, _ = chest.estimate("dmse", y, 0.1, models=[model])
+    assert np.abs(told - expected).max() < 1e-5
+    assert np.abs(told - untold).max() > 1e-3
+    with pytest.raises(chest.ArgumentError, match="side: expected complex matrices"):
+        chest.estimate("dmse", y, 0.1, models=[model], side=side[:3])
+    with pytest.raises(chest.ArgumentError, match="does not take"):
+        chest.Model(model)
+
+
 def test_sparse_estimators_know_the_panel():
     def side(n, k):
         return np.exp(2j * np.pi * k * np.arange(n) / (2 * n))

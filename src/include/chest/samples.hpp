@@ -74,6 +74,10 @@ SampleReader without(const SampleReader& samples, const SampleSet& left_out);
 /// At most n samples, spread evenly over a reader: neighbours in a file may be correlated.
 SampleReader spread(const SampleReader& samples, arma::uword n);
 
+/// Whether `side` has a matrix for each of the samples, of their size.
+/// @throws Error(invalid_argument) naming `who` otherwise
+void check_side(const std::string& who, const SampleReader& side, const SampleReader& samples);
+
 /// Sample covariance (1/n) sum h h^H, zero mean, read in blocks. [n_h, n_h]
 /// @throws Error(invalid_argument) if there are no samples
 arma::cx_mat sample_covariance(const SampleReader& samples);

@@ -51,6 +51,8 @@ struct SweepOptions {
   /// continues from it. Empty: none.
   std::filesystem::path out;
   bool force = false;  ///< overwrite results of another command
+  /// Observation::side of each sample; without samples: none.
+  SampleReader side;
   /// JSON object naming what the numbers come from (files and their hashes, device); part of the
   /// identity of the command.
   std::string inputs;

@@ -21,6 +21,9 @@ struct Observation {
   std::vector<std::uint64_t> samples = {};
   /// The covariance that each column was drawn with: read by the genie alone.
   ToeplitzKroneckerCovariances genie = {};
+  /// What else is known of each channel, a matrix of its size: its estimate in the slot before, of a neighbouring band ..,
+  /// [n_h, n_samples], a column of zeros where nothing is; empty: of none. Read by networks that are told it.
+  arma::cx_mat side = {};
   bool per_angle = false;    ///< ask for Estimate::angular_mse
   bool per_element = false;  ///< ask for Estimate::element_mse
 
@@ -63,7 +66,7 @@ class Estimator {
 
   /// Checks the observation, empties `out` (reusing its memory: a simulator's loop allocates once) and
   /// fills it.
-  /// @throws Error(invalid_argument) if y does not have n_obs rows or sigma2 is not positive
+  /// @throws Error(invalid_argument) if y does not have n_obs rows, side another size, or sigma2 is not positive
   void estimate(const Observation& observation, Estimate& out) const;
   Estimate estimate(const Observation& observation) const;
 

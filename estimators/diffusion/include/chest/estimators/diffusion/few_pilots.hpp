@@ -41,12 +41,24 @@ std::unique_ptr<Estimator> make_few_pilots(std::shared_ptr<const ObservationOper
                                            const Calibration& calibration,
                                            DataConsistency consistency = DataConsistency::none);
 
+/// The estimator of a network that is told a side matrix of each channel (Observation::side), for pilots that decorrelate:
+/// one call, h = D(A^+ y, sigma2 / c, side) = E[h | y, side].
+///
+/// @param D  Denoiser::takes_side()
+/// @param calibration  of D with side matrices: calibrate_few_pilots()
+/// @throws Error(invalid_argument) if a part is null, sizes differ, A does not decorrelate or D takes no side matrices
+/// Source: [Dong2024] for what is known as further input planes
+std::unique_ptr<Estimator> make_side_informed(std::shared_ptr<const ObservationOperator> A,
+                                              std::shared_ptr<const Denoiser> D,
+                                              const Calibration& calibration);
+
 /// Measures such a D as calibrate() does a denoiser: one call at every SNR, and its error. Levels are the noise
 /// variances of y.
+/// @param side  for a D that takes it, the side matrices of the channels; with A the identity
 /// @throws Error(invalid_argument) if sizes differ;  Error(numeric) if an error is not finite
 Calibration calibrate_few_pilots(const Denoiser& denoiser, const ObservationOperator& A,
                                  const SampleReader& validation, std::uint64_t seed,
-                                 unsigned n_threads);
+                                 unsigned n_threads, const SampleReader& side = {});
 
 }  // namespace v0
 }  // namespace chest

@@ -66,17 +66,26 @@ struct NetworkConfig {
   bool tells_class = false;
   /// It tells so many numbers of a channel, such as a delay spread: the means of further output planes.
   int numbers = 0;
+  /// It is told another matrix of each channel's size, such as its estimate in the slot before: the angular domain of it as
+  /// two more input planes, with `magnitude` a third, log(1 + side_power_gain |s|^2). All 0 where there is none, as in a
+  /// part of the fit.  Source: [Dong2024]
+  bool side = false;
   /// Range of SNRs that the network is fitted for, when it is told the log SNR.
   double snr_low_db = -20.0, snr_high_db = 40.0;
 
   /// The magnitude plane is of the size of the others with this.
   static constexpr double magnitude_scale = 0.3;
+  /// The noise of a side matrix is not known: magnitudes differ down to 20 dB below the mean power of channels.
+  static constexpr double side_power_gain = 100.0;
   /// Less is not taken for the logarithm of a deviation.
   static constexpr double least_log_deviation = -15.0;
 
   /// The layers of [Fesl2024a] (55 025 parameters at any array size).
   static NetworkConfig published();
-  int n_inputs() const { return 2 + (magnitude ? 1 : 0) + (position ? 4 : 0); }
+  /// Of a matrix: its parts and its magnitude.
+  int n_matrix_inputs() const { return 2 + (magnitude ? 1 : 0); }
+  /// In the order: what is denoised, the side matrix, the position.
+  int n_inputs() const { return (side ? 2 : 1) * n_matrix_inputs() + (position ? 4 : 0); }
   /// Of which the last n_heads() are those whose means tell of the channel as a whole.
   int n_outputs() const { return 2 + (gate ? 2 : 0) + n_variances() + n_heads(); }
   int n_variances() const { return variance ? (reverse_variance ? 2 : 1) : 0; }

@@ -82,7 +82,8 @@ NetworkModel for_array(const NetworkModel& model, arma::uword n_rx, arma::uword 
 NetworkModel for_class(const NetworkModel& model, std::optional<arma::uword> which);
 
 /// @param who  of whom the sentence speaks: a file, an estimator
-/// @throws Error(invalid_argument) if the model is the estimator of pilots of its own (NetworkModel::P)
+/// @throws Error(invalid_argument) if the model is an estimator: of pilots of its own (NetworkModel::P), or of channels of
+///         which it is told another matrix (NetworkConfig::side)
 void check_is_prior(const NetworkModel& model, const std::string& who);
 
 void save(const std::filesystem::path& file, const NetworkModel& model);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <chest/error.hpp>
 #include <chest/estimators/network/model_file.hpp>
@@ -13,7 +14,7 @@
 namespace chest {
 inline namespace v0 {
 
-/// What denoisers of a network have in common, whatever they run on: all of Denoiser follows from run().
+/// What denoisers of a network have in common, whatever they run on: all of Denoiser follows from run_beside().
 class NetworkDenoiserBase : public Denoiser {
  public:
   using Denoiser::denoise;
@@ -32,6 +33,25 @@ class NetworkDenoiserBase : public Denoiser {
     out = z;
     run({{sigma2, 0.0}}, out, &error);
   }
+  void run(const std::vector<ReverseStep>& steps, arma::cx_mat& z,
+           DenoiserError* error = nullptr) const override {
+    for (const ReverseStep& step : steps) check_input(z, step.sigma2);
+    if (!steps.empty()) run_beside(steps, nullptr, z, error);
+  }
+  bool takes_side() const override { return config_.side; }
+  void denoise_beside(const arma::cx_mat& z, const arma::cx_mat& side, double sigma2,
+                      arma::cx_mat& out, DenoiserError& error) const override {
+    if (!takes_side()) return Denoiser::denoise_beside(z, side, sigma2, out, error);
+    check_input(z, sigma2);
+    if (arma::size(side) != arma::size(z)) {
+      throw Error(ErrorKind::invalid_argument,
+                  "network denoiser: side is " + std::to_string(side.n_rows) + "x" +
+                      std::to_string(side.n_cols) + ", z is " + std::to_string(z.n_rows) + "x" +
+                      std::to_string(z.n_cols));
+    }
+    out = z;
+    run_beside({{sigma2, 0.0}}, &side, out, &error);
+  }
   bool predicts_error() const override { return config_.variance; }
   bool predicts_angular_error() const override { return config_.variance; }
 
@@ -47,6 +67,11 @@ class NetworkDenoiserBase : public Denoiser {
       : config_(model.network), sigma2_range_(model.sigma2_range()), n_h_(n_h) {}
 
   const NetworkConfig& config() const { return config_; }
+
+  /// Denoiser::run() of checked input.
+  /// @param side  of a network that takes it, as denoise_beside(); null: not known
+  virtual void run_beside(const std::vector<ReverseStep>& steps, const arma::cx_mat* side,
+                          arma::cx_mat& z, DenoiserError* error) const = 0;
 
   /// What heads tell, [n_heads, n], of classes as log-odds, into probabilities.
   void odds_to_probabilities(arma::mat& heads) const {

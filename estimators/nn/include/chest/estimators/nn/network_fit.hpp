@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <chest/estimators/diffusion/schedule.hpp>
@@ -74,6 +75,8 @@ bool can_fit_in_processes();
 struct ChannelLabels {
   std::vector<std::int64_t> classes;  ///< of each, 0 ..; -1: not known; empty: of none
   arma::mat numbers;                  ///< [n_numbers, n_samples], NaN: not known
+  /// Another matrix of each, all 0 where it is not known (NetworkConfig::side); without samples: of none.
+  SampleReader side = {};
 };
 
 struct NetworkFitOptions {
@@ -99,7 +102,7 @@ struct NetworkFitOptions {
   /// Calls of the estimate whose error is made small, through all of them: 1, or the network learns to be called so many
   /// times (docs/fitting.md).
   arma::uword unroll = 1;
-  /// Part of the channels of a network that is told the class for which it is left out.
+  /// Part of the channels of a network that is told the class, or a side matrix, for which it is left out.
   double untold = 0.1;
   GridCuts cuts;
   /// Every micro-batch sees another part of the arrays, of any of these sizes, so that one network serves all;
@@ -140,7 +143,8 @@ struct NetworkFitOptions {
 /// On a grid (GridCuts) the channels are planes of all its subcarriers, plane_samples(samples, 1), and
 /// the model is calibrated for planes of `plane_step` by the caller.
 ///
-/// A network with heads or classes reads them from the labels.
+/// A network with heads, classes or side matrices reads them from the labels. What augmentation does to a channel it does
+/// to the side matrix, whose phase against the channel is part of what it says.
 ///
 /// Losses are in dB for FitObjective::nmse, and mean squares for FitObjective::prediction.
 /// @throws Error(invalid_argument) if options or sizes do not fit;  Error(numeric) if the loss is

@@ -81,6 +81,14 @@ class Denoiser {
   /// out = E[h | z] for a noise level that is not known, for columns z.
   /// @throws Error(invalid_argument) unless blind()
   virtual void denoise_blind(const arma::cx_mat& z, arma::cx_mat& out) const;
+  /// True when denoise_beside() works.
+  virtual bool takes_side() const { return false; }
+  /// out = E[h | z, side], as denoise_with_error(), for columns side that are known of each channel: another matrix of its
+  /// size. denoise() is without it.
+  /// @param side  [n_h, n_samples]; a column of zeros: not known
+  /// @throws Error(invalid_argument) unless takes_side(), or if sizes differ
+  virtual void denoise_beside(const arma::cx_mat& z, const arma::cx_mat& side, double sigma2,
+                              arma::cx_mat& out, DenoiserError& error) const;
 
   arma::cx_mat denoise(const arma::cx_mat& z, double sigma2) const;
 };
