@@ -21,11 +21,11 @@ struct Observation {
   std::vector<std::uint64_t> samples = {};
   /// The covariance that each column was drawn with: read by the genie alone.
   ToeplitzKroneckerCovariances genie = {};
+  bool per_angle = false;    ///< ask for Estimate::angular_mse
+  bool per_element = false;  ///< ask for Estimate::element_mse
   /// What else is known of each channel, a matrix of its size: its estimate in the slot before, of a neighbouring band ..,
   /// [n_h, n_samples], a column of zeros where nothing is; empty: of none. Read by networks that are told it.
   arma::cx_mat side = {};
-  bool per_angle = false;    ///< ask for Estimate::angular_mse
-  bool per_element = false;  ///< ask for Estimate::element_mse
 
   std::uint64_t sample(arma::uword k) const {
     return samples.empty() ? first_sample + k : samples[k];
