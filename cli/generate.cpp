@@ -259,6 +259,9 @@ int generate(const Args& args, Context& context) {
   file.optimum = generator->optimum();
   file.with_covariances = !one.covariances.empty();
   file.rx_panel = generator->rx_panel();
+  if (options.kind == "scm" && !file.with_covariances) {
+    warn("genie will not work on " + options.out + ": covariances of a panel are not kept");
+  }
   if (!one.paths.empty()) {
     file.grid = generator->grid();
     file.n_paths = one.paths[0].gains.n_cols;
