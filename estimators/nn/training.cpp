@@ -68,8 +68,8 @@ constexpr std::size_t n_array_classes = 12;
 /// subcarriers, and the phase from one subcarrier to the next that a timing offset gives them, in radians.
 struct Cut {
   std::int64_t first_row = 0, n_rows = 0;
-  at::Tensor rows =
-      {};  ///< int64 [n_panels, n_rows], in place of first_row: the antennas of each panel
+  /// In place of first_row: the antennas of each panel, int64 [n_panels, n_rows].
+  at::Tensor rows = {};
   std::int64_t first = 0, n_columns = 0, step = 0;
   double ramp = 0.0;
   std::size_t size_class = 0;
