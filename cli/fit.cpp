@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <map>
 #include <ostream>
 #include <sstream>
@@ -352,7 +353,7 @@ Split split_samples(const FitOptions& options, const Dataset& dataset) {
 
 /// The channels of --also, read as those of --channels: the last 5 % of each file validate, all others are fitted on.
 struct FurtherChannels {
-  std::vector<Dataset> datasets;
+  std::deque<Dataset> datasets;  // which readers point into: they stay where they are
   std::vector<SampleReader> fitted, held_out;
 
   explicit FurtherChannels(const FitOptions& options) {

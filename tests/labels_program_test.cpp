@@ -108,6 +108,9 @@ TEST(FurtherFiles, AreFittedOnAndRemembered) {
     return ArchiveReader(path(name)).read_all<float>("/weights/conv0.weight");
   };
   EXPECT_NE(weights("both.h5"), weights("alone.h5"));
+  draw("c.h5", {"--n-rx", "8", "--seed", "3"});
+  fit("three.h5", {"--also", path("b.h5"), "--also", path("c.h5"), "--also", path("panel.h5")});
+  EXPECT_NE(weights("three.h5"), weights("both.h5"));
   const auto sweep = [&](const char* name) {
     return answer_of({"sweep", "--channels", path("b.h5"), "--samples", "50:60", "--snr", "0",
                       "--model", path(name), "--estimators", "dmse", "--quiet"});
