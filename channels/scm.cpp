@@ -96,6 +96,17 @@ ScmSide checked_side(const arma::vec& gains, const arma::vec& angles_deg, double
   return {n_antennas, spread_deg};
 }
 
+nlohmann::json record_of(const ScmOptions& options) {
+  nlohmann::json json{{"generator", "scm"},
+                      {"n_rx", options.n_rx},
+                      {"n_tx", options.n_tx},
+                      {"n_paths", options.n_paths},
+                      {"spread_rx_deg", options.spread_rx_deg},
+                      {"spread_tx_deg", options.spread_tx_deg}};
+  if (!options.rx_panel.is_line()) json["rx_panel"] = options.rx_panel.text();
+  return json;
+}
+
 class Scm final : public ChannelGenerator {
  public:
   explicit Scm(const ScmOptions& options)
@@ -106,15 +117,7 @@ class Scm final : public ChannelGenerator {
   arma::uword n_rx() const override { return options_.n_rx; }
   arma::uword n_tx() const override { return options_.n_tx; }
 
-  std::string describe() const override {
-    return nlohmann::json{{"generator", "scm"},
-                          {"n_rx", options_.n_rx},
-                          {"n_tx", options_.n_tx},
-                          {"n_paths", options_.n_paths},
-                          {"spread_rx_deg", options_.spread_rx_deg},
-                          {"spread_tx_deg", options_.spread_tx_deg}}
-        .dump();
-  }
+  std::string describe() const override { return record_of(options_).dump(); }
 
   ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const override {
     ChannelBlock block;
@@ -154,11 +157,7 @@ class ScmOfPanel final : public ChannelGenerator {
   arma::uword n_rx() const override { return options_.n_rx; }
   arma::uword n_tx() const override { return options_.n_tx; }
   PanelShape rx_panel() const override { return options_.rx_panel; }
-  std::string describe() const override {
-    auto json = nlohmann::json::parse(Scm(options_).describe());
-    json["rx_panel"] = options_.rx_panel.text();
-    return json.dump();
-  }
+  std::string describe() const override { return record_of(options_).dump(); }
 
   ChannelBlock generate(std::uint64_t seed, std::uint64_t first, arma::uword count) const override {
     const PanelShape& panel = options_.rx_panel;

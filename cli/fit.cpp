@@ -98,6 +98,16 @@ void check_arrays(const FitOptions& options, const DatasetInfo& info) {
   }
 }
 
+/// @throws Error(invalid_argument) if a flag was given beside one of others that it does not go with
+void check_alone(const CommandLine& line, const std::string& flag,
+                 const std::vector<std::string>& others) {
+  for (const std::string& other : others) {
+    if (line.given(flag) && line.given(other)) {
+      refuse("--" + flag + " and --" + other + " exclude each other");
+    }
+  }
+}
+
 /// What --labels, --numbers and --side say of the samples of a file.
 struct AllLabels {
   std::vector<std::int64_t> classes;
@@ -293,12 +303,8 @@ NetworkFitOptions recipe(const FitOptions& options, const CommandLine& line) {
     }
     fit.network.hidden = hidden_of_size(options.size);
   }
-  if (!options.side.empty()) {
-    for (const char* other : {"start", "labels", "numbers"}) {
-      if (line.given(other)) refuse("--side and --" + std::string(other) + " exclude each other");
-    }
-    fit.network.side = true;
-  }
+  check_alone(line, "side", {"start", "labels", "numbers"});
+  fit.network.side = !options.side.empty();
   if (!options.start.empty()) {
     if (line.given("network") || line.given("size") || line.given("prediction")) {
       refuse("--start " + options.start + ": the model has its layers and prediction already");
@@ -448,11 +454,7 @@ int fit_dmse_model(const FitOptions& options, const CommandLine& line, Context& 
   const auto [range, validation] = split_samples(options, dataset);
   check_comb(options, dataset.info());
   check_arrays(options, dataset.info());
-  for (const char* other : {"labels", "numbers", "side"}) {
-    if (line.given(other) && !options.also.empty()) {
-      refuse("--also and --" + std::string(other) + " exclude each other");
-    }
-  }
+  check_alone(line, "also", {"labels", "numbers", "side"});
   const AllLabels labels(options, dataset);
   const NetworkConfig before = fit.network;
   fit.network.classes = static_cast<int>(labels.n_classes);

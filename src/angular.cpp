@@ -52,14 +52,16 @@ arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n) {
 }
 
 arma::cx_mat panel_steering_vectors(const PanelShape& panel, arma::uword n,
-                                    arma::uword oversampling) {
+                                    arma::uword oversampling, bool mixed) {
   if (panel.is_line()) return steering_vectors(n, oversampling);
   check_panel(panel, n);
   const auto along = [&](arma::uword length) {
     return steering_vectors(length, length == 1 ? 1 : oversampling);
   };
   const arma::cx_mat polarisations(panel.polarisations, panel.polarisations, arma::fill::eye);
-  return arma::kron(polarisations, arma::kron(along(panel.columns), along(panel.rows)));
+  const arma::cx_mat G =
+      arma::kron(polarisations, arma::kron(along(panel.columns), along(panel.rows)));
+  return mixed ? arma::cx_mat(panel_mix(panel, n) * G) : G;
 }
 
 AngularTransform::AngularTransform(arma::uword n_rx, arma::uword n_tx) {

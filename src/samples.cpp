@@ -81,6 +81,7 @@ SampleReader joined(const std::vector<SampleReader>& parts) {
     return size_text(part.n_rx, part.n_tx, part.grid);
   };
   if (parts.empty()) throw Error(ErrorKind::invalid_argument, "joined samples: there are none");
+  if (parts.size() == 1) return parts.front();
   SampleReader out = parts.front();
   std::vector<arma::uword> firsts{0};
   for (std::size_t i = 1; i < parts.size(); ++i) {

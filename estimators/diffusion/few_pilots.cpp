@@ -12,59 +12,6 @@ namespace chest {
 inline namespace v0 {
 namespace {
 
-class FewPilots final : public Estimator {
- public:
-  FewPilots(std::shared_ptr<const ObservationOperator> A, std::shared_ptr<const Denoiser> denoiser,
-            Calibration calibration, DataConsistency consistency)
-      : A_(std::move(A)),
-        denoiser_(std::move(denoiser)),
-        calibration_(std::move(calibration)),
-        consistency_(consistency) {}
-
-  std::string name() const override { return "dmse"; }
-  const ObservationOperator& A() const override { return *A_; }
-  // What a step towards the data makes of the error is not known.
-  bool predicts_mse(double) const override {
-    return consistency_ == DataConsistency::none && denoiser_->predicts_error();
-  }
-  std::string method(double) const override { return "1 call"; }
-  std::string warning(double sigma2) const override {
-    const auto range = denoiser_->sigma2_range();
-    return range ? outside_fitted_range(sigma2, range->first, range->second) : std::string();
-  }
-
- private:
-  void do_estimate(const Observation& observation, Estimate& out) const override {
-    const double sigma2 = observation.sigma2;
-    const arma::cx_mat z = A_->pseudo_inverse(observation.y);
-    DenoiserError error;
-    error.per_angle = observation.per_angle;
-    denoiser_->denoise_with_error(z, sigma2, out.h, error);
-    out.nfe = 1;
-    out.heads = std::move(error.heads);
-    const double ratio = calibration_.mse_ratio_at(sigma2);
-    if (consistency_ == DataConsistency::none) {
-      if (denoiser_->predicts_error()) out.mse = error.mse * ratio;
-      if (observation.per_angle) out.angular_mse = error.angular * ratio;
-      return;
-    }
-    const arma::cx_mat residual = observation.y - A_->apply(out.h);
-    if (consistency_ == DataConsistency::hard) {
-      out.h += A_->pseudo_inverse(residual);
-      return;
-    }
-    for (arma::uword k = 0; k < residual.n_cols; ++k) {
-      const double r2 = ratio * error.mse(k) / static_cast<double>(A_->n_h());
-      out.h.col(k) += A_->ridge(residual.cols(k, k), sigma2 / r2);
-    }
-  }
-
-  std::shared_ptr<const ObservationOperator> A_;
-  std::shared_ptr<const Denoiser> denoiser_;
-  Calibration calibration_;
-  DataConsistency consistency_;
-};
-
 /// D with its error, and with side matrices where there are any.
 void denoise(const Denoiser& D, const arma::cx_mat& z, const arma::cx_mat& side, double sigma2,
              arma::cx_mat& out, DenoiserError& error) {
@@ -75,18 +22,23 @@ void denoise(const Denoiser& D, const arma::cx_mat& z, const arma::cx_mat& side,
   }
 }
 
-class SideInformed final : public Estimator {
+/// A network that is the estimator itself, in one call at the level sigma2 / gain.
+class OneCall final : public Estimator {
  public:
-  SideInformed(std::shared_ptr<const ObservationOperator> A,
-               std::shared_ptr<const Denoiser> denoiser, Calibration calibration)
-      : gain_(decorrelation_gain("side information", A.get())),
-        A_(std::move(A)),
+  OneCall(std::shared_ptr<const ObservationOperator> A, std::shared_ptr<const Denoiser> denoiser,
+          Calibration calibration, DataConsistency consistency, double gain)
+      : A_(std::move(A)),
         denoiser_(std::move(denoiser)),
-        calibration_(std::move(calibration)) {}
+        calibration_(std::move(calibration)),
+        consistency_(consistency),
+        gain_(gain) {}
 
   std::string name() const override { return "dmse"; }
   const ObservationOperator& A() const override { return *A_; }
-  bool predicts_mse(double) const override { return denoiser_->predicts_error(); }
+  // What a step towards the data makes of the error is not known.
+  bool predicts_mse(double) const override {
+    return consistency_ == DataConsistency::none && denoiser_->predicts_error();
+  }
   std::string method(double) const override { return "1 call"; }
   std::string warning(double sigma2) const override {
     const auto range = denoiser_->sigma2_range();
@@ -99,18 +51,33 @@ class SideInformed final : public Estimator {
     const double level = observation.sigma2 / gain_;
     DenoiserError error;
     error.per_angle = observation.per_angle;
-    denoise(*denoiser_, A_->pseudo_inverse(observation.y), observation.side, level, out.h, error);
+    const arma::cx_mat none;
+    denoise(*denoiser_, A_->pseudo_inverse(observation.y),
+            denoiser_->takes_side() ? observation.side : none, level, out.h, error);
     out.nfe = 1;
-    if (!denoiser_->predicts_error()) return;
+    out.heads = std::move(error.heads);
     const double ratio = calibration_.mse_ratio_at(level);
-    out.mse = error.mse * ratio;
-    if (observation.per_angle) out.angular_mse = error.angular * ratio;
+    if (consistency_ == DataConsistency::none) {
+      if (denoiser_->predicts_error()) out.mse = error.mse * ratio;
+      if (observation.per_angle) out.angular_mse = error.angular * ratio;
+      return;
+    }
+    const arma::cx_mat residual = observation.y - A_->apply(out.h);
+    if (consistency_ == DataConsistency::hard) {
+      out.h += A_->pseudo_inverse(residual);
+      return;
+    }
+    for (arma::uword k = 0; k < residual.n_cols; ++k) {
+      const double r2 = ratio * error.mse(k) / static_cast<double>(A_->n_h());
+      out.h.col(k) += A_->ridge(residual.cols(k, k), observation.sigma2 / r2);
+    }
   }
 
-  double gain_;
   std::shared_ptr<const ObservationOperator> A_;
   std::shared_ptr<const Denoiser> denoiser_;
   Calibration calibration_;
+  DataConsistency consistency_;
+  double gain_;
 };
 
 }  // namespace
@@ -129,7 +96,7 @@ std::unique_ptr<Estimator> make_few_pilots(std::shared_ptr<const ObservationOper
   if (consistency == DataConsistency::soft && !D->predicts_error()) {
     refuse("few pilots: a soft step towards the data needs a network that predicts its error");
   }
-  return std::make_unique<FewPilots>(std::move(A), std::move(D), calibration, consistency);
+  return std::make_unique<OneCall>(std::move(A), std::move(D), calibration, consistency, 1.0);
 }
 
 std::unique_ptr<Estimator> make_side_informed(std::shared_ptr<const ObservationOperator> A,
@@ -139,7 +106,9 @@ std::unique_ptr<Estimator> make_side_informed(std::shared_ptr<const ObservationO
   if (!D->takes_side()) {
     refuse("side information: the " + D->name() + " takes no side matrices");
   }
-  return std::make_unique<SideInformed>(std::move(A), std::move(D), calibration);
+  const double gain = decorrelation_gain("side information", A.get());
+  return std::make_unique<OneCall>(std::move(A), std::move(D), calibration, DataConsistency::none,
+                                   gain);
 }
 
 Calibration calibrate_few_pilots(const Denoiser& denoiser, const ObservationOperator& A,

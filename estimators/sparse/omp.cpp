@@ -100,8 +100,8 @@ class Omp final : public Estimator {
   Omp(std::shared_ptr<const ObservationOperator> A, arma::uword n_rx, arma::uword n_tx,
       const OmpOptions& options)
       : A_(std::move(A)), n_rx_(n_rx), n_tx_(n_tx) {
-    arma::cx_mat G_rx = panel_steering_vectors(options.rx_panel, n_rx, options.oversampling);
-    if (options.is_mixed) G_rx = panel_mix(options.rx_panel, n_rx) * G_rx;
+    const arma::cx_mat G_rx =
+        panel_steering_vectors(options.rx_panel, n_rx, options.oversampling, options.is_mixed);
     if (A_->pilots()) {
       atoms_ = std::make_unique<PilotDictionary>(*A_->pilots(), G_rx, options.oversampling);
     } else {

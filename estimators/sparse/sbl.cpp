@@ -28,10 +28,10 @@ class Sbl final : public Estimator {
         options_(options),
         n_tx_(n_tx),
         n_angles_tx_(options.oversampling * n_tx),
-        U_(steering_vectors(n_rx, 1)) {
-    arma::cx_mat G_rx = panel_steering_vectors(options.rx_panel, n_rx, options.oversampling);
-    if (options.is_mixed) G_rx = panel_mix(options.rx_panel, n_rx) * G_rx;
-    K_ = arma::square(arma::abs(U_.t() * G_rx));
+        U_(steering_vectors(n_rx, 1)),
+        K_(arma::square(
+            arma::abs(U_.t() * panel_steering_vectors(options.rx_panel, n_rx, options.oversampling,
+                                                      options.is_mixed)))) {
     if (A_->gram_scale()) {
       gain_ = *A_->gram_scale();
       return;  // products with atoms are transforms

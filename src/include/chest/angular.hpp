@@ -45,9 +45,10 @@ arma::cx_mat panel_mix(const PanelShape& panel, arma::uword n);
 /// Responses of a panel on a grid of angles, [n, oversampled rows x columns x polarisations], unit
 /// columns; a path of one polarisation is a column. For a line steering_vectors(n, oversampling). A
 /// panel of one row or column is not oversampled along it.
+/// @param mixed  times panel_mix()
 /// @throws Error(invalid_argument) if the panel does not have n antennas
 arma::cx_mat panel_steering_vectors(const PanelShape& panel, arma::uword n,
-                                    arma::uword oversampling);
+                                    arma::uword oversampling, bool mixed = false);
 
 /// Responses of a uniform linear array on a grid of angles, [n, oversampling n], unit columns:
 /// G[m, k] = exp(j 2 pi m k / (oversampling n)) / sqrt(n).  A path is the channel g_rx g_tx^T.
